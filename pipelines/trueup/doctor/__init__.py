@@ -1,1 +1,1 @@
-"""Doctor: whether a machine and a project can do their work, one line a check."""
+"""Doctor: checks whether a machine and a project are ready for work, one line a check."""

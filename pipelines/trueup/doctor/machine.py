@@ -18,12 +18,12 @@ from trueup.log.catalog.connection import connect, load_extension
 
 _LEAST_MEMORY_BYTES, _LEAST_FREE_BYTES, _LITTLE_FREE_BYTES = 2 << 30, 100 << 20, 5 << 30
 _DISTRIBUTIONS = {"vl_convert": "vl-convert-python", "pyflink": "apache-flink"}
-"""Distributions that are not named like their package."""
+"""Distributions whose name differs from that of their package."""
 _EXTENSIONS = ("ducklake", "sqlite_scanner", "postgres_scanner")
 
 
 def check_machine(extras: Mapping[str, str], folder: Path) -> Iterator[Result]:
-    """Yield the checks of this machine; `extras` has the extra that installs each optional package, `folder` is on the disk."""
+    """Yield the checks of this machine; `extras` names the extra of each optional package, `folder` is on the checked disk."""
     yield _python()
     yield _memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

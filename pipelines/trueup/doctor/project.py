@@ -1,4 +1,4 @@
-"""Checks of a project: its file, its folders, its catalog and clock, and each source with the first of its files."""
+"""Checks of a project: its file, its folders, its catalog and clock, and the first file of each source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_RECORDS = 5_000_000
 
 
 def check_project(folder: Path, clock: Clock) -> Iterator[Result]:
-    """Yield the checks of the project in a folder; of a folder without a project, or with an invalid one, that alone."""
+    """Yield the checks of the project in a folder; where the project is missing or invalid, yield only that."""
     if not (folder / FILE_NAME).exists():
         yield Result(
             "notice", "project", f"there is no {FILE_NAME} in {folder}", "run `trueup init`, or name the folder with --project"
@@ -74,7 +74,7 @@ def _paths(project: Project) -> Iterator[Result]:
 
 
 def _folder(subject: str, folder: Path) -> Result:
-    """Return whether a folder is readable and writable; of one that is missing, whether it can be created."""
+    """Return whether a folder is readable and writable; where it is missing, whether it can be created."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         return Result("error", subject, f"{existing} is no folder", "move it elsewhere, or name another path")
@@ -110,7 +110,7 @@ def _catalog(project: Project, clock: Clock) -> Iterator[Result]:
     except TrueupError as error:
         yield of_error("lake", error)
         return
-    # Patterns without files are found with the sources.
+    # The checks of the sources report patterns without files.
     yield from (_of_problem(problem) for problem in problems if problem.rule != "empty-pattern")
 
 
@@ -118,7 +118,7 @@ def _catalog(project: Project, clock: Clock) -> Iterator[Result]:
 
 
 def _source(project: Project, source: SourceConfig, clock: Clock) -> Result:
-    """Return whether a source has files that can be read, and whether the first one has the columns of its mapping."""
+    """Return whether a source has readable files, and whether the first file has the columns of the mapping."""
     subject = f"[[source]] {source.name}"
     try:
         files = find_files(project, source)
@@ -151,7 +151,7 @@ def _check_columns(project: Project, source: SourceConfig, path: Path, clock: Cl
 
 
 def _columns_of(source: SourceConfig, path: Path) -> Sequence[str]:
-    """Return the columns of a file: of text from its beginning, of a file whose reader seeks in it from the file itself."""
+    """Return the columns of a file; read only the beginning of a text file, and the file itself where its reader must seek."""
     if source.format == "xlsx":
         with open_regular(path) as handle:
             return reader_of(sample_unit(source, path, handle, os.fstat(handle.fileno()).st_size)).columns()
@@ -163,7 +163,7 @@ def _columns_of(source: SourceConfig, path: Path) -> Sequence[str]:
 
 
 def _framing(source: SourceConfig, sample: Sample) -> FramingConfig | None:
-    """Return the framing of the beginning of a file, which has no trailer unless the file is whole."""
+    """Return the framing with which to read a sample: a sample that ends before its file has no trailer."""
     framing = source.framing
     if framing is None or sample.is_whole or framing.trailer is None:
         return framing

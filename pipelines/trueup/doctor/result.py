@@ -1,4 +1,4 @@
-"""The result of one check: how grave it is, what was checked and found, and what to do."""
+"""The result of one check: its severity, what was checked and found, and what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Grade = Literal["ok", "notice", "error"]
 
 @dataclass(frozen=True)
 class Result:
-    """A check of the machine or of the project: `subject` is what was checked, `found` a sentence, `todo` the advice if any."""
+    """The result of a check of the machine or project: `subject` was checked, `found` is a sentence, `todo` the advice, if any."""
 
     grade: Grade
     subject: str

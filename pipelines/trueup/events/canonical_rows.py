@@ -33,7 +33,7 @@ def canonical_forms(frame: pl.DataFrame, stream: str, *, without: frozenset[str]
     for values in further:
         tagged = pl.concat_str(_merged([f"{len(values.name)}:{values.name}", *_complete(values)]))
         parts.append(pl.when(pl.col(values.name).is_not_null()).then(tagged).otherwise(pl.lit("")))
-    # Added to the rows, a form of constant texts alone is repeated for each of them.
+    # A form of constant texts alone has one row; adding it as a column repeats it for every row.
     return frame.with_columns(canonical_form=pl.concat_str(_merged(parts)))["canonical_form"]
 
 
@@ -69,7 +69,7 @@ def _field(values: pl.Series) -> list[str | pl.Expr]:
         return ["~"]
     if not nulls:
         return _complete(values)
-    # A concatenation with a missing value is missing.
+    # Concatenating a missing value gives a missing value.
     return [pl.concat_str(_merged(_complete(values))).fill_null("~")]
 
 
@@ -81,14 +81,14 @@ def _complete(values: pl.Series) -> list[str | pl.Expr]:
         return [number.cast(pl.String), ";"]
     lengths = values.drop_nulls().str.len_bytes().to_numpy()
     least = int(lengths.min())
-    # Keys of one system mostly have one length, and then it need not be written row by row.
+    # Keys of one system mostly have one length; then one constant text serves all rows.
     if least == lengths.max():
         return [f"{least}:", column]
     return [column.str.len_bytes().cast(pl.String), ":", column]
 
 
 def _merged(parts: list[str | pl.Expr]) -> Iterator[pl.Expr]:
-    """Yield expressions for parts, with adjacent constant texts as one."""
+    """Yield expressions for parts; adjacent constant texts are joined."""
     text = ""
     for part in parts:
         if isinstance(part, str):

@@ -1,4 +1,4 @@
-"""Sums that a source unit declares of its columns, beside what was read of them: in its control rows as JSON."""
+"""Sums of columns: what a source unit declares beside what was read. Control rows hold them as JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ReadSum:
-    """The sum of a decimal column in millionths, over all records of which it could be read.
+    """The sum of a decimal column in millionths, over all records whose value could be read.
 
-    Of `rounded` records, digits beyond a millionth are not in the sum. `currencies` are those of the records.
+    `rounded` counts records with digits beyond a millionth, which the sum lacks. `currencies` are those of the records.
     """
 
     micros: int = 0
@@ -23,7 +23,7 @@ class ReadSum:
 
 
 def add_sums(pieces: Sequence[Mapping[str, ReadSum]]) -> dict[str, ReadSum]:
-    """Return the sums of all pieces together, by column.
+    """Return the sums over all pieces, by column.
 
     >>> add_sums([{"amount": ReadSum(1)}, {"amount": ReadSum(2)}])
     {'amount': ReadSum(micros=3, rounded=0, currencies=frozenset())}
@@ -34,20 +34,20 @@ def add_sums(pieces: Sequence[Mapping[str, ReadSum]]) -> dict[str, ReadSum]:
 
 @dataclass(frozen=True)
 class DeclaredSum:
-    """The sums of one column in control rows: what was declared (one sum, unless it was changed), and what was read."""
+    """The sums of one column in control rows: the declared sums (one, unless the declaration changed), and the sum read."""
 
     declared: tuple[int, ...]
     read: ReadSum
 
     @property
     def missing_micros(self) -> int:
-        """How much more is declared than was read; 0 where rounding explains the difference."""
+        """The declared sum minus the sum that was read; 0 where rounding explains the difference."""
         difference = max(self.declared) - self.read.micros
         return difference if abs(difference) > self.read.rounded else 0
 
 
 def read_sums(texts: Sequence[str | None]) -> dict[str, DeclaredSum]:
-    """Return the sums of a unit from its control rows, one text per part; a text that is not of `sums_text` counts as none.
+    """Return the sums of a unit from its control rows, one text per part; skip a text that `sums_text` did not write.
 
     >>> text = sums_text({"amount": 3}, {"amount": ReadSum(2)})
     >>> read_sums([text])["amount"].missing_micros
@@ -66,7 +66,7 @@ def read_sums(texts: Sequence[str | None]) -> dict[str, DeclaredSum]:
 
 
 def sums_text(declared: Mapping[str, int] | None, read: Mapping[str, ReadSum]) -> str | None:
-    """Return declared and read sums as canonical JSON for a control row; None where none is declared.
+    """Return declared and read sums as canonical JSON for a control row; None where no sum is declared.
 
     >>> sums_text({"amount": 3}, {"amount": ReadSum(2, 0, frozenset({"EUR"}))})
     '{"amount":{"currencies":["EUR"],"declared":3,"read":2,"rounded":0}}'

@@ -51,7 +51,7 @@ def _number_sql(name: str, dtype: pl.DataType) -> str:
 def canonical_sql(stream: str, *, without: frozenset[str] = frozenset(), missing: Collection[str] = ()) -> str:
     """Return a DuckDB expression for the canonical form of a row of `stream`, over its column names.
 
-    `missing` names columns that are NULL in every row: they make the expression cheaper. `canonical_rows` forms collected rows.
+    `missing` names columns that are NULL in every row, for which the expression is cheaper. `canonical_rows` forms collected rows.
     """
     later = LATER.get(stream, {})
     first = {name: dtype for name, dtype in CORE[stream].items() if name not in without and name not in later}
@@ -80,17 +80,17 @@ def digest16_sql(expression: str) -> str:
 
 
 def is_bucketed(stream: str, bucket_by: BucketBy) -> bool:
-    """Return whether the rows of a stream are divided into buckets; otherwise all are in bucket 0."""
+    """Return whether the rows of a stream are divided into buckets; otherwise all rows are in bucket 0."""
     return bucket_by in CORE[stream]
 
 
 def bucket_key_names(bucket_by: BucketBy) -> tuple[str, ...]:
-    """Return the columns of which the first with a value is the bucket key."""
+    """Return the columns from which the bucket key is taken: the first one that has a value."""
     return ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
 
 
 def bucket_key_sql(bucket_by: BucketBy, *, of: str = "") -> str:
-    """Return a DuckDB expression for the bucket key of a row of the table `of`: never NULL."""
+    """Return a DuckDB expression for the bucket key of a row of the table `of`; it is never NULL."""
     return f"coalesce({', '.join(f'{of}.{n}' if of else n for n in bucket_key_names(bucket_by))}, '')"
 
 

@@ -1,4 +1,4 @@
-"""Reason codes of rejected records, and the rules by which a record is rejected."""
+"""Reason codes of rejected records, and the rules by which records are rejected."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ LATER: dict[str, dict[str, pl.DataType]] = {
         "slots": pl.String(),
     },
 }
-"""Core columns that canonical form 1 does not have: only a row that has one of them is in form 2, see `identity`."""
+"""Core columns that canonical form 1 lacks: only a row with a value in one of them has form 2, see `identity`."""
 
 CORE: dict[str, dict[str, pl.DataType]] = {
     "usage": {**_SHARED, **LATER["usage"]},
@@ -170,7 +170,7 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
 """Columns of a stream's table in the log."""
 
 CORRECTED: dict[str, pl.DataType] = {"corrected_key": pl.String(), "corrected_charge": pl.Boolean()}
-"""Columns of a charge that its commit finds in the log: which record it corrects. They follow from `corrects` and are in no id."""
+"""Columns of a charge that identify the record it corrects. The commit finds them in the log by `corrects`; no id contains them."""
 
 READABLE: dict[str, pl.DataType] = {
     "record_key": pl.String(),
@@ -184,7 +184,7 @@ READABLE: dict[str, pl.DataType] = {
     "amount_micros": pl.Int64(),
     "currency": pl.String(),
 }
-"""Columns of a rejected record that its mapping could still read; each is NULL where it could not, and where it is too long."""
+"""Columns of a rejected record that its mapping could still read; a value that was unreadable or too long is NULL."""
 
 QUARANTINE: dict[str, pl.DataType] = {
     "event_id": pl.Binary(),
@@ -207,7 +207,7 @@ OWN_TIME_SQL = {"usage": "e.started_at", "charge": _CHARGE_TIME_SQL, "stage": _C
 
 
 def own_time(stream: str) -> pl.Expr:
-    """Return the time that orders a record: `started_at`, else `billed_at`; of an invoice `billed_at`, of a state `valid_from`."""
+    """Return the time that orders a record: `started_at`, else `billed_at`; for invoices `billed_at`, for states `valid_from`."""
     if stream in STATES:
         return pl.col("valid_from")
     if stream == INVOICE:

@@ -4,7 +4,7 @@ MOVEMENTS = ("usage", "charge")
 """Streams of events at a point in time: reconciled with each other, partitioned by day, each source with a frontier."""
 
 STAGE = "stage"
-"""Stream of what a system between switch and bill passed on: compared along a chain, never reconciled."""
+"""Stream of records that a system between switch and bill passed on: compared along a chain, never reconciled."""
 
 INVOICE = "invoice"
 """Stream of invoices and credit notes: compared with the charges that name them, never reconciled with usage."""

@@ -21,10 +21,10 @@ _SPAN = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.\.(\d{4}-\d{2}-\d{2}))?")
 
 @dataclass(frozen=True)
 class Bill:
-    """The lines of a subscriber's bill, and by currency what was billed, what findings would change, and what would be right.
+    """The lines of a subscriber's bill, and by currency the billed amount, the change by findings, and the right amount.
 
-    A line has `at`, `service`, `peer`, `amount`, `currency`, `sentence` and `findings`; one without a charge is usage that was not
-    billed. `right` = `billed` + the impacts of findings that no decision dismissed.
+    A line has `at`, `service`, `peer`, `amount`, `currency`, `sentence` and `findings`; a line without a charge is usage that was
+    not billed. `right` = `billed` + the impacts of findings that no decision dismissed.
     """
 
     subscriber: str
@@ -70,7 +70,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def sentence(line: dict[str, Any]) -> str:
-    """Return what a line of a bill is for, and what is wrong with it."""
+    """Return the sentence of a bill line: what was charged, and what is wrong with the charge."""
     to = f" with {line['peer']}" if line["peer"] else ""
     what = f"{line['service'] or 'charge'}{to}"
     if line["is_charged"]:
@@ -99,7 +99,7 @@ def _totals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         currency = row["currency"] or ""
         billed[currency] += row["amount"] or 0
         for finding in row["findings"]:
-            # A finding about several charges is on the line of each, and counts once.
+            # A finding about several charges is shown on the line of each charge, but counts once.
             if finding["finding_id"] not in counted and finding["status"] != "dismissed":
                 counted.add(finding["finding_id"])
                 change[currency] += finding["impact"]

@@ -33,8 +33,8 @@ _DAY_US = 86_400 * MICROS
 class Hold:
     """One account to hold back, in one currency.
 
-    `money` is what is billed `too_little` or `too_much`, added up. `unknown` counts findings whose money is not known. `account` is
-    None where none is known, `currency` where no money is.
+    `money` is the sum of `too_little` and `too_much` billed. `unknown` counts findings whose money is not known. `account` is None
+    where the account is unknown, `currency` where the money is unknown.
     """
 
     account: str | None
@@ -52,8 +52,8 @@ class Hold:
 class BillRun:
     """The check of a draft bill run: its accounts, those to hold back, and the wrong money by currency.
 
-    `rejected` counts records of the draft in quarantine, which are not checked. `incomplete` names feeds of usage that have not
-    come to the end of the cycle.
+    `rejected` counts records of the draft in quarantine, which are not checked. `incomplete` names usage feeds that are not
+    complete up to the end of the cycle.
     """
 
     cycle: date
@@ -78,10 +78,10 @@ def check_bill_run(
 ) -> BillRun:
     """Check the bills of the accounts whose billing cycle begins on a day; the log stays as it is.
 
-    `drafts` are files, each as one more file of its source of charges or invoices. The draft counts as complete. On the copy,
-    feeds of charges are closed up to the end of the cycle, and feeds of invoices up to their due time. Invoices are checked where
-    the draft or the log has one of the cycle. Raises `TrueupError` for a source that has no drafts, and for a file that is
-    refused.
+    `drafts` are files; each is read as one more file of its source of charges or invoices. The draft counts as complete. On the
+    copy, feeds of charges are closed up to the end of the cycle, and feeds of invoices up to their due time. Invoices are checked
+    where the draft or the log has an invoice of the cycle. Raises `TrueupError` for a source that has no drafts, and for a file
+    that is refused.
     """
     for name, _ in drafts:
         _check_source(project, name)
@@ -108,13 +108,13 @@ def check_bill_run(
 
 
 def _a_month_after(day: date) -> date:
-    """Return the same day of the next month, or the last day of a shorter one."""
+    """Return the same day of the next month, or the last day of the next month where it is shorter."""
     year, month = divmod(12 * day.year + day.month, 12)
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _at_any_time(copy: Project) -> Project:
-    """Return the copy with a clock that may be far ahead of its newest commit: a log may rest between two bill runs."""
+    """Return the copy with a clock that may be far ahead of its newest commit: a log may have no commits between two bill runs."""
     settings = copy.config.project.model_copy(update={"max_clock_jump": copy.config.project.max_age})
     return Project(copy.directory, copy.config.model_copy(update={"project": settings}))
 
@@ -153,7 +153,7 @@ def _rows(project: Project, query: str, values: dict[str, object]) -> list[dict[
 
 
 def _holds(wrong: Sequence[dict[str, Any]]) -> tuple[Hold, ...]:
-    """Return one hold for each account and currency, most money first."""
+    """Return one hold for each account and currency, ordered by money, the largest first."""
     grouped: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
     for row in wrong:
         grouped.setdefault((row["account"], row["currency"]), []).append(row)

@@ -1,4 +1,4 @@
-"""One case or a queue of cases, as values for the terminal, the page and evidence."""
+"""One case or a queue of cases, as values that the terminal, the workbench and evidence show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES = ("root_cause", "fraud")
 
 @dataclass(frozen=True)
 class Filter:
-    """Which cases a queue has. Without a status and without `all`, those that are open and not snoozed."""
+    """The filter of a queue. Without a status and without `all`, the queue has the cases that are open and not snoozed."""
 
     type: str | None = None
     status: str | None = None
@@ -58,13 +58,13 @@ def view_case(warehouse: Warehouse, id_prefix: str, *, most: int = 20) -> CaseVi
 
 
 def title_of(case: dict[str, Any]) -> str:
-    """Return a case in some words: its kind, and what all its members share.
+    """Return the title of a case: its kind, and the values that all its members share.
 
     >>> title_of({"kind": "unbilled", "pattern": '[["side", "leakage"], ["node", "MSC07"], ["destination_4", "+4930"]]'})
     'unbilled: node MSC07, destination +4930'
     """
     pairs = json.loads(case["pattern"] or "[]")
-    # All findings of most kinds are of one side.
+    # Findings of most kinds have only one side.
     shown = [(name, value) for name, value in pairs if name != "side" or (case["kind"] == "misrated" and value == "overcharge")]
     shared = [f"{_dimension(name)} {value}" for name, value in shown]
     kind = str(case["kind"]).replace("_", " ")

@@ -1,4 +1,4 @@
-"""What changed between two points of the log: findings and money then and now, each change with its cause."""
+"""The changes between two points of the log: findings and money then and now, each change with its cause."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Difference:
     """The difference of two points.
 
     `money` has the leakage and overcharge then and now by currency. `causes` counts changes and their money by cause, change,
-    kind and service. `findings` are the single changes, the largest first, at most as many as asked for. `changes` counts all.
+    kind and service. `findings` are the single changes, the largest first, at most as many as requested. `changes` counts all
+    changes.
     """
 
     then: int
@@ -40,10 +41,10 @@ class Difference:
 def compare(project: Project, then: str, now: str | None = None, *, most: int = 50, days: Days = (None, None)) -> Difference:
     """Compare the findings as of two positions, times or days; `now` is by default the newest position.
 
-    `days`, first and last, limit the findings that are compared; those without a day are then left out.
+    `days`, first and last, limit the findings that are compared; findings without a day are then left out.
 
-    Raises `QueryError` for a point that is no position, time or day, and for a position that the log does not have. Raises it
-    also where `then` is the later point.
+    Raises `QueryError` for a point that is no position, time or day, and for a position that the log does not have. It also raises
+    `QueryError` where `then` is the later point.
     """
     earlier, first = with_retries(project, _state, then)
     later, second = with_retries(project, _state, now)

@@ -1,8 +1,8 @@
-"""Links between parties by what they share, and new parties that behave as confirmed fraudsters did.
+"""Links between parties that share traits, and new parties that behave as confirmed fraudsters did.
 
-A trait of a party is a handset, a SIM, a cell or a peer. A trait of few parties weighs more than a trait of many. Its weight is
-the logarithm of the number of all parties over the number of parties with the trait. Two parties are alike by the cosine of their
-weighted traits.
+A trait of a party is a handset, a SIM, a cell or a peer. A trait that few parties have weighs more than a trait that many have. Its
+weight is the logarithm of the number of all parties over the number of parties with the trait. The likeness of two parties is the
+cosine of their weighted traits.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from trueup.errors import TrueupError
 from trueup.warehouse.query import Warehouse
 
 MOST_PARTIES = 1_000
-"""A trait that more parties have, such as a hotline, links no one."""
+"""Maximum number of parties of a trait: a more frequent trait, such as a hotline, links no parties."""
 KIND_WEIGHTS = {"handset": 4.0, "sim": 4.0, "cell": 1.0, "peer": 2.0}
 """The weight of a kind of trait as evidence of who uses the number."""
 
 
 @dataclass(frozen=True)
 class Links:
-    """Links of suspected parties: `pairs` with what they share, `groups` of parties that links connect, and `offenders`.
+    """Links of suspected parties: `pairs` with the traits that they share, `groups` of parties that links connect, and `offenders`.
 
     `offenders` are parties that are not confirmed, ranked by likeness to the confirmed party that is most like them.
     """
@@ -34,7 +34,7 @@ class Links:
 
 
 def links(warehouse: Warehouse, *, party: str | None = None, most: int = 50) -> Links:
-    """Return the links of suspected parties, of one party alone if it is named; raise `TrueupError` for one without traits."""
+    """Return the links of suspected parties, or of the named party; raise `TrueupError` for a named party without traits."""
     settings = warehouse.lake.project.config.fraud
     values = {"imei": settings.imei, "imsi": settings.imsi, "most_parties": MOST_PARTIES}
     traits = pl.DataFrame(warehouse.table("queries/cases/party_traits", values))
@@ -50,7 +50,7 @@ def links(warehouse: Warehouse, *, party: str | None = None, most: int = 50) -> 
 
 
 def shared_traits(traits: pl.DataFrame) -> pl.DataFrame:
-    """Return pairs of suspected parties (`party` < `other`) with what they share and its `weight`, the heaviest first."""
+    """Return pairs of suspected parties (`party` < `other`) with their shared traits and `weight`, the heaviest first."""
     suspected = _weighted(traits).filter("is_suspected")
     both = suspected.join(suspected, on=["kind", "value"], suffix="_other").filter(pl.col("party") < pl.col("party_other"))
     counted = both.group_by("party", other="party_other").agg(
@@ -90,7 +90,7 @@ def connected(pairs: pl.DataFrame) -> list[dict[str, Any]]:
 def rank_offenders(traits: pl.DataFrame) -> pl.DataFrame:
     """Return parties that are not confirmed, by likeness to confirmed ones: `party`, `like`, `likeness`, `shared`, `first_at`.
 
-    A party counts as one that may be a confirmed fraudster's new number where it begins after that fraudster did.
+    A party may be a confirmed fraudster's new number only if its first record is later than the fraudster's first record.
     """
     weighted = _weighted(traits)
     length = weighted.group_by("party").agg(length=pl.col("weight").pow(2).sum().sqrt(), begins=pl.col("first_at").min())

@@ -32,7 +32,7 @@ _NOTICE: dict[str, pl.DataType | type[pl.DataType]] = {
 
 @dataclass(frozen=True)
 class Channel:
-    """A way to send messages: its name in the log, and the function that sends one, or raises `TrueupError`."""
+    """A way to send messages: its name in the log, and the function that sends a message or raises `TrueupError`."""
 
     name: str
     send: Callable[[dict[str, Any]], None]
@@ -40,7 +40,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Notified:
-    """How many messages were sent, how many had been sent before, and the errors of channels."""
+    """The result of a run: the numbers of messages sent now and sent before, and the errors of channels."""
 
     sent: int
     known: int
@@ -48,10 +48,10 @@ class Notified:
 
 
 def notify(project: Project, *, clock: Clock = system_clock, dry_run: bool = False) -> Notified:
-    """Send what has not been sent; an event of the log records each message, so that a second run sends nothing.
+    """Send messages that have not been sent; an event of the log records each message, so that a second run sends nothing.
 
-    An event is written after its message was sent. After a crash between the two, the message is sent again with the same id. A
-    channel that fails is tried again by the next run, and does not keep others from being served.
+    An event is written after its message was sent. After a crash between the two, the message is sent again with the same id. The
+    next run tries a failed channel again; meanwhile the other channels are served.
     """
     channels = list(channels_of(project))
     if not channels:

@@ -2,8 +2,8 @@
 
 A pattern is a set of values of dimensions, such as node = MSC07 and service = voice. A cause shows as a pattern whose records fail
 far more often than all others. The search compares findings with all records by Kulldorff's scan statistic for yes-or-no data
-(Communications in Statistics 26, 1997). The statistic is the likelihood ratio of one failure rate inside the pattern and another
-outside, against one rate everywhere. It takes the best pattern, removes its findings and records, and searches the remainder.
+(Communications in Statistics 26, 1997). The statistic is a likelihood ratio: a failure rate inside the pattern and another outside,
+against one rate everywhere. It takes the best pattern, removes its findings and records, and searches the remainder.
 
 The search draws nothing at random, and ties are broken by the order of dimensions and values, so equal input gives equal patterns.
 """
@@ -23,15 +23,15 @@ DIMENSIONS = (
     "node", "plan", "tariff_code", "service", "invoice_batch", "segment", "destination_3", "destination_4", "destination_5",
     "destination_6", "hour", "cell", "usage_file", "charge_file", "subscriber", "day",
 )  # fmt: skip
-"""The dimensions, those that name a cause best first. A destination is the beginning of a number, by its length."""
+"""The dimensions; those that name a cause best come first. A destination is a number's first digits, one dimension per length."""
 WIDTH = 8
 """How many patterns of each size are extended."""
 LEAST_RATIO = math.log(1_000)
-"""The likelihood ratio, as a logarithm, that a pattern needs for each value that was tried."""
+"""The least logarithm of the likelihood ratio that a pattern needs per value that was tried."""
 FURTHER_GAIN = 1.15
-"""How much greater the likelihood ratio has to become for one more dimension."""
+"""The least gain of the likelihood ratio that justifies one more dimension."""
 LEAST_LIFT = 2.0
-"""How many times more often than elsewhere the records of a pattern fail."""
+"""The least ratio of the failure rate inside a pattern to the rate elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a search: dimensions of a pattern, patterns, the least money of a pattern."""
+    """Bounds of a search: the most dimensions of a pattern, the most patterns, and the least money of a pattern."""
 
     dimensions: int = 3
     patterns: int = 20
@@ -54,7 +54,7 @@ class Limits:
 
 
 def matches(rows: pl.DataFrame, pattern: Pattern) -> pl.Series:
-    """Return whether each row has all values of a pattern; a row without a dimension does not have its value."""
+    """Return whether each row has all values of a pattern; a row without a dimension does not match a value of it."""
     if not pattern:
         return pl.Series("matches", [True]).new_from_index(0, rows.height)
     parts = [pl.col(name) == value if name in rows.columns else pl.lit(False) for name, value in pattern]
@@ -62,7 +62,7 @@ def matches(rows: pl.DataFrame, pattern: Pattern) -> pl.Series:
 
 
 def search(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, *, dimensions: Sequence[str] = DIMENSIONS) -> list[Found]:
-    """Return the patterns of findings of one kind, the one that was found first at the beginning.
+    """Return the patterns of findings of one kind, in the order in which the search finds them.
 
     `findings` has `money` (micros, not negative) and the dimensions. `records` has the dimensions and `weight`, the number of
     records that each row of the sample represents. A finding without money counts like the smallest one with money.
@@ -86,7 +86,7 @@ class _Candidate:
 
 
 def _best_pattern(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, dimensions: Sequence[str]) -> Found | None:
-    """Return the pattern with the greatest likelihood ratio; a longer one only where it is clearly greater."""
+    """Return the pattern with the greatest likelihood ratio; prefer a longer pattern only where its ratio is clearly greater."""
     usable = [name for name in dimensions if name in findings.columns and findings[name].null_count() < findings.height]
     whole = (findings.height, max(int(records["weight"].sum()) if records.height else 0, findings.height))
     beam: list[_Candidate] = [_Candidate(0.0, Found((), findings.height, int(findings["money"].sum()), whole[1]))]
@@ -108,7 +108,7 @@ def _best_pattern(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits,
 
 
 def _order(candidate: _Candidate, usable: Sequence[str]) -> tuple[float, int, list[int], Pattern]:
-    """Sort the greatest ratio first; of equal ones, more money, then the dimensions that name a cause best."""
+    """Sort the greatest ratio first; among equal ratios, more money first, then the dimensions that name a cause best."""
     found = candidate.found
     return (-round(candidate.ratio, 6), -found.money, [usable.index(name) for name, _ in found.pattern], found.pattern)
 
@@ -116,7 +116,7 @@ def _order(candidate: _Candidate, usable: Sequence[str]) -> tuple[float, int, li
 def _extend(
     parent: _Candidate, findings: pl.DataFrame, records: pl.DataFrame, usable: Sequence[str], whole: tuple[int, int]
 ) -> Iterator[_Candidate]:
-    """Yield the patterns of one more dimension, of those that fail more often than other records."""
+    """Yield patterns with one more dimension, for patterns whose records fail more often than other records."""
     taken = {_subject(name) for name, _ in parent.found.pattern}
     inside = findings.filter(matches(findings, parent.found.pattern))
     around = records.filter(matches(records, parent.found.pattern))

@@ -30,7 +30,7 @@ from trueup.warehouse.query import Warehouse
 
 @dataclass(frozen=True)
 class Part:
-    """Findings of a case that a split can take out: the condition, how many have it, and their money in micros."""
+    """Findings of a case that a split can take out: the condition, how many findings meet it, and their money in micros."""
 
     condition: str
     findings: int
@@ -38,7 +38,7 @@ class Part:
 
 
 def parts_of(warehouse: Warehouse, case_id: str, most: int = 100) -> list[Part]:
-    """Return the conditions that some findings of a case have and others do not, those with the most money first."""
+    """Return the conditions that some but not all findings of a case meet, those with the most money first."""
     findings, _ = pattern_rows(warehouse, case_id)
     parts: list[Part] = []
     for name in (column for column in findings.columns if column in DIMENSIONS or column.startswith("attribute:")):
@@ -53,7 +53,7 @@ def parts_of(warehouse: Warehouse, case_id: str, most: int = 100) -> list[Part]:
 def merge(project: Project, id_prefix: str, into_prefix: str, decision: Decision, *, clock: Clock = system_clock) -> Recorded:
     """Give the findings of one case to another of the same kind and currency; later findings of its pattern follow.
 
-    Raises `TrueupError` for an id that is no case of a root cause, for another kind or currency, and for a merged case.
+    Raises `TrueupError` for an id that is no root-cause case, for cases of different kinds or currencies, and for a merged case.
     """
 
     def write(warehouse: Warehouse) -> tuple[Decision, list[Opening], pl.DataFrame]:
@@ -79,7 +79,7 @@ def split(
 ) -> Recorded:
     """Open a case for the findings of another that have further values of dimensions, such as `node=MSC07`.
 
-    Raises `TrueupError` for a condition that is not of that form, and where it is true of no finding or of all of them.
+    Raises `TrueupError` for a condition of another form, and for one that no finding or every finding meets.
     """
     further = tuple(_condition(text) for text in conditions)
 
@@ -135,7 +135,7 @@ def _reshape(
     write: Callable[[Warehouse], tuple[Decision, list[Opening], pl.DataFrame]],
     clock: Clock,
 ) -> Recorded:
-    """Record the decision with its openings and filings in one commit, while no search files findings."""
+    """Record the decision, the opened case and its filings in one commit, while the lock keeps searches out."""
     check_decision(decision, clock())
     with Lake.open(project, clock=clock) as lake, catalog_of(project).lock(LOCK, LOCK_WAIT_S):
         prepare(lake)

@@ -1,4 +1,4 @@
-"""Open cases of root causes, and file findings in them: those that are open first, then what a search finds in the remainder."""
+"""Open cases of root causes, and file findings: first in cases that are already open, then in cases that a search opens."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from trueup.warehouse.statements import statement
 
 CONSUMER = "cases"
 LOCK = "cases"
-"""The lock of everything that opens cases or files findings."""
+"""The name of the lock that every process holds while it opens cases or files findings."""
 SAMPLE = 400_000
-"""About how many records of each stream findings are compared with."""
+"""Approximate number of records of each stream with which findings are compared."""
 _SIXTEEN_BITS = 1 << 16
 _OPENING: dict[str, pl.DataType | type[pl.DataType]] = {
     "case_id": pl.Binary, "kind": pl.String, "currency": pl.String, "pattern": pl.String, "parent": pl.Binary, "position": pl.Int64,
@@ -37,7 +37,7 @@ _OPENING: dict[str, pl.DataType | type[pl.DataType]] = {
 
 @dataclass(frozen=True)
 class OpenCase:
-    """A case that findings can be filed in: `target` is the case that took its findings if it was merged."""
+    """A case that findings can be filed in; if it was merged, `target` is the case that took its findings."""
 
     case_id: bytes
     target: bytes
@@ -48,7 +48,7 @@ class OpenCase:
 
 @dataclass(frozen=True)
 class Opening:
-    """A case to open, with what the search counted."""
+    """A case to open, with the counts of the search."""
 
     case_id: bytes
     kind: str
@@ -62,7 +62,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Investigated:
-    """The result of a run: cases opened, findings filed, and findings that stand and are in no case."""
+    """The result of a run: cases opened, findings filed, and open findings that are in no case."""
 
     opened: int
     filed: int
@@ -72,10 +72,10 @@ class Investigated:
 
 
 def investigate(project: Project, *, clock: Clock = system_clock) -> Investigated:
-    """File the findings that are in no case: in open cases whose pattern they have, else in cases that a search opens.
+    """File the findings that are in no case: in open cases whose pattern they match, else in cases that a search opens.
 
-    Nothing is done where no finding has changed since the last run. A run never opens a case twice, and takes no finding out of a
-    case on which a person decided.
+    A run does nothing where no finding has changed since the last run. A run never opens a case twice, and takes no finding out of
+    a case on which a person decided.
     """
     with Lake.open(project, clock=clock) as lake, catalog_of(project).lock(LOCK, LOCK_WAIT_S):
         prepare(lake)
@@ -111,7 +111,7 @@ def _has_news(lake: Lake) -> bool:
 
 
 def pattern_rows(warehouse: Warehouse, case_id: str | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return findings with their dimensions, and the sample of records; of one case, its findings alone.
+    """Return findings with their dimensions, and the sample of records; with a case, only its findings.
 
     Findings have `finding_id`, `kind`, `currency`, `money`, `side` and `reason`, records `stream` and `weight`.
     """
@@ -161,7 +161,7 @@ def open_cases(warehouse: Warehouse) -> list[OpenCase]:
 
 
 def pattern_of(text: str) -> Pattern:
-    """Return the pattern of its JSON."""
+    """Return the pattern that a JSON text holds."""
     return tuple((str(name), str(value)) for name, value in json.loads(text))
 
 
@@ -198,14 +198,14 @@ def _groups(findings: pl.DataFrame) -> list[tuple[tuple[str, str, str | None, st
 
 
 def _file(left: pl.DataFrame, pattern: Pattern, target: bytes, filed: list[pl.DataFrame]) -> pl.DataFrame:
-    """File the findings that have a pattern, and return the others."""
+    """File the findings that match the pattern, and return the other findings."""
     fits = matches(left, pattern)
     filed.append(left.filter(fits).select("finding_id", case_id=pl.lit(target, pl.Binary)))
     return left.filter(~fits)
 
 
 def _search(left: pl.DataFrame, records: pl.DataFrame, key: tuple[str, str, Pattern], project: Project) -> list[Opening]:
-    """Return the cases that explain the remainder of one group; the last, without dimensions, takes what no pattern explains."""
+    """Return cases for the remainder of one group; the last, without dimensions, takes findings that no pattern explains."""
     kind, currency, head = key
     settings = project.config.cases
     if left.is_empty():
@@ -238,7 +238,7 @@ def _search(left: pl.DataFrame, records: pl.DataFrame, key: tuple[str, str, Patt
 
 
 def _without_known(warehouse: Warehouse, filings: pl.DataFrame) -> pl.DataFrame:
-    """Return the filings that change something."""
+    """Return the filings that the log does not hold yet."""
     query = "SELECT f.finding_id, f.case_id FROM steps.case_filing f WHERE f.until_snapshot IS NULL"
     known = warehouse.lake.connection.execute(query).pl().cast({"finding_id": pl.Binary, "case_id": pl.Binary})
     return filings.join(known, on=["finding_id", "case_id"], how="anti").sort("finding_id")

@@ -17,7 +17,7 @@ from trueup.reconcile.run import reconcile_little
 
 
 def at_home(config: Config) -> Config:
-    """Return settings with the lake in the project's own folder, and without sources of files."""
+    """Return settings with the lake in the project's own folder, and without sources that read files."""
     lake = type(config.lake)(buckets=config.lake.buckets, bucket_by=config.lake.bucket_by)
     return config.model_copy(update={"lake": lake})
 
@@ -30,7 +30,7 @@ def scratch_copy(project: Project, folder: Path) -> Project:
             "only a lake of local files can be copied for a supposition", where=data, todo="run it where the lake is local"
         )
     with Lake.open(project, read_only=True):
-        pass  # A lake that does not exist, or that is of an earlier version, is refused with a message.
+        pass  # Opening refuses a lake that does not exist or is of an earlier version, with a message.
     scratch = Project(folder.resolve(), at_home(project.config))
     own_catalog = catalog_of(scratch)
     assert isinstance(own_catalog, SqliteCatalog)
@@ -50,7 +50,7 @@ def scratch_copy(project: Project, folder: Path) -> Project:
 
 
 def newest_moment(project: Project) -> datetime:
-    """Return the time of the newest commit: nothing becomes late merely because time has passed since."""
+    """Return the time of the newest commit as the clock, so that no record becomes late merely because time has passed since."""
     with Lake.open(project, read_only=True) as lake:
         times = lake.read("position", columns=["committed_at"])["committed_at"]
     if times.is_empty():
@@ -70,7 +70,7 @@ def reconcile_copy(project: Project, moment: datetime, log: LogFn | None) -> Non
 
 
 def with_path(project: Project, source: SourceConfig, path: Path) -> Project:
-    """Return the project whose source delivers one other file."""
+    """Return the project with one source set to deliver another file."""
     own = source.model_copy(update={"path": (str(path),)})
     sources = tuple(own if s is source else s for s in project.config.source)
     return Project(project.directory, project.config.model_copy(update={"source": sources}))

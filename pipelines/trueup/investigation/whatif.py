@@ -19,12 +19,12 @@ from trueup.log.lake import Lake
 from trueup.progress import LogFn
 
 _NOT_COMPARED = ("lake", "anchor", "sql", "workbench", "cases", "notify")
-"""Tables whose settings change no finding and no alert."""
+"""Tables of settings that change no finding and no alert."""
 
 
 @dataclass(frozen=True)
 class Supposition:
-    """What is supposed: settings `TABLE.KEY=VALUE`, a file of tariffs, and rules of fraud as TOML tables."""
+    """A supposition: settings `TABLE.KEY=VALUE`, a file of tariffs, and fraud rules as TOML tables."""
 
     settings: Sequence[str] = ()
     book: Path | None = None
@@ -33,7 +33,7 @@ class Supposition:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The difference that a supposition would make, and what its rules would have caught (None without rules)."""
+    """The difference that a supposition would make, and the frauds that its rules would have caught (None without rules)."""
 
     difference: Difference
     rules: list[dict[str, Any]] | None
@@ -49,9 +49,9 @@ def what_if(
 ) -> WhatIf:
     """Return the difference that other settings or tariffs would make from now on, computed on a scratch copy.
 
-    The copy shares the data files of the log, which are never changed. What is computed is what a reconciliation would find after
-    the change was made. `days` limit the findings that are compared. Raises `ConfigError` for an invalid setting, and `TrueupError`
-    for a lake that is not on this machine.
+    The copy shares the data files of the log, which are never changed. The result is what a reconciliation would find after the
+    change. `days` limit the findings that are compared. Raises `ConfigError` for an invalid setting, and `TrueupError` for a lake
+    that is not on this machine.
     """
     if not supposed.settings and supposed.book is None and not supposed.rules:
         raise TrueupError("nothing is supposed", todo="give --set, --book or --rule")
@@ -71,7 +71,7 @@ def what_if(
 
 
 def supposed_config(project: Project, supposed: Supposition) -> Config:
-    """Return the project's settings with those that are supposed; raise `ConfigError` for one that has no effect or is invalid."""
+    """Return the project's settings with the supposed ones; raise `ConfigError` for a setting without effect or an invalid one."""
     tables = tomllib.loads((project.directory / FILE_NAME).read_text("utf-8").removeprefix("\ufeff"))
     for text in supposed.settings:
         path, sign, value = text.partition("=")
@@ -89,7 +89,7 @@ def supposed_config(project: Project, supposed: Supposition) -> Config:
 
 
 def _put(tables: dict[str, Any], keys: Sequence[str], value: object) -> None:
-    """Set a value in nested tables; of a list of named tables such as [[source]], the second key is the name."""
+    """Set a value in nested tables; in a list of named tables such as [[source]], the second key is the name of the table."""
     here: Any = tables
     for number, key in enumerate(keys[:-1]):
         if isinstance(here, list):
@@ -107,7 +107,7 @@ def _put(tables: dict[str, Any], keys: Sequence[str], value: object) -> None:
 
 
 def _value_of(text: str) -> object:
-    """Return a TOML value; what is none, and a number with a point, is text: money is never a float."""
+    """Return a TOML value; return other input, and a number with a decimal point, as text, because money is never a float."""
     try:
         value: object = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""Columns of a sample: their values, and what each of them could be: time, number, duration, party number or key."""
+"""Columns of a sample: their values, and the kinds that each may be: time, number, duration, party number or key."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from trueup.party_numbers import international_digits
 from trueup.regular import open_regular
 
 _MOST_COLUMNS = 200
-"""Columns that are examined: a record of usage or charges has fewer."""
+"""Maximum number of columns that are examined: a record of usage or charges has fewer."""
 _SOME = 1_000
-"""Values of a column from which its kind is found."""
+"""Number of values of a column from which its kind is found."""
 _FEW = 20
 _EARLIEST, _LATEST = datetime(1995, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001 - bounds of plausible times in UTC
 _DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%y", "%d/%m/%y",
@@ -45,7 +45,7 @@ TIME_FORMATS = (
     "iso", *EPOCH_POWER, *(f"{day}{between}{clock}" for day in _DATES for clock in _CLOCKS for between in (" ", "T", "")),
     "%a %b %d %H:%M:%S %Y", "%Y-%m-%d %I:%M:%S %p", *_DATES,
 )  # fmt: skip
-"""Formats of times that are tried, the more usual ones first."""
+"""Formats of times that are tried, the more usual formats first."""
 _OFFSET = r"(?:[Zz]|[0-9][+-][0-9]{2}:?[0-9]{2})$"
 _NOTATIONS: tuple[dict[str, str], ...] = (
     {}, {"grouping": ","}, {"decimal": ","}, {"decimal": ",", "grouping": "."}, {"decimal": ",", "grouping": " "},
@@ -76,12 +76,12 @@ class Column:
 
     @cached_property
     def distinct(self) -> Fit:
-        """How many of the values differ."""
+        """Number of distinct values."""
         return Fit(self.texts.n_unique(), len(self.texts))
 
     @cached_property
     def is_unique(self) -> bool:
-        """Whether each record has a value of its own; a few may be repeated, as by a second delivery."""
+        """Whether each record has a value of its own; a few values may be repeated, as after a second delivery."""
         return len(self.texts) == len(self.values) > 0 and self.distinct.share > 0.98
 
     @cached_property
@@ -108,7 +108,7 @@ class Column:
                 found.append((time_format, fit, read))
             if fit.is_full and len(found) == 1 and time_format == "iso":
                 break
-        # Of two readings of a day and a month, the one with which the sample covers less time.
+        # Where day and month can be read in two orders, prefer the order by which the sample covers less time.
         found.sort(key=lambda entry: (-entry[1].share, _span_us(entry[2])))
         return tuple((name, _time_fit(self.texts, name)[0]) for name, _, _ in found[:2])
 
@@ -121,7 +121,7 @@ class Column:
 
     @cached_property
     def dates(self) -> tuple[tuple[str, Fit], ...]:
-        """Formats that fit the values as days without a time, the best first, and another that fits as many."""
+        """Formats that fit the values as days without a time, the best first, and another format that fits as many values."""
         first = next(iter(self._some.to_list()), "")
         fits = [(day, *_time_fit(self._some, day)) for day in ("%Y-%m-%d", *_DATES) if _shape(day).match(first)]
         fits = sorted((entry for entry in fits if entry[1].share >= 0.9), key=lambda entry: (-entry[1].share, _span_us(entry[2])))
@@ -144,7 +144,7 @@ class Column:
 
     @cached_property
     def notations(self) -> tuple[tuple[NotationConfig, Fit], ...]:
-        """Notations that fit most values, the best first and the simplest of equals."""
+        """Notations that fit most values, the best first; among equally good ones, the simplest first."""
         if not len(self._some) or self._some.str.contains(r"[0-9]").mean() < 0.5:  # type: ignore[operator]
             return ()
         currency, percent = self._signs
@@ -168,19 +168,19 @@ class Column:
 
     @cached_property
     def party(self) -> Fit:
-        """How many values look like telephone numbers: digits with the marks of written numbers, of a usual length."""
+        """Number of values that look like telephone numbers: digits, with the marks of written numbers, of a usual length."""
         digits = pl.select(international_digits(pl.lit(self._some))).to_series()
         fits = self._some.str.contains(_PARTY) & digits.str.contains(r"^[0-9]{3,15}$")
         return Fit(int(fits.sum()), len(self._some))
 
     @cached_property
     def is_written_variously(self) -> bool:
-        """Whether some numbers of parties are not plain digits: `+49…`, `0049…`, `030 12…`, `sip:…`."""
+        """Whether some numbers of parties are not plain digits, such as `+49…`, `0049…`, `030 12…`, `sip:…`."""
         return self.party.share > 0.5 and bool((~self._some.str.contains(r"^[1-9][0-9]*$")).any())
 
     @cached_property
     def calling_codes(self) -> dict[int, int]:
-        """How many values are valid international numbers, by calling code."""
+        """Number of values that are valid international numbers, by calling code."""
         codes: dict[int, int] = {}
         digits = pl.select(international_digits(pl.lit(self._some))).to_series()
         for text in digits.filter(digits.str.contains(r"^[1-9][0-9]{6,14}$")).head(300).to_list():
@@ -200,7 +200,7 @@ def _span_us(times: pl.Series) -> int:
 
 @cache
 def _shape(time_format: str) -> re.Pattern[str]:
-    """Return a pattern of the texts that may have a format: matching it costs less than reading them."""
+    """Return a pattern of the texts that may have a time format: matching texts costs less than parsing them."""
     named = {"iso": r"\d{4}-\d{2}-\d{2}"} | dict.fromkeys(EPOCH_POWER, r"\d{8,17}(\.\d+)?$")
     return re.compile(named.get(time_format) or shape_of(time_format))
 
@@ -218,7 +218,7 @@ class Records:
     reader: Reader
     unit: Unit
     available: tuple[str, ...] = ()
-    """The names of all columns, also of those that are not examined."""
+    """The names of all columns, also of columns that are not examined."""
 
     def batches(self, names: list[str]) -> Iterator[Batch]:
         """Yield the first records of the sample, at most `MOST_ROWS`, with these columns."""
@@ -242,7 +242,7 @@ def records_of(sample: Sample, layout: Layout) -> Records:
 
 
 def records_by(source: SourceConfig, sample: Sample, layout: Layout, *, first: Collection[str] = ()) -> Records:
-    """Return the records of a sample as a source reads them, the columns `first` before others that may be too many."""
+    """Return the records of a sample as a source reads them; the columns `first` come before others, which may be cut off."""
     is_file = sample.kind != "text"
     handle = _mapped_file(sample) if is_file else io.BytesIO(layout.body)
     unit = sample_unit(source, sample.path, handle, sample.size_bytes if is_file else len(layout.body))
@@ -262,13 +262,13 @@ def records_by(source: SourceConfig, sample: Sample, layout: Layout, *, first: C
 
 
 def _mapped_file(sample: Sample) -> BinaryIO:
-    """Return a file in memory that the system reads as needed: it is closed when the last record of the sample is forgotten."""
+    """Return a memory-mapped file, which the system reads as needed; it is closed with the last reference to the sample."""
     with open_regular(sample.path) as handle:
         return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)  # type: ignore[return-value]
 
 
 def _available(reader: Reader) -> list[str]:
-    """Return the columns of a sample; of JSON, the paths of all members that hold no object."""
+    """Return the columns of a sample; for JSON, the paths of all members that hold no object."""
     if not isinstance(reader, NdjsonReader | DocumentReader):
         return list(reader.columns())
     names = reader.paths()

@@ -62,7 +62,7 @@ class _Writer:
 
 
 def document_of(proposal: Proposal, *, head: Sequence[str] = ()) -> Document:
-    """Return the text of a proposal; `head` are comment lines at its beginning, as they are."""
+    """Return the text of a proposal; `head` are comment lines that are put at its beginning unchanged."""
     writer = _Writer()
     writer.lines += head
     writer.comment("Proposed from samples. The comment after a line is its evidence; lines marked `check:` need a person.")

@@ -33,7 +33,7 @@ _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Notation:
-    """The notation of the numbers of a source, and how many values have a second reading in another one that fits as well."""
+    """The notation of a source's numbers, and how many values another notation that fits as well would read differently."""
 
     notation: NotationConfig
     fit: Fit
@@ -54,16 +54,16 @@ class Draft:
 
     @property
     def stream(self) -> Stream:
-        """The stream that the sample is most likely of."""
+        """The stream to which the sample most likely belongs."""
         return self.roles.stream
 
     def column(self, role: str) -> Column | None:
-        """Return the column of an event column, if there is one."""
+        """Return the sample's column for an event column, if there is one."""
         return self.roles.columns.get(role)
 
     @property
     def is_mapped_by_name(self) -> bool:
-        """Whether the format or the stream maps the columns by itself: call records of Asterisk, and a tariff book."""
+        """Whether the format or stream maps the columns by itself, as for Asterisk call records and a tariff book."""
         return self.layout.format == "asterisk" or self.stream == "tariff"
 
     @cached_property
@@ -97,13 +97,13 @@ class Draft:
 
     @cached_property
     def notation(self) -> Notation:
-        """The notation that fits most numbers of the source; a decimal comma is more usual beside a semicolon."""
+        """The notation that fits most numbers of the source; where the delimiter is a semicolon, a decimal comma is more usual."""
         columns = [column for role in ("amount", "quantity") if (column := self.column(role)) and not column.clocks]
         tried = {repr(notation): notation for column in columns for notation, _ in column.notations}
         if not tried:
             return Notation(NotationConfig(), Fit(0, 0))
         texts = pl.concat([column.texts for column in columns])
-        # 0.012 has a decimal mark: no group of thousands is 0.
+        # The point in 0.012 is a decimal mark, because no number is grouped behind a zero.
         marks = {mark for mark in (".", ",") if texts.str.contains(rf"^[-+]?0[{mark}][0-9]").any()}
         fits = [
             (notation, _sum(column.fit_of(notation) for column in columns))
@@ -117,7 +117,7 @@ class Draft:
 
     @cached_property
     def quantities(self) -> pl.Series:
-        """The quantities as plain decimals in the unit of the file; missing where a text is none."""
+        """The quantities as plain decimals in the unit of the file; missing where a text is no number."""
         column = self.column("quantity")
         if self.counters:
             return self._volumes
@@ -150,7 +150,7 @@ class Draft:
         return None
 
     def plain(self, values: pl.Series) -> pl.Series:
-        """Return numbers of the source's notation as plain decimals; missing where a text is none."""
+        """Return numbers in the source's notation as plain decimals; missing where a text is no number."""
         notation = self.notation.notation
         plain = values if notation == NotationConfig() else plain_numbers(values, notation)
         return plain.set((~plain.str.contains(r"^-?[0-9]+(\.[0-9]*)?$")).fill_null(True), None)
@@ -179,7 +179,7 @@ def _preference(notation: NotationConfig, *, prefers_comma: bool) -> tuple[bool,
 
 
 def _two_readings(columns: Sequence[Column], best: NotationConfig, rivals: Sequence[NotationConfig]) -> tuple[int, str]:
-    """Return how many values another notation that fits as well reads as other numbers, and one of them."""
+    """Return how many values another notation that fits as well reads as different numbers, and one such value."""
     texts = pl.concat([column.texts for column in columns])
     read = plain_numbers(texts, best)
     for rival in rivals:
@@ -214,7 +214,7 @@ def identifier(name: str) -> str:
 
 
 def ratio_between(unit: UnitName | None, base: UnitName | None) -> Fraction:
-    """Return how many of another unit one of a unit has; 1 where they do not measure the same.
+    """Return how many of the base unit make one of a unit; 1 where the units measure different things.
 
     >>> ratio_between("KiB", "kB"), ratio_between("s", "min"), ratio_between("s", "MB")
     (Fraction(128, 125), Fraction(1, 60), Fraction(1, 1))
@@ -225,13 +225,13 @@ def ratio_between(unit: UnitName | None, base: UnitName | None) -> Fraction:
 
 
 def factor_between(unit: UnitName | None, base: UnitName | None) -> int:
-    """Return how many of another unit one of a unit has, where that is a whole number; else 1."""
+    """Return how many of the base unit make one of a unit, where that is a whole number; else 1."""
     ratio = ratio_between(unit, base)
     return int(ratio) if ratio.denominator == 1 else 1
 
 
 def converted(expression: str, ratio: Fraction) -> str:
-    """Return the expression of a quantity in another unit; one whose decimals may not end is rounded to those that are kept.
+    """Return the expression of a quantity in another unit; round a quotient whose decimals may not end to the kept decimals.
 
     >>> converted("kb", Fraction(125, 128)), converted("s", Fraction(1, 60)), converted("a + b", Fraction(1, 1000))
     ('kb * 125 / 128', 'ROUND(s / 60, 6)', '(a + b) / 1000')
@@ -249,7 +249,7 @@ def converted(expression: str, ratio: Fraction) -> str:
 
 
 def drafts_of(paths: Sequence[Path]) -> list[Draft]:
-    """Return a draft of each sample, in order; raise `SourceError` for one that cannot be read."""
+    """Return a draft of each sample, in order; raise `SourceError` for a sample that cannot be read."""
     drafts: list[Draft] = []
     for path in paths:
         sample = read_sample(path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fit:
-    """How many of a number of values fit."""
+    """A count of values that fit, out of a number of values."""
 
     count: int
     of: int
@@ -31,7 +31,7 @@ class Line:
     """One proposed line of a TOML table: key, value, the evidence for it, and whether a person should check it.
 
     `evidence` becomes the comment after the value. A line with `check` rests on evidence below 100 %, or on none. A line whose
-    value is None is written as a comment: a person has to write it.
+    value is None is written as a comment, because a person must supply the value.
     """
 
     key: str
@@ -41,10 +41,10 @@ class Line:
 
 
 def supported(key: str, value: object, fit: Fit, what: str) -> Line:
-    """Return a line that all values of a sample should support; one that some of them contradict is to be checked."""
+    """Return a line that the values of a sample support; where some value contradicts it, a person should check the line."""
     return Line(key, value, f"{fit} {what}", check=not fit.is_full)
 
 
 def assumed(key: str, value: object, reason: str) -> Line:
-    """Return a line that the sample cannot show."""
+    """Return a line whose value the sample cannot show."""
     return Line(key, value, reason, check=True)

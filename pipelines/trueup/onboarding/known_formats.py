@@ -24,7 +24,7 @@ _WITHOUT_NAMES: Mapping[str, tuple[Collection[int], Mapping[str, str]]] = {
     "asterisk-csv": ((18, 21), {"10": _STAMP, "13": _SECONDS, "14": _SECONDS, "15": f"^({'|'.join(sorted(DISPOSITIONS))})$"}),
     "cgrates-csv": ((14,), {"2": r"^\*", "3": r"^\*[a-z]+$", "11": _STAMP, "14": r"^-?[0-9]+(\.[0-9]+)?$"}),
 }  # fmt: skip
-"""Formats whose files do not name their columns: numbers of fields, and patterns of the values of some fields."""
+"""Formats whose files do not name their columns: their numbers of fields, and patterns for the values of some fields."""
 _MOST_NAMED = 5
 
 
@@ -39,13 +39,13 @@ class KnownFormat:
 
     @property
     def unit(self) -> UnitName | None:
-        """The unit of its quantities."""
+        """The unit of the preset's quantities."""
         rule = self.source.columns.get("quantity")
         return None if rule is None else rule.unit or ("s" if rule.duration is not None else None)
 
     @property
     def has_counters(self) -> bool:
-        """Whether its records have counters since the start of their session, of which the last counts."""
+        """Whether its records count from the start of their session, so that the last record of a session has the total."""
         return self.source.format == "radius"
 
     def roles(self, columns: Mapping[str, Column]) -> Roles:
@@ -74,11 +74,11 @@ def known_format(sample: Sample, records: Records, layout: Layout) -> tuple[Know
 def _of_json(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFormat | None, Records]:
     for name in preset_names():
         source = preset_as_source(name)
-        # Of a preset with members around a list, those are what the documents of a sample show.
+        # Where a preset reads members around a list, documents of the sample show those members.
         outermost = {column.split(".")[0] for column in source.parents or _columns_read(source)}
         if source.format not in ("ndjson", "json") or not outermost <= {column.split(".")[0] for column in records.available}:
             continue
-        # The format and the list of the sample; the paths of the preset name members of inner objects.
+        # Format and list come from the sample; the paths of the preset name members of inner objects.
         records_at = source.records or layout.settings.get("records")
         by_line = source.model_copy(update={"format": layout.format, "records": records_at})
         read = records_by(by_line, sample, layout, first=_columns_read(source))
@@ -116,9 +116,9 @@ def preset_as_source(name: str) -> SourceConfig:
 
 
 def _columns_read(source: SourceConfig) -> list[str]:
-    """Return the columns that each file of a preset has: those of its mapping and of its condition.
+    """Return the columns that every file of a preset has: the columns of its mapping and of its condition.
 
-    Where records differ in their columns, a sample may lack those of which an expression says what their absence means.
+    Where records differ in their columns, a sample may lack columns whose absence an expression handles.
     """
     expressions = [rule.expression for rule in source.columns.values() if not rule.optional] + [source.where]
     read = _operands if source.has_equal_records else _needed
@@ -135,6 +135,6 @@ def _needed(expression: str | None) -> tuple[str, ...]:
 
 
 def _main_column(role: str, rule: ColumnRule) -> str:
-    """Return the column that stands for an event column: of an expression, the one that it falls back to."""
+    """Return the source column of an event column; for an expression, the column to which it falls back."""
     names = rule.names or (() if role == "quantity" else (_needed(rule.expression) or _operands(rule.expression))[-1:])
     return names[0] if names else ""

@@ -64,7 +64,7 @@ _NAMES = {
         "leg": "leg call_leg leg_type legtype side",
     }.items()
 }
-"""Names of each event column in English, German and other languages, the most usual ones first."""
+"""Names of each event column in English, German and other languages, the most usual names first."""
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 _UNITS: dict[UnitName, tuple[str, ...]] = {
     "ms": ("ms", "msec", "msecs", "millis", "milliseconds", "billmsec"),
@@ -96,7 +96,7 @@ def words_of(name: str) -> str:
 def name_score(name: str, role: str) -> int:
     """Return how well a column's name names an event column: 0 for not at all, else 1 to 100.
 
-    Of a path, such as `party/number` or `use.seconds`, the last name may do so too.
+    For a path, such as `party/number` or `use.seconds`, the last name alone may also name the event column.
     """
     last = re.split(r"[/.]", name)[-1]
     return max(_score(name, role), _score(last, role) - 1 if last != name else 0)

@@ -1,4 +1,4 @@
-"""The proposed project: sources, what they share, rules of reconciliation, and how many records of each sample become events."""
+"""The proposed project: sources, their links, rules of reconciliation, and how many records of each sample become events."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Proposal:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The values as a parsed file has them."""
+        """The values as a parsed `trueup.toml` has them."""
 
         def values(lines: Sequence[Line]) -> dict[str, Any]:
             return {line.key: line.value for line in lines if line.value is not None}
@@ -142,7 +142,7 @@ def _keys(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey
 
 
 def _joined(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[tuple[str, str], pl.DataFrame]:
-    """Return usage and charges of one key side by side, quantities in the units of their files, by the two sources."""
+    """Return usage and charges with equal keys side by side, by the two sources; quantities are in the units of their files."""
     found = {}
     for usage, charge, key in links:
         left = pl.DataFrame({"key": key.usage.values.cast(pl.String), "quantity": usage.quantities, "service": usage.services})
@@ -176,7 +176,7 @@ def _shared(
 
 
 def _bill_lines(links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[str, str]:
-    """Return the evidence, by source, that several charges of one key are lines of a bill: as many usage records have the key."""
+    """Return the evidence, by source, that charges with one key are bill lines: as many usage records have that key."""
     found = {}
     for usage, charge, key in links:
         counts = [
@@ -202,7 +202,7 @@ def _base_unit(drafts: Sequence[Draft]) -> UnitName | None:
 
 
 def _fine(draft: Draft) -> int:
-    """Return the factor by which quantities with more than six decimals stay exact, as far as 64 bits reach."""
+    """Return the factor that keeps quantities with more than six decimals exact, as far as 64 bits allow."""
     wanted = min(draft.decimals, _MOST_DECIMALS) - _KEPT_DECIMALS
     while wanted > 0 and draft.largest * 10 ** (wanted + _KEPT_DECIMALS) >= _LOG_LIMIT:
         wanted -= 1
@@ -227,7 +227,7 @@ def _scales(
 
 
 def _calling_code(drafts: Sequence[Draft]) -> tuple[str, str, bool] | None:
-    """Return the calling code that makes numbers of parties one form, where some are not plain digits."""
+    """Return the calling code that brings numbers of parties into one form, where some are not plain digits."""
     columns = [draft.roles.columns[role] for draft in drafts for role in ("subscriber", "peer") if role in draft.roles.columns]
     if not any(column.is_written_variously for column in columns):
         return None
@@ -294,7 +294,7 @@ def _first_time(draft: Draft) -> datetime | None:
 
 
 def _times(draft: Draft) -> pl.Series | None:
-    """Return the starts of a sample's records on their own wall clock; None where no column of texts has them."""
+    """Return the starts of a sample's records in their local time; None where no text column has them."""
     if draft.layout.format == "asterisk":
         column, time_format = draft.records.columns["start"], "%d/%m/%Y %H:%M:%S"
     else:
@@ -323,13 +323,13 @@ def _rules(
     rules = {}
     for service, key in tables.items():
         lines = [*match, *_price_lines([one for one in found.values() if (one.price, one.per) == key], shared)]
-        # What concerns all services is checked once.
+        # A line that concerns all services is marked for checking once.
         rules[service] = [line if service == "default" or line.key == "price" else replace(line, check=False) for line in lines]
     return rules
 
 
 def _prices(drafts: Sequence[Draft], shared: Shared, joined: dict[tuple[str, str], pl.DataFrame]) -> dict[str, Price]:
-    """Return a price by service: of usage and charges of one key, else of the quantities that charges state themselves."""
+    """Return a price by service: from usage and charges with equal keys, else from quantities that charges state themselves."""
     by_name = {draft.name: draft for draft in drafts}
     frames = [(by_name[usage], frame) for (usage, _), frame in joined.items()]
     for draft in drafts:
@@ -348,7 +348,7 @@ def _prices(drafts: Sequence[Draft], shared: Shared, joined: dict[tuple[str, str
 
 
 def _quantity_tolerance(movements: Sequence[Draft]) -> Line:
-    """Return by how much quantities may differ: by a minute where charges count whole minutes, because these are rounded up."""
+    """Return the tolerated difference of quantities: a minute where charges count whole minutes, because these are rounded up."""
     for draft in movements:
         whole = draft.column("quantity")
         if draft.stream == "charge" and draft.unit == "min" and whole is not None and whole.texts.str.contains(r"^\d+$").all():
@@ -379,7 +379,7 @@ def _parts_lines(drafts: Sequence[Draft]) -> list[Line]:
 
 
 def _period_line(movements: Sequence[Draft]) -> Line:
-    """Return the period of charges: a month where each begins at the first of a month, and usage also on other days."""
+    """Return the period of charges: a month where every charge begins on the first of a month, and usage also on other days."""
     charges = [_times(draft) for draft in movements if draft.stream == "charge"]
     starts = [times for times in charges if times is not None]
     used = [times for draft in movements if draft.stream == "usage" and (times := _times(draft)) is not None]
@@ -407,7 +407,7 @@ def _price_lines(explained: Sequence[Price], shared: Shared) -> list[Line]:
 
 
 def _outcome(draft: Draft, tables: SourceTables, project: ProjectConfig, now: datetime) -> Outcome:
-    """Map the sample by its proposed source: the same code as of ingestion, so the counts are those of the records."""
+    """Map the sample by its proposed source, with the code of ingestion, so that ingestion gives the same counts."""
     settings = {name: value for name, value in tables.settings.items() if name != "framing"}
     source = with_implied_settings(Config.model_validate({"source": [settings]}).source[0])
     mapping = Mapping(source, project, now)

@@ -24,7 +24,7 @@ _HALF_CENT = Decimal("0.005")
 
 @dataclass(frozen=True)
 class SharedKey:
-    """A column of usage and one of charges whose values are the same keys."""
+    """A column of usage and a column of charges that hold the same keys."""
 
     usage: Column
     charge: Column
@@ -34,14 +34,14 @@ class SharedKey:
 def shared_key(usage: tuple[Mapping[str, Column], Roles], charge: tuple[Mapping[str, Column], Roles]) -> SharedKey | None:
     """Return the columns of usage and charges that share most keys; None where no columns share enough.
 
-    A column that distinguishes records is rather their key: two files share all parties before they share all calls.
+    A column that distinguishes records is more likely the key: two files share all parties before they share all calls.
     """
     found: list[tuple[float, SharedKey]] = []
     for left in _key_columns(*usage):
         for right in _key_columns(*charge):
             names = min(name_score(left.name, "session_key"), name_score(right.name, "session_key"))
             if (left.is_counter or right.is_counter) and not names:
-                # Line numbers of two files agree by chance.
+                # Line numbers of two files agree only by chance.
                 continue
             fit = overlap(left, right)
             if (fit.share >= _LEAST_OVERLAP and fit.count > 1) or (fit.is_full and names):
@@ -61,7 +61,7 @@ def _key_columns(columns: Mapping[str, Column], roles: Roles) -> list[Column]:
 
 
 def pairs(usage: pl.DataFrame, charge: pl.DataFrame) -> pl.DataFrame:
-    """Return the sums of usage and of charges of one key side by side, as texts: a session may have several records of each.
+    """Return the sums of usage and charges per key side by side, as texts: a session may have several records of each.
 
     `usage` has the columns `key`, `quantity` and `service`, `charge` has `key`, `quantity` and `amount`, all as texts.
     """
@@ -96,7 +96,7 @@ class Price:
 
 
 def prices(joined: pl.DataFrame, *, by_service: bool) -> dict[str, Price]:
-    """Return the price of each service that explains at least half of its pairs: the simplest number that explains most."""
+    """Return a price per service that explains at least half of its pairs: the simplest of those that explain most."""
     found: dict[str, Price] = {}
     rows = joined.select(pl.col("service").fill_null("") if by_service else pl.lit("").alias("service"), "quantity", "amount")
     for (service,), group in rows.drop_nulls().group_by("service", maintain_order=True):
@@ -112,7 +112,7 @@ def _price(numbers: list[tuple[Decimal, Decimal]]) -> Price | None:
     for quantity, amount in numbers[:500]:
         ratio = amount / quantity
         candidates.update({_rounded(ratio, digits) for digits in range(1, _DIGITS + 1)} - {Decimal(0)})
-    # An amount of less than a cent agrees with any price.
+    # An amount of less than a cent would agree with many prices.
     numbers = [(quantity, amount) for quantity, amount in numbers if abs(amount) > 2 * _HALF_CENT]
     best: tuple[int, int, Decimal] | None = None
     for candidate, _ in candidates.most_common(50):
@@ -130,7 +130,7 @@ def _rounded(number: Decimal, digits: int) -> Decimal:
 
 
 def usual_ratio(joined: pl.DataFrame) -> tuple[int, Fit] | None:
-    """Return the factor, 60, 1,000 or the like, by which quantities of usage exceed those of charges in most pairs."""
+    """Return the factor (such as 60 or 1,000) by which quantities of usage exceed those of charges in most pairs."""
     rows = joined.select("quantity", "quantity_billed").drop_nulls()
     ratios = [Decimal(q) / Decimal(b) for q, b in rows.iter_rows() if Decimal(b)]
     for factor in (60, 1_000, 1_024, 60_000, 1_000_000, 1_048_576):

@@ -1,4 +1,4 @@
-"""Roles: which column of a sample becomes which event column, and which stream the sample is of."""
+"""Roles: which column of a sample becomes which event column, and to which stream the sample belongs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _DECIMALS = r"[.,][0-9]{2,}\D*$"
 
 @dataclass(frozen=True)
 class Roles:
-    """The columns of a sample by event column; `named` holds those that their names show, the others are found by their values.
+    """The columns of a sample by event column; `named` holds those found by their names, the others are found by their values.
 
-    `day` and `time_of_day` are two columns that hold the start together.
+    `day` and `time_of_day` are two columns that together hold the start.
     """
 
     stream: Stream
@@ -64,7 +64,7 @@ _ROLES: Mapping[str, Callable[[Column], bool]] = {
     "account": _has_values, "service": _has_values, "direction": _has_values, "node": _has_values, "cell": _has_values,
     "tariff_code": _has_values, "invoice_id": _has_values,
 }  # fmt: skip
-"""Event columns, and the values that a column named like one of them must have. The order decides between equal scores."""
+"""Event columns, each with the kind of values that a column of such a name must have. The order decides between equal scores."""
 
 
 def roles_of(columns: Mapping[str, Column], *, has_names: bool) -> Roles:
@@ -79,7 +79,7 @@ def roles_of(columns: Mapping[str, Column], *, has_names: bool) -> Roles:
         found.pop("started_at", None)
     _by_values(columns, found, has_start=day is not None, has_names=has_names)
     stream: Stream = "charge" if "amount" in found else "usage"
-    # Half of a start identifies no record, even where no two records of a sample have it.
+    # A day or a time of day alone identifies no record, even where it differs in all records of a sample.
     halves = [half[0].name for half in (day, clock) if day is not None and clock is not None and half is not None]
     whole = {name: column for name, column in columns.items() if name not in halves}
     key = found.get("record_key") or _record_key(whole, found, has_names=has_names)
@@ -129,7 +129,7 @@ def _split_start(columns: Mapping[str, Column]) -> tuple[tuple[Column, str] | No
 
 
 def _by_values(columns: Mapping[str, Column], found: dict[str, Column], *, has_start: bool, has_names: bool) -> None:
-    """Find a start, and without names also parties, quantity and amount, by their values."""
+    """Find the start by its values; where columns have no names, also find parties, quantity and amount."""
     free = [column for column in columns.values() if column not in found.values() and len(column.texts)]
     if "started_at" not in found and not has_start:
         full = [column for column in free if column.times and column.times[0][1].share >= 0.9]
@@ -155,7 +155,7 @@ def _is_plain_time(column: Column) -> bool:
 
 
 def _record_key(columns: Mapping[str, Column], found: Mapping[str, Column], *, has_names: bool) -> Column | None:
-    """Return the column whose values identify each record; the best named one first."""
+    """Return the column whose values identify each record; prefer the column with the best name."""
     held = [
         column for role, column in found.items() if role in ("started_at", "ended_at", "amount", "quantity", "subscriber", "peer")
     ]
@@ -169,6 +169,6 @@ def _record_key(columns: Mapping[str, Column], found: Mapping[str, Column], *, h
 
 
 def overlap(first: Column, second: Column) -> Fit:
-    """Return how many of the distinct values of the column with fewer of them are values of the other."""
+    """Return how many distinct values two columns share, out of those of the column with fewer."""
     left, right = set(first.texts.to_list()), set(second.texts.to_list())
     return Fit(len(left & right), min(len(left), len(right)))

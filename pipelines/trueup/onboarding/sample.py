@@ -1,4 +1,4 @@
-"""Samples: the beginning of a delivered file, decompressed and bounded in bytes, and the last bytes of a longer one."""
+"""Samples: the beginning of a delivered file, decompressed and bounded in bytes, and the last bytes of a longer file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from trueup.errors import SourceError
 from trueup.regular import NotRegularError, open_regular
 
 MOST_BYTES = 4 << 20
-"""Bytes of a sample after decompression, and the bytes that may have to be decompressed for them."""
+"""Maximum bytes of a sample after decompression, and of the compressed bytes that are read for it."""
 MOST_ROWS = 10_000
-"""Records of a sample that are examined."""
+"""Maximum number of records of a sample that are examined."""
 _TAIL_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 18
 _PARQUET = b"PAR1"
@@ -82,7 +82,7 @@ def _read(handle: BinaryIO, path: Path, shown: str, size: int) -> Sample:
     tail = b""
     if not is_whole:
         del data[MOST_BYTES:]
-        # A record of which the sample has only the beginning is none.
+        # A record that the sample cuts off does not count.
         del data[max(data.rfind(b"\n"), data.rfind(b"\r")) + 1 or len(data) :]
         if not compression:
             handle.seek(max(0, size - _TAIL_BYTES))

@@ -95,7 +95,7 @@ def _of_preset(draft: Draft, known: KnownFormat, shared: Shared) -> SourceTables
 
 
 def _differs(line: Line, known: KnownFormat) -> bool:
-    """Return whether a preset lacks a line of the layout: documents of JSON may be single lines, not the other way round."""
+    """Return whether a line of the layout differs from a preset: JSON documents may be single lines, but not the reverse."""
     if line.key == "format":
         return (line.value, known.source.format) == ("json", "ndjson")
     if line.key == "records" and known.source.records is not None:
@@ -127,7 +127,7 @@ def _written_path(draft: Draft, folder: Path) -> str:
     path = draft.sample.path.absolute()
     text = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
     if "${" in text:
-        # A variable would be replaced; a wildcard that matches the sign is not.
+        # A variable would be replaced, so a wildcard stands for its `$` sign.
         return glob.escape(text).replace("${", "[$]{")
     return glob.escape(text) if glob.has_magic(text) else text
 
@@ -164,7 +164,7 @@ def _notation_lines(draft: Draft) -> list[Line]:
 
 
 def _range_lines(draft: Draft, shared: Shared) -> list[Line]:
-    """Return a range for durations of which some exceed a day and contradict the end, or are few."""
+    """Return a range for durations where some exceed a day and either contradict the end or are few."""
     day, started, ended = _DAY.get(draft.unit or ""), draft.column("started_at"), draft.column("ended_at")
     quantities = draft.quantities.cast(float, strict=False) if len(draft.quantities) else None
     if day is None or quantities is None or draft.stream != "usage":
@@ -249,7 +249,7 @@ def _start_lines(draft: Draft) -> list[Line]:
         lines.append(Line("started_at", started.name, evidence, check=not named))
     billed, own = draft.column("billed_at"), draft.column("started_at")
     if billed is not None and draft.stream == "charge":
-        # A file has one order of day and month, though its column of one invoice day may fit both.
+        # A file has one order of day and month, even where a column with a single invoice day fits both orders.
         order = own.times[0][0][:5] if own is not None else ""
         time_format, fit = next((t for t in billed.times if t[1] == billed.times[0][1] and t[0].startswith(order)), billed.times[0])
         same = own is not None and time_format == own.times[0][0]
@@ -299,7 +299,7 @@ def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
 
 
 def _ratio(draft: Draft, shared: Shared) -> Fraction:
-    """Return how many units of the log one of the file has, where `scale` cannot say so; else 1."""
+    """Return how many units of the log make one unit of the file, where `scale` cannot express it; else 1."""
     ratio = ratio_between(draft.unit, shared.base)
     return Fraction(1) if ratio.denominator == 1 else ratio
 
@@ -345,7 +345,7 @@ def zone_is_open(draft: Draft) -> bool:
 
 
 def currency_of(draft: Draft) -> tuple[str, str] | None:
-    """Return the currency that a source shows, and how; None where it shows none."""
+    """Return the currency that a source shows, with the evidence; None where it shows none."""
     known, currency = set(known_codes(())), draft.column("currency")
     if currency is not None and len(currency.texts):
         code = str(currency.texts.mode().sort()[0])
@@ -361,4 +361,4 @@ def currency_of(draft: Draft) -> tuple[str, str] | None:
 
 
 _WORDS = ("ALL", "CUP", "TOP", "TRY")
-"""Codes of currencies that are English words, in a heading more likely those."""
+"""Codes of currencies that are also English words, and in a heading are more likely words."""

@@ -1,4 +1,4 @@
-"""The policies of a log: declared when a setting that decides findings changes, read back in order."""
+"""The policies of a log: declare one when a setting that decides findings changes, and read all in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trueup.policies.policy import Policies, Policy
 
 
 def ensure_policy(lake: Lake) -> int | None:
-    """Declare the project's policy when it differs from the one in force; return its position, None when nothing changed.
+    """Declare the project's policy when it differs from the policy in force; return its position, None when nothing changed.
 
     A policy is in force from its position on: earlier history stays as it was computed.
     """
@@ -33,9 +33,9 @@ def ensure_policy(lake: Lake) -> int | None:
 def read_policies(lake: Lake, upto: int) -> Policies:
     """Return the policies in force up to a position.
 
-    Positions before the first policy are under the first. A log without any is under the policy of its configuration. Where a
-    tick is superseded, the same policy comes into force without it. What the tick decided is evaluated again, and changes with
-    the cause `policy_change`.
+    The first policy also applies to earlier positions. In a log without a policy, that of its configuration applies. Where a
+    tick is superseded, the same policy comes into force without it. Findings that the tick decided are evaluated again, and change
+    with the cause `policy_change`.
     """
     rows = lake.read("declaration", columns=["kind", "content"])
     declared = [Policy.from_content(position, content) for position, content in _declared(rows)]
@@ -45,14 +45,14 @@ def read_policies(lake: Lake, upto: int) -> Policies:
 
 
 def without_void_ticks(policies: Sequence[Policy], superseded: Mapping[int, frozenset[int]]) -> list[Policy]:
-    """Return the policies, each with the ticks that are void under it, and one more per position at which ticks are superseded.
+    """Return the policies with their void ticks; add a policy at each position where a tick is superseded.
 
     `superseded` has the positions of the ticks by the position that supersedes them.
     """
     if not superseded:
         return list(policies)
     ordered = sorted(policies, key=lambda policy: policy.position)
-    # Positions before the first policy are under it, but with all ticks.
+    # The first policy also applies to earlier positions, where no tick is void yet.
     ordered = [replace(ordered[0], position=0), *ordered] if ordered[0].position > min(superseded) else ordered
     in_force: dict[int, Policy] = {policy.position: policy for policy in ordered}
     for position in sorted(superseded.keys() - in_force.keys()):

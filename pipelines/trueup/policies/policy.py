@@ -21,7 +21,7 @@ DEFAULT_RULE = -1
 NEVER_POSITION = 2**62
 """A position after every position of a log."""
 UNKNOWN_TIME_US = 2**61
-"""The time of a record without one; no stream ever passes it. It is small enough that waits can be added to it."""
+"""The time of a record without a time; no stream ever passes it. It is small enough that waits can be added to it."""
 
 
 NO_HORIZON_US = 365_250 * 86_400_000_000
@@ -32,7 +32,7 @@ NO_HORIZON_US = 365_250 * 86_400_000_000
 class SourceRules:
     """How the frontier of one source advances; `lateness_us` is None where only closings move it.
 
-    With `bill_lines`, its charges of one session key without part number are lines of one bill.
+    With `bill_lines`, charges of one session key without a part number are lines of one bill.
     """
 
     stream: str
@@ -45,8 +45,8 @@ class SourceRules:
 class Policy:
     """The rules in force from `position` on.
 
-    `void_ticks` are the positions of the ticks that are superseded under this policy. Declarations of their own supersede
-    ticks, so they are not part of `content`.
+    `void_ticks` are the positions of the ticks that are superseded under this policy. Separate declarations supersede ticks, so
+    void ticks are not part of `content`.
     """
 
     position: int = 0
@@ -59,7 +59,7 @@ class Policy:
     provisioning_grace_us: int = 86_400_000_000
     void_ticks: frozenset[int] = frozenset()
     judges_lines: bool = True
-    """Whether sums have excess lines and lines of zero are no lines; policies that earlier versions declared do not say so."""
+    """Whether sums find excess lines and ignore lines of zero; policies that earlier versions declared lack this rule."""
 
     @classmethod
     def of(cls, config: Config) -> Policy:
@@ -147,7 +147,7 @@ class Policies:
         return np.maximum(np.searchsorted(self.starts, positions, side="right") - 1, 0)
 
     def next_start(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the next position at which another policy comes into force, `NEVER_POSITION` where none does."""
+        """Return the next position at which another policy comes into force; `NEVER_POSITION` where there is none."""
         padded = np.append(self.starts, NEVER_POSITION)
         following: NDArray[np.int64] = padded[np.searchsorted(self.starts[1:], positions, side="right") + 1]
         return following
@@ -158,17 +158,17 @@ class Policies:
         return service.replace_strict(self.services, numbers, default=DEFAULT_RULE, return_dtype=pl.Int32).fill_null(DEFAULT_RULE)
 
     def rule_index(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Return the row numbers in `frame` of rules under policies; indexing is quicker than joining."""
+        """Return the row numbers in `frame` of pairs of policy and rule; indexing is quicker than joining."""
         return np.asarray(policy, dtype=np.int64) * (len(self.services) + 1) + (rule.astype(np.int64) - DEFAULT_RULE)
 
     def rules(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> pl.DataFrame:
-        """Return one row of `frame` per requested rule under its policy, without its numbers and time zone."""
+        """Return one row of `frame` per requested pair of policy and rule, without the numbers and the time zone."""
         return self.frame.drop("policy", "rule", "timezone")[self.rule_index(policy, rule)]
 
     def in_bill_lines(self, policy: pl.Expr) -> pl.Expr:
-        """Return whether rows (`source`, `partial_no`) are lines of a bill under the policy of this number.
+        """Return whether rows (`source`, `partial_no`) are lines of a bill under the policy with this number.
 
-        A source that a policy no longer has keeps its last rule: its earlier charges do not become duplicates.
+        A source that is no longer in the policy keeps its last rule, so its earlier charges do not become duplicates.
         """
         of_policies, is_line = list[pl.Expr](), dict[str, bool]()
         for number, one in enumerate(self.all):
@@ -180,7 +180,7 @@ class Policies:
 
     @cached_property
     def summed_as(self) -> pl.DataFrame:
-        """The services (`sum_service`, NULL for its own) in whose sums records of each `rule` are, under any policy."""
+        """For each `rule`, the services in whose sums its records count under any policy (`sum_service`; NULL: its own service)."""
         return self.frame.filter("by_aggregate").select("rule", "sum_service").unique(maintain_order=True)
 
     @cached_property
@@ -195,7 +195,7 @@ class Policies:
             for rule, name in [(DEFAULT_RULE, DEFAULT), *enumerate(self.services)]:
                 own = policy.services.get(name, policy.default) if rule != DEFAULT_RULE else policy.default
                 line = line_of.get(name) if rule != DEFAULT_RULE else None
-                # A covered service has prices of its own. All else is that of its line.
+                # A covered service has prices of its own; every other setting comes from the covering service.
                 s = own if line is None else policy.services[line]
                 rows.append(
                     {

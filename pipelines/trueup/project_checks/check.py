@@ -1,4 +1,4 @@
-"""All rules of a project by their input, and the problems that they find."""
+"""All rules of a project, grouped by the input that they need, and the problems that they find."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trueup.project_checks.problem import Problem, Rule, Severity
 SETTING_RULES = (
     *feeds.SETTING_RULES, *services.SETTING_RULES, *money.SETTING_RULES, *settings.SETTING_RULES, *unused.SETTING_RULES,
 )  # fmt: skip
-"""Rules that need settings and files; `COLLECTION_RULES` concern files that only a collecting command needs."""
+"""Rules that need settings and files. `COLLECTION_RULES` concern files that only a collecting command reads."""
 FILE_RULES, COLLECTION_RULES = files.FILE_RULES, files.COLLECTION_RULES
 LOG_RULES = (*files.LOG_RULES, *refused.LOG_RULES, *feeds.LOG_RULES, *services.LOG_RULES, *money.LOG_RULES)
 """Rules that also need the summary of the log."""
@@ -26,8 +26,8 @@ def project_problems(
 ) -> list[Problem]:
     """Return the problems of a project, errors first.
 
-    Without `log` only rules that need no log are evaluated. `published` is the file about to be published. With `collects`, files
-    are about to be collected, and every path must be resolvable.
+    Without `log` only rules that need no log are evaluated. `published` is the file that the command will publish. With `collects`,
+    the command will collect files, so every path must be resolvable.
     """
     rules: Sequence[Rule] = (*SETTING_RULES, *FILE_RULES, *(COLLECTION_RULES if collects else ()))
     return _problems_of(rules if log is None else (*rules, *LOG_RULES), Facts(project, log or LogSummary(), published))
@@ -39,7 +39,7 @@ def log_problems(project: Project, log: LogSummary) -> list[Problem]:
 
 
 def collection_problems(project: Project, log: LogSummary) -> list[Problem]:
-    """Return the problems of the rules about source files; of the summary they need only the sources' deliveries."""
+    """Return the problems of the rules about source files; these need only the sources' deliveries of the summary."""
     return _problems_of((*files.LOG_RULES, *refused.LOG_RULES), Facts(project, log))
 
 

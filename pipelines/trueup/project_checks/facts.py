@@ -17,7 +17,7 @@ from trueup.project_checks.log_summary import LogSummary
 
 @dataclass(frozen=True)
 class Facts:
-    """A project, the summary of its log if it was read, and the file about to be published, if any."""
+    """A project, the summary of its log if it was read, and the file that the command will publish, if any."""
 
     project: Project
     log: LogSummary = field(default_factory=LogSummary)
@@ -49,7 +49,7 @@ class Facts:
 
     @cached_property
     def patterns(self) -> Mapping[str, Mapping[str, Sequence[Path]]]:
-        """Files by source and path as written; a path that cannot be resolved is in `unresolved`."""
+        """The files of each source by its path as written; a path that cannot be resolved is in `unresolved`."""
         return self._files[0]
 
     @property
@@ -72,7 +72,7 @@ class Facts:
 
 
 def possible_values(source: SourceConfig, column: str) -> frozenset[str] | None:
-    """Return the texts that an event column of a source can have by its settings; None where the data decide.
+    """Return the texts that an event column of a source can have according to its settings; None where the records decide.
 
     Empty where the source has no such column.
     """

@@ -147,7 +147,7 @@ SETTING_RULES = (
 
 
 def _moved(facts: Facts) -> Iterator[Instance]:
-    """Yield one instance for each source whose corrections have another bucket key than the versions before."""
+    """Yield one instance for each source whose corrections have another bucket key than the corrected versions."""
     column = facts.config.lake.bucket_by
     for moved in facts.log.moved:
         yield {

@@ -66,14 +66,14 @@ def _same_content(facts: Facts) -> Iterator[Instance]:
 
 
 def _count_twice(first: SourceConfig, second: SourceConfig) -> bool:
-    """Return whether equal bytes of two sources count twice: not within one key scope, nor for states of different systems."""
+    """Return whether equal files of two sources count twice: not within one key scope, and not for states of different systems."""
     is_duplicate = first.stream == second.stream and first.scope == second.scope
     on_purpose = first.shared_files and second.shared_files
     return {first.stream, second.stream} <= set(MOVEMENTS) and not is_duplicate and not on_purpose
 
 
 def _was_read(facts: Facts, source: SourceConfig, pattern: str) -> bool:
-    """Return whether units of a source were read by a pattern; a file that was moved away later is not missing."""
+    """Return whether a pattern ever led to units of a source; then a file that was moved away later is not missing."""
     deliveries = facts.log.sources.get(source.name)
     parts = _pattern_parts(facts.project, pattern)
     return deliveries is not None and any(
@@ -112,7 +112,7 @@ def _written_files(facts: Facts) -> list[Path]:
 
 
 def _pattern_parts(project: Project, pattern: str) -> Sequence[str]:
-    """Return the parts of a path as written in a source's `path`; those of the project's folder are literal."""
+    """Return the parts of a source's `path`; the parts of the project's folder are literal."""
     relative = Path(expand_path(pattern))
     return relative.parts if relative.is_absolute() else (*map(glob.escape, project.directory.parts), *relative.parts)
 

@@ -27,7 +27,7 @@ class SourceDeliveries:
 
 @dataclass(frozen=True)
 class SameContent:
-    """Two sources with units of the same bytes: the number of units, and the path of one."""
+    """Two sources that delivered units of the same bytes: the number of such units, and the path of one."""
 
     first: str
     second: str
@@ -93,15 +93,15 @@ class LogSummary:
 
 
 def summarise_sources(lake: Lake) -> LogSummary:
-    """Return the deliveries of an open lake's sources; no record is read."""
+    """Return the deliveries of an open lake's sources, without reading a record."""
     return _of_sources(lake, _rows(lake, "sources", {"after": 0}))
 
 
 def summarise_log(lake: Lake, project: Project, *, most_records: int | None = None) -> LogSummary:
-    """Return the summary of an open lake; of records it scans only those not reconciled yet, and none if they are too many.
+    """Return the summary of an open lake; scan only records that are not reconciled yet, and none if they are too many.
 
-    With more than `most_records` of them the summary has the services of reconciled records alone. This is for commands that run
-    often and do not read records themselves.
+    With more than `most_records` unreconciled records, the summary has only the services of reconciled records. Commands that run
+    often and read no records themselves set this limit.
     """
     after = lake.snapshot_of(lake.consumer_position(CONSUMER))
     sources = _rows(lake, "sources", {"after": after})
@@ -145,7 +145,7 @@ def _moved_records(lake: Lake, project: Project) -> Iterable[MovedRecords]:
     versioned = {source.stream for source in project.config.source if "record_version" in source.columns}
     if not versioned:
         return
-    # It imports a library of frames, which no other summary needs.
+    # This import loads Polars, which no other summary needs.
     from trueup.events.identity import bucket_key_sql
 
     for stream in sorted(versioned):
@@ -162,7 +162,7 @@ def _other_zones(lake: Lake, project: Project) -> OtherZones | None:
 
 
 def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:
-    """Return services and currencies: of reconciled records from the ledger, of later ones from the records."""
+    """Return the services and currencies of records: read the ledger for reconciled records, and the records committed later."""
     tables = {name: f"lake.events.{name}" for name in MOVEMENTS}
     if not scans:
         tables = {name: f"(SELECT *, snapshot_id FROM {table} WHERE false)" for name, table in tables.items()}
@@ -174,7 +174,7 @@ def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:
 
 
 def _services_without_records(lake: Lake, tables: Iterable[str], with_sums: set[str]) -> Iterable[str]:
-    """Yield services without a record; free usage leaves no sum, so the records of services without a sum are searched."""
+    """Yield services without a record. Free usage leaves no sum, so the records of a service without a sum are searched."""
     for service in tables:
         if (
             service != DEFAULT
@@ -185,7 +185,7 @@ def _services_without_records(lake: Lake, tables: Iterable[str], with_sums: set[
 
 
 def _rows(lake: Lake, name: str, values: dict[str, object] | None = None, **identifiers: str) -> list[dict[str, Any]]:
-    # As plain values: `status` needs no frames, and importing a library of them takes longer than these queries.
+    # The rows are plain values: `status` needs no frames, and importing Polars takes longer than these queries.
     result = lake.connection.execute(statement(name, **identifiers), values or {})
     columns = [column[0] for column in result.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

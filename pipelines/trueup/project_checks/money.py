@@ -1,4 +1,4 @@
-"""Rules about money: invalid currencies, implied ones, and prices in other currencies than the charges."""
+"""Rules about money: invalid currencies, implied currencies, and prices in other currencies than the charges."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _price_currency(facts: Facts, service: str) -> str:
 
 
 def _charge_currencies(facts: Facts, service: str) -> frozenset[str]:
-    """Return the currencies that charges of a service can have; empty where only the data decide."""
+    """Return the currencies that charges of a service can have according to the settings; empty where only the records decide."""
     codes, is_certain = frozenset[str](), False
     for source in facts.sources_of("charge"):
         services = possible_values(source, "service")
@@ -90,7 +90,7 @@ def _codes_of(facts: Facts, source: SourceConfig) -> frozenset[str] | None:
     codes = possible_values(source, "currency")
     if codes is None:
         return None
-    # A charge without a currency has the project's.
+    # A charge without a currency has the project's currency.
     named = "currency" in source.constants
     return codes if named else codes | {facts.config.project.currency}
 

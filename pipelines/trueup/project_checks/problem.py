@@ -20,7 +20,7 @@ Instance = Mapping[str, object]
 class Problem:
     """A problem of a project: the rule that found it, a sentence, the table or file, and advice.
 
-    With `fails_check`, `--check` fails. An implied default is worth a line, but does not fail the check.
+    With `fails_check`, `--check` fails. An implied default is reported, but does not fail the check.
     """
 
     rule: str

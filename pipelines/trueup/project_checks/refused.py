@@ -1,4 +1,4 @@
-"""Rules about records in quarantine: files refused whole, and files of which a larger share than declared is refused."""
+"""Rules about records in quarantine: files refused whole, and files with a larger refused share than the source allows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _refused_in_part(facts: Facts) -> Iterator[Instance]:
 
 
 def _of_sources(facts: Facts, is_concerned: Callable[[RefusedUnit], bool]) -> Iterator[Instance]:
-    """Yield one instance for each source with such units, with the newest of them as the example."""
+    """Yield one instance for each source with such units; the newest unit is the example."""
     for source, of_source in groupby(filter(is_concerned, facts.log.refused), lambda unit: unit.source):
         units = list(of_source)
         newest = units[-1]
@@ -35,7 +35,7 @@ def _of_sources(facts: Facts, is_concerned: Callable[[RefusedUnit], bool]) -> It
 
 
 def _whole(records: int, others: str) -> str:
-    """Return which records are in quarantine where all are, with the verb."""
+    """Return subject and verb of the sentence for a unit whose records are all in quarantine."""
     if records > 1:
         return f"all {records} records of this file{others} are"
     return f"the only record of this file{' and all' * bool(others)}{others.removeprefix(' and')} {'are' if others else 'is'}"

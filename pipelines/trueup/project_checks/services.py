@@ -1,4 +1,4 @@
-"""Rules about services: which have a table `[reconcile.SERVICE]`, a price, and records."""
+"""Rules about services: whether each has a table `[reconcile.SERVICE]`, a price, and records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trueup.project_checks.facts import Facts, possible_values
 from trueup.project_checks.problem import Instance, Rule
 
 _INTERIM = "Interim-Update"
-"""The RADIUS packets whose octets are counters since the start of their session."""
+"""The RADIUS packets whose octets count from the start of the session."""
 
 
 def rule_tables(facts: Facts) -> Mapping[str, ServiceConfig]:
@@ -23,7 +23,7 @@ def rule_tables(facts: Facts) -> Mapping[str, ServiceConfig]:
 
 
 def rules_of(facts: Facts, service: str) -> ServiceConfig:
-    """Return the rules of a service: of its own table, else of `[reconcile.default]`, else the built-in ones."""
+    """Return the rules of a service: those of its own table, else of `[reconcile.default]`, else the built-in rules."""
     tables = facts.config.reconcile
     return tables.get(service) or tables.get(DEFAULT) or ServiceConfig()
 
@@ -34,13 +34,13 @@ def covered_services(facts: Facts) -> Mapping[str, str]:
 
 
 def table_of(facts: Facts, service: str) -> str:
-    """Return the name of the table that applies to a service, or would."""
+    """Return the name of the table that applies to a service, whether or not the table exists."""
     tables = facts.config.reconcile
     return f"[reconcile.{service if service in tables or DEFAULT not in tables else DEFAULT}]"
 
 
 def fixed_services(facts: Facts, stream: str | None = None) -> frozenset[str]:
-    """Return the services that sources (of one stream, or of usage and charges) deliver by their settings, whatever their data."""
+    """Return the services that the settings of sources (of one stream, or of usage and charges) determine."""
     sources = facts.movements if stream is None else facts.sources_of(stream)
     return frozenset[str]().union(*(possible_values(source, "service") or () for source in sources))
 
@@ -76,7 +76,7 @@ def _untabled(facts: Facts) -> Iterator[tuple[SourceConfig, frozenset[str]]]:
 def _unpriced(facts: Facts) -> Iterator[Instance]:
     if facts.sources_of("tariff") or not facts.reconciles:
         return
-    # The usage of a line for several services is that of the others, most often.
+    # Usage of a service that stands for a bill line of several services mostly has the names of the others.
     services = {name for name, rules in facts.config.reconcile.items() if name != DEFAULT and not rules.covers}
     services |= fixed_services(facts, "usage") | covered_services(facts).keys()
     yield from _without_price(facts, services)
@@ -96,7 +96,7 @@ def _unpriced_usage(facts: Facts) -> Iterator[Instance]:
         return
     unpriced = facts.log.used - facts.log.rated
     if not facts.sources_of("tariff"):
-        # As above: the rule over settings alone reports these.
+        # As above, the rule over settings alone reports these services.
         unpriced -= facts.config.reconcile.keys() | fixed_services(facts, "usage")
     yield from _without_price(facts, unpriced)
 
@@ -133,7 +133,7 @@ def _join_sorted(services: Iterable[str]) -> str:
 
 
 def _hint(names: Iterable[str], known: Iterable[str], noun: str = "table") -> str:
-    """Return a question about a name that differs from a known one in case or a few letters; empty without one."""
+    """Return a question about a name that differs from a known name in case or a few letters; empty without such a name."""
     by_fold = {name.casefold(): name for name in known if name != DEFAULT}
     for name in sorted(names):
         close = get_close_matches(name.casefold(), list(by_fold), n=1, cutoff=0.75)

@@ -45,7 +45,7 @@ _RULE_SETTINGS = {
     "travel": {"within", "area"}, "all": {"when", "party"},
 }  # fmt: skip
 _OF_COVERED = ("price", "price_per", "currency", "parts", "covers")
-"""Settings of a service that have an effect where another service covers it."""
+"""Settings of a service that keep their effect where another service covers it."""
 _ANY_RULE = {"name", "kind", "shadow", "action"}
 
 
@@ -89,7 +89,7 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     if source.stream in (*MOVEMENTS, INVOICE) and "lateness" in written and source.frontier == "declared":
         yield "lateness", 'with frontier = "declared"'
     if source.stream == STAGE:
-        # Quality watches what is reconciled; the numbers of files tell what is late in a chain.
+        # Quality controls watch reconciled feeds only; in a chain, the file numbers show what is late.
         yield from ((f"{name} of feed", f'with stream = "{STAGE}"') for name in sorted(source.feed.model_fields_set - {"file"}))
     if source.stream == INVOICE:
         yield from ((f"{name} of feed", f'with stream = "{INVOICE}"') for name in sorted(source.feed.model_fields_set))
@@ -167,7 +167,7 @@ def _unused_of_service(rules: ServiceConfig, sources: Sequence[SourceConfig]) ->
 
 
 def _unused_of_covered(tables: Mapping[str, ServiceConfig]) -> Iterator[Instance]:
-    """Yield settings of services that another covers: all but their prices are those of the covering one."""
+    """Yield settings without effect of covered services: all but their prices come from the covering service."""
     for line, rules in tables.items():
         for service in rules.covers:
             written = tables[service].model_fields_set if service in tables else set()

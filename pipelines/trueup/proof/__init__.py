@@ -1,1 +1,1 @@
-"""Proof that the log, and what is derived from it, is unchanged: checks that recompute what they verify."""
+"""Proof that the log and its derived results are unchanged: checks recompute the values that they verify."""

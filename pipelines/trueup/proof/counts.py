@@ -18,7 +18,7 @@ def check_counts(evidence: Evidence) -> Check:
         if mismatches:
             faults.tampered(f"unit {row['source_id']}", "; ".join(mismatches))
         if row["is_complete"] and row["declared_records"] not in (None, row["records"]):
-            # The sender's count differs: that concerns the feed, which quality evaluates.
+            # A difference from the sender's count concerns the feed, which quality evaluates.
             notes.append(
                 f"unit {row['source_id']}: its sender declares {row['declared_records']} records, but it has {row['records']}"
             )
@@ -26,7 +26,7 @@ def check_counts(evidence: Evidence) -> Check:
 
 
 def differences(row: Mapping[str, Any]) -> list[str]:
-    """Return the contradictions in the counts of a unit; empty without any."""
+    """Return the contradictions in the counts of a unit; empty where there are none."""
     mismatches = []
     if row["records"] is None:
         return [f"{row['event_rows'] + row['quarantine_rows']} rows without a control row"]

@@ -1,4 +1,4 @@
-"""Decisions: ids from their content, and subjects that the log has: findings, cases and transactions."""
+"""Check of decisions: their ids follow from their content, and the log has their subjects: findings, cases and transactions."""
 
 from __future__ import annotations
 

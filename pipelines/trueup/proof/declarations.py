@@ -1,4 +1,4 @@
-"""Declarations and recorded configurations: ids from their content."""
+"""Check of declarations and recorded configurations: their ids follow from their content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids from content: DuckDB recomputes `event_id`, bucket and day of every stored event from its stored columns."""
+"""Check of event ids: DuckDB recomputes `event_id`, bucket and day of every stored event from its stored columns."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _quarantine_id() -> str:
 
 
 def _since(evidence: Evidence, stream: str) -> int:
-    """Return a snapshot after which at least the newest million events of a stream were committed; 0 if there are fewer."""
+    """Return a snapshot after which at least the newest million events of a stream were committed; 0 for a smaller stream."""
     after = 0
     counted = 0
     for row in evidence.rows("event_ids/newest_units", {"stream": stream}):

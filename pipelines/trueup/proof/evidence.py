@@ -22,10 +22,10 @@ class Evidence:
     lake: Lake
     archives: tuple[Path, ...] = ()
     damaged: set[int] = field(default_factory=set)
-    """Numbers of data files that cannot be read, once a check has found them."""
+    """DuckLake numbers of data files that a check could not read."""
 
     def rows(self, name: str, values: Mapping[str, object] | Sequence[object] = (), **parts: str) -> list[dict[str, Any]]:
-        """Return the rows of a statement of this package; for small tables."""
+        """Return all rows of a statement of this package; it suits small tables."""
         query = self.lake.connection.execute(statement(name, **parts), values)
         names = [column[0] for column in query.description]
         return [dict(zip(names, row, strict=True)) for row in query.fetchall()]
@@ -55,7 +55,7 @@ class Check:
 
 @dataclass
 class FaultCollector:
-    """Collector of a check's faults: the first of each kind are named, the others counted."""
+    """Collector of a check's faults: it names the first faults of each kind, and counts the others."""
 
     check: str
     faults: list[Fault] = field(default_factory=list)
@@ -63,7 +63,7 @@ class FaultCollector:
     _named: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def tampered(self, where: str, detail: str, *, kind_of: str = "") -> None:
-        """Add a fault of differing content; of those with one `kind_of` (a unit, a table) `MAX_NAMED_FAULTS` are named."""
+        """Add a fault of differing content; of faults with the same `kind_of` (a unit, a table) `MAX_NAMED_FAULTS` are named."""
         self._add(Fault("tampered", self.check, where, detail), kind_of)
 
     def unavailable(self, where: str, detail: str) -> None:

@@ -53,8 +53,8 @@ def _path(root: str, row: dict[str, object]) -> str:
 def check_files(evidence: Evidence, *, decode: bool = True) -> Check:
     """Compare existence, size and rows of every data file with the catalog; with `decode`, read every value of each.
 
-    A file is damaged if it cannot be read, or if its values are not those written: DuckDB refuses it, or other checks find the
-    values. The log is append-only: rows that the catalog marks as deleted are faults.
+    A damaged file cannot be read, or holds other values than were written: DuckDB refuses it, or other checks find the values. The
+    log is append-only: rows that the catalog marks as deleted are faults.
     """
     faults, files = FaultCollector(CHECK), data_files(evidence)
     present = [file for file in files if _is_present(file, faults)]
@@ -105,7 +105,7 @@ def _with_footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFil
 
 
 def _footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -> Iterator[tuple[DataFile, int | str]]:
-    """Yield each file with its footer's number of rows, or with the reason why the footer cannot be read.
+    """Yield each file with the number of rows in its footer, or with the reason why the footer cannot be read.
 
     A batch with a damaged file is halved until the damaged file is alone.
     """
@@ -132,7 +132,7 @@ def _undecodable(files: Sequence[DataFile]) -> Iterator[tuple[DataFile, str]]:
             of_table = list(group)
             if damage_of(*(file.path for file in of_table), connection=connection):
                 yield from ((file, damage) for file in of_table if (damage := damage_of(file.path)))
-                # The failure may have ended the database.
+                # The failure may have made the database unusable.
                 opened.close()
                 connection = opened.enter_context(connect())
 

@@ -1,4 +1,4 @@
-"""Findings, ledger and placements: compared with what the kernel derives again from the input streams."""
+"""Check of findings, ledger and placements: compares them with those that the kernel derives again from the input streams."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FEED = ["stream", "source", "currency"]
 def check_findings(evidence: Evidence) -> Check:
     """Derive all findings again, one range of buckets at a time, and compare every change of every finding by column.
 
-    The sums of ledger and placements are compared too. Findings on feeds are not of the kernel and are not derived here.
+    The sums of ledger and placements are compared too. The kernel does not make findings on feeds, so they are not derived here.
     Findings committed beyond the consumer's position are from runs over single days: each must be among the derived ones.
     """
     lake = evidence.lake
@@ -58,7 +58,7 @@ def check_findings(evidence: Evidence) -> Check:
 
 
 def _other_kernels(evidence: Evidence) -> str:
-    """Return why findings cannot be derived: an earlier version of the kernel committed some; empty otherwise."""
+    """Return why findings cannot be derived, where an earlier version of the kernel committed some; empty otherwise."""
     contents = evidence.lake.read("declaration", columns=["kind", "content"]).filter(pl.col("kind") == "policy")["content"]
     versions = sorted(set(contents.str.json_path_match("$.kernel").drop_nulls()) - {str(KERNEL_VERSION)})
     if not versions:

@@ -1,4 +1,4 @@
-"""Positions: without gaps, in commit order, each with the rows of its kind; and the positions of consumers."""
+"""Check of positions: they have no gaps, follow the order of commits, and have the rows of their kind. Consumer positions agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INPUTS = (*CORE, "quarantine", "control", "declaration")
 _SLACK_US = 3_600_000_000
 """Maximum clock movement within one commit: waiting for the writer lock takes minutes at most."""
 _DERIVED = {"placement": "reconcile", "scoring": "score"}
-"""Tables whose rows have the position that their consumer committed with them."""
+"""Tables whose rows carry the position up to which their consumer committed."""
 
 
 def check_positions(evidence: Evidence) -> Check:
@@ -71,7 +71,7 @@ def _compare(row: dict[str, Any], faults: FaultCollector) -> None:
 
 
 def _consumers(evidence: Evidence, newest: int, faults: FaultCollector) -> None:
-    """Check that consumers advance, never beyond the newest position, and that their rows have the committed position."""
+    """Check that consumers advance, never pass the newest position, and that their rows have the committed position."""
     rows = evidence.rows("positions/consumers")
     committed: dict[tuple[str, int], int] = {}
     for consumer, commits in groupby(rows, lambda row: str(row["consumer"])):

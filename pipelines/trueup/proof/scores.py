@@ -1,4 +1,4 @@
-"""Scores, their counts and distributions: compared with what scoring derives again from log, models and settings."""
+"""Check of scores, counts and distributions: compares them with those that scoring derives again from log, models and settings."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _COUNTED = {
 def check_scores(evidence: Evidence) -> Check:
     """Derive the scores of every run again, compare them column by column, and compare the sums of the runs' counts.
 
-    The check needs the extra `fraud`. Other scores by the present settings prove nothing if the log did not record the run's
-    settings; they become a note.
+    The check needs the extra `fraud`. If the log did not record a run's settings, differences under the present settings prove
+    nothing; they become a note.
     """
     stored = evidence.lake.count("score") + evidence.lake.count("scoring")
     if importlib.util.find_spec("xgboost") is None:

@@ -87,9 +87,9 @@ def verify(
     lake: Lake, *, archives: Sequence[Path] = (), quick: bool = False, only: Sequence[str] = (),
     log: Callable[[str], None] | None = None,
 ) -> Verification:  # fmt: skip
-    """Run all checks, the quick ones, or those named in `only`, and return their results.
+    """Run all checks, the quick checks, or the checks named in `only`, and return their results.
 
-    All checks read one snapshot of the lake, which may be written meanwhile. A data file that cannot be read is a fault; with a
+    All checks read one snapshot of the lake, while others may write to it. A data file that cannot be read is a fault; with a
     SQLite catalog the checks continue with the other files. Raises `TrueupError` when a check could not do its work and no check
     found the reason.
     """
@@ -107,7 +107,7 @@ def verify(
 
 
 class _Run:
-    """Checks made so far, and the lake for the next one: without the data files that cannot be read."""
+    """Checks made so far, and the lake for the next check, without the data files that cannot be read."""
 
     def __init__(self, evidence: Evidence, stack: ExitStack) -> None:
         self._evidence, self._stack = evidence, stack
@@ -123,7 +123,7 @@ class _Run:
         try:
             self.checks.append(check(self._evidence))
         except (duckdb.Error, TrueupError, OSError) as error:
-            # The caller retries when a catalog is locked for a moment.
+            # The caller retries where the catalog is briefly locked.
             if isinstance(error, LogBusyError) or "locked" in str(error):
                 raise
             self._evidence.lake.reconnect()
@@ -137,7 +137,7 @@ class _Run:
                 self._exclude(self._evidence.damaged)
 
     def _exclude_damaged(self) -> bool:
-        """Search data files that cannot be decoded; return whether any were found and excluded."""
+        """Search for data files that cannot be decoded; return whether any were found and excluded."""
         files = check_files(self._evidence)
         self.checks = [files if done.name == files.name else done for done in self.checks] or [files]
         if files not in self.checks:
@@ -157,7 +157,7 @@ class _Run:
         self._evidence.lake.connection.execute("BEGIN")
 
     def _end(self) -> None:
-        # A closed lake has no transaction to end.
+        # A closed lake has no open transaction to end.
         with suppress(duckdb.Error):
             self._evidence.lake.connection.execute("ROLLBACK")
 

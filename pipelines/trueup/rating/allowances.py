@@ -1,7 +1,7 @@
 """Apply allowances, consumed in event order, and tiers by volume: both depend on other records of the period.
 
 A call that is `aside` is a what-if: it is priced at the place of its own start and order among the others. It draws on the
-allowance that is left there, and consumes nothing from the others.
+allowance that is left at that place, and takes nothing from the other calls.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from trueup.rating.slots import with_bases
 from trueup.units import CYCLE
 
 _POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
-"""The key of an allowance pool: whose volume adds up, and within which period."""
+"""The key of an allowance pool: the subscription or account whose volume adds up, and the period."""
 _EVENTS = ["start_us", "order", "counts", "call", "piece"]
-"""The order in which records consume; a what-if call comes before the call whose place it takes."""
+"""The order in which records draw on allowances; a what-if call comes before the call whose place it takes."""
 SHARE: dict[str, pl.DataType] = {
     "call": pl.Int64(),
     "piece": pl.Int64(),
@@ -40,14 +40,15 @@ SHARE: dict[str, pl.DataType] = {
     "increment_micros": pl.Int64(),
     "from_micros": pl.Int64(),
 }
-"""A piece of a call, or the part of one that falls into a tier: `charged_micros` − `free_micros` are paid for."""
+"""A piece of a call, or the part of a piece that falls into one tier; the paid quantity is `charged_micros` − `free_micros`."""
 
 
 def apply_allowances_and_tiers(pieces: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Divide pieces into `SHARE`s: what allowances cover of each, and the tiers of the rest.
+    """Divide pieces into `SHARE`s: the part that allowances cover, and the rest by tier.
 
-    Allowances cover the charged quantity of a record from its beginning, several in the order of their names. A tier's
-    price holds for what a subscription or account is charged, beyond its allowances, above the tier's volume in the period.
+    Allowances cover the charged quantity of a record from its beginning. Several allowances apply in the order of their names. A
+    tier's price applies to the volume of a subscription or account, beyond its allowances, that exceeds the tier's volume in the
+    period.
     """
     counts = ~pl.col("aside") if "aside" in calls.columns else pl.lit(True)
     facts = calls.select(
@@ -62,7 +63,7 @@ def apply_allowances_and_tiers(pieces: pl.DataFrame, calls: pl.DataFrame, book: 
 
 
 def _taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) -> pl.Expr:
-    """Return the volume consumed before each row: by calls that count, and by earlier pieces of its own call."""
+    """Return the volume consumed before each row: by calls that are no what-ifs, and by earlier pieces of the same call."""
     of = pl.col(volume)
     if rows["counts"].all():
         return of.cum_sum().over(pool) - of
@@ -90,7 +91,7 @@ def period_end_us(period: pl.Expr, timezone: str, number: pl.Expr) -> pl.Expr:
 
 
 def _indexed(rows: pl.DataFrame, zones: pl.Series) -> pl.DataFrame:
-    """Add the `_POOL` of each row: `index` is the number of the period of `start_us`, by `period` and `timezone`."""
+    """Add the `_POOL` of each row: `index` numbers the period in which `start_us` lies, by `period` and `timezone`."""
     index = pl.lit(None, pl.Int64)
     for zone in zones.fill_null("UTC").unique().sort().to_list():
         in_zone = pl.col("timezone").fill_null("UTC") == zone
@@ -125,7 +126,7 @@ def _apply_allowances(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl
 
 
 def _qualifying(rows: pl.DataFrame, facts: pl.DataFrame, allowance: pl.DataFrame) -> pl.DataFrame:
-    """Return the pieces that an allowance (all rows of one name) may cover, with the terms in force at the call's start."""
+    """Return the pieces that one allowance may cover, with its terms in force at the call's start; its rows share a name."""
     terms = allowance.select(
         "from_us", "to_us", "units_micros", "shared", "period", "timezone", plan_of="plan", zone_of="zone", prefix="destination",
         service=pl.col("services").str.split(",").list.eval(pl.element().str.strip_chars()),

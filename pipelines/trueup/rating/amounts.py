@@ -9,10 +9,10 @@ from trueup.rating.book import Book
 from trueup.units import MICROS
 
 _ONE = float(MICROS)
-"""The largest unit of a last decimal: one of the currency."""
+"""The largest unit to which an amount is rounded: one whole unit of the currency."""
 _WIDE = pl.Int128()
 _MOST = 1.6e38
-"""Less than the largest value of 128 bits; a larger amount is not computed."""
+"""The largest amount that is computed; it is less than the largest value of 128 bits."""
 TOO_LARGE, NO_EXCHANGE_RATE = "amount_too_large", "no_exchange_rate"
 _TERMS = [
     "currency", "setup_micros", "minimum_micros", "maximum_micros", "rounding", "decimals", "rounding_stage", "tax_micros",
@@ -23,7 +23,7 @@ _TERMS = [
 def amounts_of(parts: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Return `call`, `amount_micros`, `currency`, `reason` and `tariff_code` of the calls with the shares `parts`.
 
-    Set-up fee, minimum, tax and rounding are those of a record's first piece. A record of quantity 0, or
+    Set-up fee, minimum, tax and rounding of a record come from the rate of its first piece. A record of quantity 0, or
     fully covered by allowances, costs 0.
     """
     net = _net(parts, book)
@@ -67,7 +67,7 @@ def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
 
 
 def _by_increment(rows: pl.DataFrame, applies: pl.Expr, per: int) -> pl.DataFrame:
-    """Price shares whose increments are rounded one by one; a share is divided from its beginning."""
+    """Price shares whose increments are rounded one by one; increments are counted from the beginning of the share."""
     step = pl.coalesce("increment_micros", "paid").cast(_WIDE)
     step = pl.when(step == 0).then(pl.lit(1, _WIDE)).otherwise(step)
 
@@ -111,7 +111,7 @@ def _taxed(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _exchanged(rows: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Convert amounts to the requested currency, at the rate in force when the record began."""
+    """Convert amounts to the requested currency, at the exchange rate in force when the record began."""
     foreign = pl.col("currency") != pl.col("wanted")
     if not rows.select(foreign.any()).item():
         return rows.with_columns(reason=pl.lit(None, pl.String))
@@ -161,7 +161,7 @@ def _rounded_at(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
 
 def to_decimals(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     """Return a fraction of millionths rounded to a tariff's `decimals` by its `rounding`, as whole millionths."""
-    # Millionths for one unit of the last decimal.
+    # The number of millionths in one unit of the last decimal.
     unit = pl.lit(10, pl.Int64).pow(6 - pl.col("decimals").fill_null(6)).cast(_WIDE)
     return rounded_div(numerator, denominator * unit, pl.col("rounding")) * unit
 
@@ -171,7 +171,7 @@ def rounded_div(numerator: pl.Expr, denominator: pl.Expr, rounding: pl.Expr) -> 
     negative = numerator < 0
     size = pl.when(negative).then(numerator * -1).otherwise(numerator)
     whole, rest = size // denominator, size % denominator
-    # Twice the rest against the whole, without doubling what may be near the limit.
+    # Compares twice the remainder with the divisor, without doubling a number that may be near the limit.
     other = denominator - rest
     up = (
         pl.when(rounding == "up").then(rest > 0).when(rounding == "down").then(pl.lit(False))

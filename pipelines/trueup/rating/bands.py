@@ -1,4 +1,4 @@
-"""Compute when rates hold: their validity cut by their time bands, as instants of UTC."""
+"""Compute when rates hold, in UTC: within their validity and their time band."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def timelines(book: Book, rates: pl.DataFrame, days: pl.Series) -> pl.DataFrame:
 
 
 def _timeline(spans: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
-    """Turn spans (`rate`, `from_us`, `to_us`) into a timeline on which each of `rates` holds or not at every instant."""
+    """Turn spans (`rate`, `from_us`, `to_us`) into a timeline that shows at every instant which of `rates` hold."""
     edges = [
         rates.select("rate", at_us=pl.lit(EVER_US, pl.Int64), step=pl.lit(0)),
         spans.select("rate", at_us="from_us", step=pl.lit(1)),
@@ -43,10 +43,10 @@ def _timeline(spans: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
 
 
 def active_spans(book: Book, bands: list[str], days: pl.Series) -> pl.DataFrame:
-    """Return when each band is active (`band`, `from_us`, `to_us`) on some days since 1970, of UTC.
+    """Return when each band is active (`band`, `from_us`, `to_us`) on some UTC days, which are counted from 1970.
 
-    Each UTC minute is tested on the wall clock of the band's zone. So the hour shown twice counts twice, and the skipped hour not
-    at all. Bands begin on whole minutes, and so do changes of the clock.
+    Each UTC minute is tested on the wall clock of the band's zone. So an hour that the clock shows twice counts twice, and a
+    skipped hour does not count. Bands begin on whole minutes, and so do changes of the clock.
     """
     minute = pl.int_ranges(pl.col("day") * _MINUTES, (pl.col("day") + 1) * _MINUTES)
     minutes = pl.DataFrame({"day": days}).select(at_us=minute.explode() * _MINUTE_US)

@@ -1,7 +1,7 @@
 """The tariff book: effective-dated rates, bands, holidays, allowances, exchange rates and ported numbers, as known at one moment.
 
-A row is an *item*. Its *key* identifies what it prices, and its validity the time. Of rows with one key and one beginning the one
-known later replaces the earlier, and a later beginning ends an open validity.
+A row is an *item*. Its *key* identifies what it prices; its validity is the time in which the price holds. Where two rows have the
+same key and beginning, the row known later replaces the earlier, and a later beginning ends an open validity.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ ROUNDINGS = ("half_even", "half_up", "up", "down")
 STAGES = ("increment", "record", "total")
 BY_INCREMENT, BY_START = "increment", "start"
 PRICED_AT = (BY_INCREMENT, BY_START)
-"""Whose price an increment has: that of its own beginning (the default), or of the record's."""
+"""The instant whose price an increment has: its own beginning (the default), or the beginning of the record."""
 DUE = ("advance", "arrears")
 PRORATIONS = ("day", "none", "30")
 SUSPENDED = ("charged", "free")
 LIFE_EVENTS = ("activation", "termination", "plan_change", "sim_change")
 MOST_PER = 10**18
 EVER_US, NEVER_US = -(2**62), 2**62
-"""Instants before and after every valid one."""
+"""Instants before and after every valid instant."""
 
 TARIFF: dict[str, pl.DataType] = {
     "item": pl.String(),
@@ -87,14 +87,14 @@ TARIFF: dict[str, pl.DataType] = {
     "months": pl.Int64(),  # of a discount: how long it lasts; of a termination: the commitment
     "slots": pl.String(),  # of a rate: later prices within a record, see `trueup.rating.slots`
 }
-"""A row of a tariff book; NULL is "any", "none" or the usual. Amounts are millionths of `currency`, quantities of `unit`."""
+"""A row of a tariff book; NULL means "any", "none" or the default. Amounts are millionths of `currency`, quantities of `unit`."""
 
 LARGEST = {"first_increment_micros": 2**61, "next_increment_micros": 2**61, "price_per": 10**18}
-"""Largest values of columns that must be at least 1, so that their sums and multiples fit 64 bits."""
+"""The largest values of columns that must be at least 1; up to them, sums and multiples fit 64 bits."""
 DECK = ["plan", "service", "direction", "zone", "trunk"]
 PREFIXES = ("destination", "origin", "rated_as")
 PRICED_KEY = [*DECK, "destination", "origin", "band"]
-"""The key of a price; its tiers have the same."""
+"""The key of a price; its tiers have the same key."""
 KEYS: dict[str, list[str]] = {
     RATE: [*PRICED_KEY, "tier_from_micros"],
     BAND: ["band", "weekdays", "from_time", "to_time", "timezone", "calendar"],
@@ -143,7 +143,7 @@ class Book:
 
     @cached_property
     def decks(self) -> pl.DataFrame:
-        """Combinations of `DECK` that have a price, with its `deck` number and `rank`: the least is the most specific."""
+        """Combinations of `DECK` that have a price, each with a `deck` number and a `rank`: the least rank is the most specific."""
         weight = {"plan": 8, "trunk": 4, "zone": 2, "direction": 1}
         rank = pl.sum_horizontal(pl.col(n).is_null().cast(pl.Int64) * w for n, w in weight.items())
         decks = self.rates.select(DECK).unique().sort(DECK, nulls_last=True).with_columns(rank=rank)
@@ -166,9 +166,9 @@ class Book:
 
     @cached_property
     def origins(self) -> pl.DataFrame:
-        """Each prefix of `priced` (`longest`) with every prefix of it that is one too (`origin`); "" stands for any origin.
+        """Each origin of `priced` (`longest`) with every other one that is a prefix of it (`origin`); "" stands for any origin.
 
-        Empty where no price depends on the origin. A number has the origins of the longest prefix that it begins with.
+        Empty where no price depends on the origin. A number has the origins of the longest origin that it begins with.
         """
         known = {"", *self.priced["origin"].drop_nulls()}
         chains = [(long, long[:n]) for long in sorted(known) for n in range(len(long) + 1) if long[:n] in known]

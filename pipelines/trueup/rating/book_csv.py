@@ -12,7 +12,7 @@ _MICROS = "_micros"
 
 
 def in_units(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of `TARIFF` as a CSV source holds them; empty columns are left out."""
+    """Return rows of `TARIFF` in the columns of a CSV source; empty columns are left out."""
     named = [series.name for series in rows.select(*TARIFF) if series.null_count() < rows.height]
     return rows.select(
         _decimal(n).alias(n.removesuffix(_MICROS)) if n.endswith(_MICROS)

@@ -1,4 +1,4 @@
-"""Which rows of a tariff book must not be taken in, and by which rule."""
+"""Rules by which rows of a tariff book are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from trueup.rating.charged_items.item_validation import item_of_two_kinds, item_
 from trueup.rating.slots import slots_in
 
 REFUSAL: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}
-"""A row that is not taken in: the first rule it breaks, as what should have been so."""
+"""A row that is refused, with the first rule it breaks; the text of a rule is the condition that should have held."""
 MISSING, OUT_OF_RANGE, REPEATED = "missing_required", "value_out_of_range", "repeated_key"
 UNKNOWN, OVERLAPPING, GAPPED = "unknown_reference", "overlapping_validity", "gapped_validity"
 _REQUIRED: dict[str, tuple[str, ...]] = {
@@ -56,7 +56,7 @@ _OF_ONE_ITEM = {
     "rated_as": PORTED, "due": RECURRING, "proration": RECURRING, "suspended": RECURRING, "event": ONE_OFF,
     "applies_to": DISCOUNT, "discount_micros": DISCOUNT, "slots": RATE,
 }  # fmt: skip
-"""Columns that only one item may have."""
+"""Columns that only one kind of item may have."""
 _CHOICES = {
     "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month", "cycle"),
     "shared": ("account", "subscriber"),
@@ -66,7 +66,7 @@ _CHOICES_OF_ONE_ITEM = {
 }  # fmt: skip
 _MINUTE_US = 60_000_000
 _WITH_GAPS = (PORTED, DISCOUNT)
-"""Items whose versions may begin some time after the one before has ended: a number returns, a campaign is repeated."""
+"""Items whose versions may have gaps between them: a ported number returns, a campaign is repeated."""
 _PREFIX = "^[0-9]{1,15}$"
 _Rule = tuple[str, str, pl.Expr]
 """A reason, the rule in words, and the condition under which a row breaks it."""
@@ -145,7 +145,7 @@ def _prefix(name: str) -> Iterator[_Rule]:
 
 
 def _terms_of_one_item(given: list[str]) -> Iterator[_Rule]:
-    """Yield the rules of those columns of `_OF_ONE_ITEM` that some row has: most books have none of them."""
+    """Yield the rules of those columns of `_OF_ONE_ITEM` that some row has; most books use none of these columns."""
     for name in given:
         item, kind = _OF_ONE_ITEM[name], pl.col("item")
         yield OUT_OF_RANGE, f"{name}: is of the item {item}", (kind != item) & pl.col(name).is_not_null()
@@ -176,7 +176,7 @@ def _unreadable(texts: pl.Series, read: Callable[[str], object]) -> list[str]:
 
 
 def _uncommon(rows: pl.DataFrame, past: pl.DataFrame) -> list[int]:
-    """Return the values of `price_per` without a common multiple with those before them that fits."""
+    """Return the values of `price_per` whose common multiple with the earlier values is too large."""
     per, bad = 1, []
     for value in pl.concat([past["price_per"], rows["price_per"]]).drop_nulls().unique(maintain_order=True).to_list():
         both = lcm(per, value) if value > 0 else per
@@ -188,7 +188,7 @@ def _uncommon(rows: pl.DataFrame, past: pl.DataFrame) -> list[int]:
 
 
 def _repeated(item: str) -> _Rule:
-    """Refuse the later row of two with one key and beginning in one unit."""
+    """Refuse the later of two rows with the same key and beginning within one source unit."""
     names = [*dict.fromkeys([*KEYS[item], "valid_from"])]
     accepted = (pl.col("item") == item) & pl.col("rule").is_null()
     earlier = accepted.cast(pl.Int64).cum_sum().over(["item", *names]) > 1
@@ -226,9 +226,9 @@ def _plans(book: pl.DataFrame) -> _Rule:
 
 
 def _gaps_marked(book: pl.DataFrame) -> pl.DataFrame:
-    """Mark the rows that make a version end after the next begins, or before.
+    """Mark the rows by which a version ends after the next version begins (overlap), or before it (gap).
 
-    It is the row with the `valid_to`; where that one was known before, the one that begins.
+    The marked row is the one with the `valid_to`; where that row was known before, the row of the next version is marked.
     """
     return pl.concat(
         _item_gaps(book.filter(pl.col("item").eq_missing(pl.lit(item, pl.String))), item)

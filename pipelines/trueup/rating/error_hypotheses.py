@@ -1,4 +1,4 @@
-"""Find the billing error: the first hypothesis that gives exactly the billed amount."""
+"""Find the billing error: try hypotheses in order, until one gives exactly the billed amount."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROUNDINGS = (("up", "up"), ("down", "down"), ("half_up", "half up"), ("half_eve
 _DECIMALS = (2, 3, 4, 0, 1, 5)
 _SHIFTS_H = (*range(-12, 0), *range(1, 15))
 _MOST_PLANS = 64
-"""More plans than this are not tried one by one."""
+"""The largest number of plans that are tried one by one."""
 
 
 def explain_billed_amount(
@@ -30,9 +30,9 @@ def explain_billed_amount(
 
     The hypotheses are tried in this order: zero rated, another version of the tariff, a term of the tariff ignored, another
     increment, another rounding. Tax twice or not at all, the price of the start and allowances ignored follow. The last are bands
-    shifted by hours, another plan, and an amount in another currency. `cause` and `sentence` are NULL where none gives the
-    amount. `others` are records that share allowances or tiers with them: each call is then priced as a what-if in its place
-    among those.
+    shifted by hours, another plan, and an amount in another currency. `cause` and `sentence` are NULL where no hypothesis gives the
+    amount. `others` are records that share allowances or tiers with the calls. Each call is priced as a what-if at its place among
+    them.
     """
     left = calls.join(billed, on="call")
     free = left.filter(pl.col("billed_micros") == 0).select("call")
@@ -50,9 +50,9 @@ def explain_billed_amount(
 
 @dataclass(frozen=True)
 class _Mistake:
-    """A hypothesis: records are priced by `book`, with the values in `columns` instead of their own.
+    """A hypothesis: price records by `book`, with the values in `columns` instead of the records' own values.
 
-    The books of hypotheses with one `cut` differ in rounding, decimals or tax alone, hence give the same shares.
+    Hypotheses with equal `cut` differ only in rounding, decimals or tax, so their books give the same shares.
     """
 
     cause: str
@@ -65,7 +65,7 @@ class _Mistake:
 def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None, shares: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the calls whose billed amount equals the amount under a hypothesis, as `ALTERNATIVE`.
 
-    `shares` has the shares of earlier hypotheses by their `cut`, of all calls that were left then.
+    `shares` caches, by `cut`, the shares of all calls that were unexplained when an earlier hypothesis was tried.
     """
     # A hypothesis that changes no column of a record explains nothing.
     rows = left.filter(pl.all_horizontal(pl.lit(True), *(pl.col(n).ne_missing(pl.lit(v)) for n, v in mistake.columns.items())))
@@ -115,9 +115,9 @@ def _mistakes(book: Book) -> Iterator[_Mistake]:
 
 
 def _other_versions(book: Book, step: int) -> Iterator[tuple[str, Book]]:
-    """Yield books with each version moved to the validity of the version after (1) or before (−1) it, and the day of the change.
+    """Yield the day of a tariff change, and a book whose versions hold in the validity of the next (1) or previous (−1) one.
 
-    Versions of one key may change at other times than those of another: each moment of change is an alternative of its own.
+    Prices of different keys may change at different times, so each moment of change is an alternative of its own.
     """
     key = KEYS[RATE]
     ordered = book.rates.sort(*key, "from_us", nulls_last=True)
@@ -126,7 +126,7 @@ def _other_versions(book: Book, step: int) -> Iterator[tuple[str, Book]]:
     shifted = ordered.with_columns(own_from_us="from_us", **neighbour).drop_nulls("from_us")
     for moment in shifted[change].unique().sort().to_list():
         shifted_rates = shifted.filter(pl.col(change) == moment).select(ordered.columns)
-        # What did not change then keeps its price, so that what it falls back on is still there.
+        # Rates that did not change at that moment stay in the book, because other rates may fall back on them.
         others_unchanged = ordered.join(shifted_rates.select(key).unique(), on=key, how="anti", nulls_equal=True)
         yield _day(moment), replace(book, rates=_renumbered(pl.concat([shifted_rates, others_unchanged])))
 
@@ -149,7 +149,7 @@ def _with_increments(book: Book, first_s: int | None, next_s: int | None) -> Boo
 
 
 def _without_a_term(book: Book) -> Iterator[_Mistake]:
-    """Yield books without a term of their rates that decides what is charged, or whose price it is."""
+    """Yield books whose rates lack one term: one that limits the charged quantity, or one that selects the price."""
     sentences = {
         "free_first_micros": ("free_first_ignored", "billed with the first units, which are free"),
         "chargeable_from_micros": ("chargeable_from_ignored", "billed although it is too short to be charged"),

@@ -7,20 +7,20 @@ import polars as pl
 from trueup.units import MICROS
 
 _MOST_IN_64_BITS = 2**62
-"""The greatest product and divisor of which twice the remainder fits in 64 bits."""
+"""The largest product and divisor for which twice the remainder still fits in 64 bits."""
 
 
 def flat_price(quantity_micros: pl.Expr, price_micros: pl.Expr, price_per: pl.Expr) -> pl.Expr:
     """Return the price of a quantity in millionths of the currency, as Int128; NULL where there is no price.
 
-    `price_micros` is for `price_per` whole units. Computed in 128 bits and rounded once, half to even, so that the price is
-    exact and symmetric in sign.
+    `price_micros` is the price of `price_per` whole units. Computed in 128 bits and rounded once, half to even, so that the price
+    is exact and symmetric in sign.
     """
     return _rounded(quantity_micros.cast(pl.Int128) * price_micros.cast(pl.Int128), price_per.cast(pl.Int128) * MICROS)
 
 
 def flat_prices(quantities_micros: pl.Series, price_micros: int, price_per: int) -> pl.Series:
-    """Return the `flat_price` of each quantity at one price; in 64 bits where they suffice, which is quicker."""
+    """Return the `flat_price` of each quantity at one price; compute in 64 bits where they suffice, because that is quicker."""
     least, greatest = quantities_micros.min(), quantities_micros.max()
     if least is None or greatest is None:
         return quantities_micros.cast(pl.Int128)

@@ -9,7 +9,7 @@ from trueup.rating.book import Book
 
 
 def with_rated_peers(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Return calls (`peer`, `start_us`) with the peer as which they are rated: another for a number that is ported at the start.
+    """Return calls (`peer`, `start_us`); replace a peer that is ported at the start by the number whose price applies.
 
     The order of the calls is kept.
     """

@@ -57,8 +57,8 @@ def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     """Price records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
 
     A call with a true `aside`, if that column exists, is a what-if. It is priced at the place of its start and order, and takes
-    no free units or tiers from the others. An amount is a sum of exact fractions, rounded at the stage and to the decimals of its
-    tariff, and finally to millionths.
+    no free units or tiers from the others. An amount is a sum of exact fractions. It is rounded at the stage and to the decimals of
+    its tariff, and finally to millionths.
     """
     able = rateable(calls, book)
     if able.is_empty() or book.rates.is_empty():
@@ -70,7 +70,7 @@ def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
 
 
 def rateable(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Return the records that have all that a price needs, each with the peer as which it is rated."""
+    """Return the records with every value that pricing needs; a ported peer is replaced by the number whose price applies."""
     complete = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
     return with_rated_peers(complete, book)
 
@@ -78,7 +78,7 @@ def rateable(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
 def shares_of(able: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the shares (`SHARE`) of rateable records, and the records without a valid rate (`call`, `begun`).
 
-    Of the terms of a rate, neither fees, rounding, decimals nor tax change the shares.
+    Fees, rounding, decimals and tax of a rate do not change the shares.
     """
     found = candidates(able, book)
     cut, unpriced = segment_calls(able.join(found, on="call", how="semi"), found, book) if found.height else (

@@ -8,19 +8,19 @@ from trueup.party_numbers import international_digits
 from trueup.rating.book import DECK, Book
 
 CANDIDATE: dict[str, pl.DataType] = {"call": pl.Int64(), "rate": pl.Int64(), "rank": pl.Int64()}
-"""A rate that may price a call; at an instant, the valid one with the least rank does."""
+"""A rate that may price a call; at each instant, the valid candidate with the least rank does."""
 _LONGEST = 32
 
 
 def candidates(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Return the `CANDIDATE` rates of calls.
 
-    Plan, trunk, zone and direction rank first, then the longest destination, then the longest origin, then a rate with a band
-    before one without.
+    Candidates rank by plan, trunk, zone and direction first, then by the longest destination, then by the longest origin. A rate
+    with a time band ranks before a rate without.
     """
     kinds = calls.select(DECK).unique().with_row_index("kind")
     fitting = _fitting(kinds, book)
-    # Calls that agree in these have the same candidates.
+    # Calls that agree in these columns have the same candidates.
     chosen_by = ["kind", "peer", *(["longest"] if book.origins.height else [])]
     calls = calls.select("call", *DECK, pl.col("peer").fill_null(""), longest=_longest_origin(book))
     placed = calls.join(kinds, on=DECK, nulls_equal=True).select("call", *chosen_by)
@@ -35,14 +35,14 @@ def _digits(number: str) -> pl.Expr:
 
 
 def _fitting(kinds: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Return (`kind`, `deck`, `rank`) of the decks whose every given dimension equals that of a kind of call."""
+    """Return (`kind`, `deck`, `rank`) of the decks that fit a kind of call: every dimension that a deck gives equals the call's."""
     met = kinds.join(book.decks.rename({n: f"{n}_deck" for n in DECK if n != "service"}), on="service")
     fits = [(pl.col(f"{n}_deck").is_null() | (pl.col(f"{n}_deck") == pl.col(n))).fill_null(False) for n in DECK if n != "service"]
     return met.filter(pl.all_horizontal(fits)).select("kind", "deck", "rank")
 
 
 def _longest_origin(book: Book) -> pl.Expr:
-    """Return the longest prefix among the book's origins that the subscriber's own number begins with; "" without one."""
+    """Return the longest origin of the book that is a prefix of the subscriber's own number; "" where none is."""
     longest, origins = pl.lit(""), book.origins["longest"].unique()
     for length in origins.str.len_chars().unique().sort().to_list():
         begins = _digits("own_number").str.head(length)
@@ -52,7 +52,7 @@ def _longest_origin(book: Book) -> pl.Expr:
 
 
 def _matches(lines: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Return (`line`, `rate`, `rank`) of every rate of a line's decks whose prefixes its numbers begin with."""
+    """Return (`line`, `rate`, `rank`) of every rate of a line's decks whose prefixes match the line's numbers."""
     priced = book.priced.select("rate", "deck", "prefix", "banded", pl.col("origin").fill_null(""))
     on = ["deck"]
     if book.origins.height:

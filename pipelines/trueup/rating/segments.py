@@ -29,10 +29,10 @@ _INCREMENTS = ["first_increment_micros", "next_increment_micros", "unit", "round
 def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Cut calls into `SEGMENT`s; return them, and the calls without a valid rate (`call`, `begun`).
 
-    `calls` has `call`, `start_us` and `quantity_micros`; `found` are their candidates. A record of quantity 0 has one piece
-    of quantity 0. Increments continue from the start of the record, the first one once. An increment is charged whole at the
-    rate in force when it begins. What is free at the beginning of a record is a piece of its own, and increments begin after it.
-    `begun` is true if some candidate had come into force by then, even if not at that time of day.
+    `calls` has `call`, `start_us` and `quantity_micros`; `found` are the candidate rates of the calls. A record of quantity 0 has
+    one piece of quantity 0. Increments are counted from the start of the record; the first increment occurs once. An increment is
+    charged whole at the rate in force when it begins. A free quantity at the beginning of a record is a piece of its own, and
+    increments begin after it. `begun` is true if some candidate had come into force by then, even if not at that time of day.
     """
     longest = pl.col("quantity_micros").clip(0, _YEAR_US)
     first_us, last_us = calls.select(pl.col("start_us").min(), last=(pl.col("start_us") + longest).max()).row(0)
@@ -61,7 +61,7 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
         made.append(numbered.select(*SEGMENT))
         charged = cut.with_columns(done=pl.col("from_micros") + pl.col("charged_micros"))
         left = charged.filter(pl.col("done") < pl.col("quantity_micros"))
-        # A volume is at one instant, whatever its quantity.
+        # A volume is used at one instant, whatever its quantity.
         moved = pl.when(_TIMED).then(pl.col("at_us") + pl.col("charged_micros")).otherwise("at_us")
         remaining, number = left.select("call", "quantity_micros", "done", at_us=moved), number + 1
     unpriced = pl.concat(lost)
@@ -70,14 +70,14 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
 
 
 def _uncharged() -> pl.Expr:
-    """Return the quantity at the beginning of a record that is free: all of one that is too short to be charged."""
+    """Return the free quantity at the beginning of a record: the whole record where it is too short to be charged."""
     quantity = pl.col("quantity_micros")
     too_short = (quantity < pl.col("chargeable_from_micros")).fill_null(False)
     return pl.when(too_short).then(quantity).otherwise(pl.min_horizontal(quantity, pl.col("free_first_micros").fill_null(0)))
 
 
 def _free_pieces(begun: pl.DataFrame) -> pl.DataFrame:
-    """Return the `SEGMENT`s that are free at the beginning of records (with `rate`, the one in force then)."""
+    """Return the free beginnings of records as `SEGMENT`s; `rate` is the rate in force at the beginning."""
     free = begun.with_columns(charged_micros=_uncharged()).filter(pl.col("charged_micros") > 0)
     zero = pl.lit(0, pl.Int64)
     return free.with_columns(
@@ -86,7 +86,7 @@ def _free_pieces(begun: pl.DataFrame) -> pl.DataFrame:
 
 
 def _after_free(begun: pl.DataFrame) -> pl.DataFrame:
-    """Return what remains of records after their free beginning, as a record that begins there."""
+    """Return the rest of each record after its free beginning, as a record that begins there."""
     left = pl.col("quantity_micros") - pl.col("uncharged")
     at_us = pl.col("at_us") + pl.when(_TIMED).then("uncharged").otherwise(0)
     rest = begun.with_columns(uncharged=_uncharged()).filter((left > 0) | (pl.col("quantity_micros") == 0))
@@ -94,7 +94,7 @@ def _after_free(begun: pl.DataFrame) -> pl.DataFrame:
 
 
 def _fixed_at_start(found: pl.DataFrame, begun: pl.DataFrame) -> pl.DataFrame:
-    """Return the candidates, with one alone, held throughout, for each record that is priced at its start."""
+    """Return the candidates; a record that is priced at its start keeps only the rate in force then, for its whole length."""
     fixed = begun.filter(pl.col("priced_at") == BY_START).select("call", fixed_rate="rate")
     marked = found.join(fixed, on="call", how="left")
     kept = marked.filter(pl.col("fixed_rate").is_null() | (pl.col("fixed_rate") == pl.col("rate")))
@@ -102,7 +102,7 @@ def _fixed_at_start(found: pl.DataFrame, begun: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_free(made: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
-    """Return the pieces of records behind their free beginning."""
+    """Return the pieces of records, preceded by their free beginnings."""
     behind = made.join(free.select("call", uncharged="charged_micros"), on="call", how="left")
     shifted = behind.with_columns(pl.col("from_micros") + pl.col("uncharged").fill_null(0)).select(*SEGMENT)
     both = pl.concat([free, shifted]).sort("call", "piece")
@@ -110,7 +110,7 @@ def _with_free(made: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reachable_candidates(found: pl.DataFrame) -> pl.DataFrame:
-    """Return the candidates that can be in force somewhere: none ranked after one that holds throughout."""
+    """Return the candidates that can ever be in force: drop those ranked after a candidate that holds throughout."""
     if found["steady"].all():
         return found.sort("call", "rank", "rate").unique("call", keep="first", maintain_order=True)
     sure = found.filter("steady").group_by("call").agg(sure=pl.col("rank").min())
@@ -118,7 +118,7 @@ def _reachable_candidates(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def _merged(made: pl.DataFrame) -> pl.DataFrame:
-    """Merge adjacent pieces under one rate, cut only where another rate might have begun."""
+    """Merge adjacent pieces of one rate that were cut only because another rate might have begun."""
     same = [pl.col("call"), pl.col("rate"), pl.col("increment_micros"), pl.col("free_micros") > 0]
     begins = pl.any_horizontal(of.ne_missing(of.shift(1)) for of in same)
     if made["call"].is_unique().all():
@@ -130,7 +130,7 @@ def _merged(made: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reach(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Add `end_us`, the latest end of a call: a volume is at one instant, and no call lasts more than a year."""
+    """Add `end_us`, the latest possible end of a call: a volume is used at one instant, and no call lasts more than a year."""
     timed = found.join(book.rates.filter(_TIMED), on="rate", how="semi").select("call").unique()
     lasting = calls.join(timed, on="call", how="semi").with_columns(
         end_us=pl.col("start_us") + pl.col("quantity_micros").clip(0, _YEAR_US)
@@ -139,15 +139,15 @@ def _reach(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> pl.DataFrame
 
 
 def _days(calls: pl.DataFrame) -> pl.Series:
-    """Return the days since 1970 of calls, with the days before and after, so that every time zone is covered."""
+    """Return the days of calls, counted from 1970, with the day before and after each, so that every time zone is covered."""
     spans = calls.select(first=pl.col("start_us") // DAY_US - 1, last=pl.col("end_us") // DAY_US + 2).unique()
     return spans.select(pl.int_ranges("first", "last").explode()).to_series().unique().sort()
 
 
 def _rate_in_force(remaining: pl.DataFrame, found: pl.DataFrame, line: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return calls with the `rate` in force and `edge_us`, before which it cannot change; and calls without one.
+    """Return calls with the `rate` in force and `edge_us`, before which the rate cannot change; and the calls without a rate.
 
-    In `found` a candidate is `steady` if it holds throughout; `line` is the timeline of the others.
+    In `found` a candidate is `steady` if it holds throughout; `line` is the timeline of the other candidates.
     """
     at = remaining.join(found, on="call")
     always = at.filter("steady").with_columns(holds=pl.lit(True), next_us=pl.lit(NEVER_US, pl.Int64))

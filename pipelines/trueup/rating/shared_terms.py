@@ -1,4 +1,4 @@
-"""Find the records that depend on one another by a tariff book: services with shared allowances or tiers, and periods."""
+"""Find which records influence each other's prices: services that share allowances or tiers, and the periods in which they do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST = ["cycle", "month", "week", "day"]
 
 
 def sharing(books: Iterable[Book]) -> pl.DataFrame:
-    """Return the `SHARING` of one book, or of several as if all their terms were in force."""
+    """Return the `SHARING` of one book; of several books, as if the terms of all were in force."""
     terms_of_books = [_terms(book) for book in books if book.has_shared_terms]
     if not terms_of_books:
         return pl.DataFrame(schema=SHARING)

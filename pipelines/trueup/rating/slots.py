@@ -27,7 +27,7 @@ SLOT: dict[str, pl.DataType] = {
 
 
 def slots_in(text: str) -> list[tuple[int, int, int | None]]:
-    """Return begin, price and increment of each slot in millionths; raise `ValueError` for a text that is none.
+    """Return begin, price and increment of each slot in millionths; raise `ValueError` for a text that does not list slots.
 
     >>> slots_in("60: 0.05/1; 300: 0.02")
     [(60000000, 50000, 1000000), (300000000, 20000, None)]
@@ -58,7 +58,7 @@ def slots_of(rates: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_slots(held: pl.DataFrame, slots: pl.DataFrame) -> pl.DataFrame:
-    """Return calls under the terms of the slot of their rate in which `done` lies, with `slot_room`, the quantity left in it."""
+    """Return calls with the terms of the slot in which `done` lies, and with `slot_room`, the quantity left in that slot."""
     begun = held.select("call", "done", base="rate").join(slots, on="base")
     begins = pl.col("slot_from_micros")
     later = begun.filter(begins > pl.col("done")).group_by("call").agg(until=begins.min())
@@ -74,7 +74,7 @@ def with_slots(held: pl.DataFrame, slots: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_bases(pieces: pl.DataFrame, slots: pl.DataFrame) -> pl.DataFrame:
-    """Add to pieces the rate whose terms they have (`base`): that of their slot, or the rate itself."""
+    """Add `base` to pieces: the rate whose terms a piece has, which is that of its slot or the rate itself."""
     if slots.is_empty():
         return pieces.with_columns(base="rate")
     return pieces.with_columns(base=pl.col("rate").replace(slots["rate"], slots["base"]))

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
-    """Return the steps of the price of a record, one a line; the last is its amount, or the reason for none."""
+    """Return the steps by which a record is priced, one a line; the last line is the amount, or the reason for none."""
     record = rated.calls.row(by_predicate=pl.col("call") == call, named=True)
     answer = rated.amounts.row(by_predicate=pl.col("call") == call, named=True)
     parts = rated.parts.filter(pl.col("call") == call).sort("piece", "share").to_dicts()
@@ -51,7 +51,7 @@ def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
 
 
 def _ported(record: pl.DataFrame, book: Book) -> list[str]:
-    """Return the line of a record to a ported number."""
+    """Return the line that explains under which number a call to a ported number is rated."""
     peer, rated_as = record["peer"][0], with_rated_peers(record, book)["peer"][0]
     return [] if peer == rated_as else [f"number {peer} is ported: rated as {rated_as}"]
 
@@ -91,7 +91,7 @@ def _charge(part: Row, priced: Row, base: Row, record: Row, value: Fraction) -> 
 
 
 def _slot(slot: Row, base: Row) -> Row:
-    """Return the terms of a slot: those of its rate with its own price and increment."""
+    """Return the terms of a slot: the terms of its rate, with the slot's price and increment."""
     own = {name: slot[name] for name in ("rate", "price_micros", "price_per", "slot_from_micros")}
     return base | own | {"first_increment_micros": None, "next_increment_micros": slot["step_micros"]}
 

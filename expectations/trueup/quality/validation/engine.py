@@ -115,7 +115,7 @@ class LakeDatasource(SQLDatasource):  # type: ignore[misc]
 
     @property
     def execution_engine_type(self) -> Any:
-        """The class of the execution engine."""
+        """The class that Great Expectations creates to run queries on this data source."""
         return DuckdbExecutionEngine
 
     def get_engine(self) -> Any:

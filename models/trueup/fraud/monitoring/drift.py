@@ -1,4 +1,4 @@
-"""Measure drift: how far scored transactions differ from those of training."""
+"""Measure drift: how far the features of scored transactions differ from those of training."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ BINS = 10
 MARGIN = "(margin)"
 """The name of the model margin among the feature names."""
 WATCH, ALARM = 0.1, 0.25
-"""Customary bounds of the population stability index: above the first watch, above the second retrain."""
+"""Customary bounds of the population stability index: above the first, watch the model; above the second, retrain it."""
 _LEAST_SHARE = 1e-4
 _BELOW = 1e-6
-"""The distance of the bin below a feature's only value, as a share of it: enough to differ in 32 bits."""
+"""How far below a feature's only value the bin ends, as a share of the value: enough to differ in 32 bits."""
 
 
 def reference(values: NDArray[np.float32]) -> dict[str, Any]:
     """Return inner edges of up to ten bins of about equal counts, and the share of rows in each; missing values are last.
 
-    One value alone has a bin of its own, so that later values below it count as well as those above it.
+    A feature with a single value gets a bin for it, so that later values below and above it both count.
     """
     present = values[~np.isnan(values)].astype(np.float64)
     inner = (
@@ -33,7 +33,7 @@ def reference(values: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def counts(values: NDArray[np.float32], edges: list[float]) -> NDArray[np.int64]:
-    """Count the values in each bin, which includes its upper edge; missing values are last."""
+    """Count the values in each bin; a bin includes its upper edge, and missing values are last."""
     missing = int(np.isnan(values).sum())
     # Edges have the precision of the values. A value above the last edge is in the last bin; comparisons with NaN are false.
     above = [int((values > edge).sum()) for edge in np.array(edges, dtype=np.float32)]

@@ -14,9 +14,9 @@ _DAYS = 14
 
 
 def fitted_threshold(lake: Lake, model_id: str) -> float:
-    """Return the threshold at which a model's last two weeks of ordinary days had had no more cases than the budget.
+    """Return the threshold at which a model's last two weeks of ordinary days would have kept to the budget of cases.
 
-    Cases of rules take their part of the budget first. Days that the model was trained on do not count. Raises `TrueupError` where
+    Cases that rules raise use up the budget first. Days that the model was trained on do not count. Raises `TrueupError` where
     no day can be counted, or where the budget was kept.
     """
     from trueup.fraud.training.budget import lowest_within

@@ -1,4 +1,4 @@
-"""Train an own model once labels are enough, judge it on later days, and put it in force if it is better.
+"""Train the operator's own model once labels are enough, judge it on later days, and put it in force if it is better.
 
 Nothing happens unless `[fraud] own_model` is declared. Each step is a declaration in the log, with its reason and figures.
 """
@@ -22,7 +22,7 @@ from trueup.warehouse import install_views
 from trueup.warehouse.statements import statement
 
 BY = "own_model"
-"""The member of a declaration by which a role that no person declared is known; its value is the reason."""
+"""The member of a declaration that marks a role as declared by this module, not by a person; its value is the reason."""
 _NEVER = date(1, 1, 1)
 
 
@@ -36,9 +36,9 @@ class OwnModel:
 
 
 def advance_own_model(lake: Lake) -> list[str]:
-    """Take the next step that the settings allow, if enough is known; return what was done, one line for each declaration.
+    """Take the next step that the settings allow, if there are enough labels; return one line for each declaration made.
 
-    A challenger is judged once: after as many confirmed cases on later days as its training needed.
+    A challenger is judged once, as soon as later days have as many confirmed cases as its training needed.
     """
     project, config = lake.project, lake.project.config.fraud
     if config.own_model == "off" or not lake.consumer_position(SCORER):
@@ -69,7 +69,7 @@ def _train(lake: Lake, own: OwnModel | None, confirmed: int) -> list[str]:
 
 
 def _judge(lake: Lake, own: OwnModel, trained_day: date, later: int) -> list[str]:
-    """Put a challenger in force where it ranks later days better than the champion, else retire it."""
+    """Put a challenger in force where it ranks transactions of later days better than the champion; else retire it."""
     project, declared = lake.project, telecom_features()
     known, settings = learnable(project, None), settings_of(project.config.fraud)
     at = np.flatnonzero((known.table.rows["day"] > trained_day).to_numpy())
@@ -110,7 +110,7 @@ def _last_own(lake: Lake) -> OwnModel | None:
         if figures is not None and declaration["role"] == "challenger":
             own = OwnModel(declaration["model_id"], is_challenger=True, confirmed=int(figures["confirmed_cases"]))
         elif own is not None and declaration["model_id"] == own.model_id:
-            # A person may promote or retire it as well.
+            # A person may also promote or retire the challenger.
             own = OwnModel(own.model_id, declaration["role"] == "challenger", own.confirmed)
     return own
 

@@ -1,6 +1,6 @@
 """Raise findings on scored days: drift from training, an unusual number of alerts, or missing decisions.
 
-A day is checked once a later one has been scored, and again whenever late records change it.
+A day is checked once a later day has been scored, and again whenever late records change it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def unusual(days: list[tuple[date, int, int]], *, fewer_only: bool = False) -> l
     """Return the days whose count differs much from the count expected, with that expectation.
 
     `days` has (day, total, counted) in order. The median share of the days before gives the expectation; `fewer_only` leaves out
-    days that count more.
+    days with more than expected.
     """
     unusual_days = []
     for n, (day, of, counted) in enumerate(days):
@@ -86,7 +86,7 @@ def monitoring_findings(drift: pl.DataFrame, daily: pl.DataFrame, *, label_delay
 
 
 def budget_findings(cases: pl.DataFrame, *, alerts_per_day: int) -> list[_Row]:
-    """Return a finding for each day up to which a week had more cases a day than the budget, by more than chance explains.
+    """Return a finding for each day whose last week had more cases a day than the budget, by more than chance explains.
 
     `cases`: day, transactions, cases (of champion and rules, on days that no model was trained on). Only ordinary days count.
     """

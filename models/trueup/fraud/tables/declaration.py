@@ -1,4 +1,4 @@
-"""Declare the columns of a table: what identifies a row, when it was, whether it was fraud; all others are features."""
+"""Declare the columns of a table: a row's identity, its time, and whether it was fraud; all other columns are features."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.scoring.model import ModelError
 
 VERSION = "table 1"
-"""Part of the feature hash: raised when a column is turned into features in another way."""
+"""Part of the feature hash; it is raised when a column is turned into features in another way."""
 OTHER = "another value"
 MOST_LEVELS = 30
-"""So many values of a category have a feature of their own, the most frequent ones; all others share one."""
+"""Number of the most frequent values of a category that get a feature of their own; all others share one feature."""
 
 
 class TableError(TrueupError):
-    """A table, or a declaration of its columns, that nothing can be learnt from or scored with."""
+    """Raised for a table, or a declaration of its columns, that training or scoring cannot use."""
 
 
 @dataclass(frozen=True)
 class TableColumns:
-    """The columns of a table by what they are.
+    """The columns of a table by their role.
 
-    `id` and `time` together identify a row. `party` is the one a case is about, by default the id. `known` is the time at which the
-    label was known, by default the label delay after the row. `money` is what is lost if the row is fraud; it is a feature too.
+    `id` and `time` together identify a row. `party` is the column of the party that a case is about, by default the id. `known` is
+    the time at which the label was known, by default the label delay after the row. `money` is the amount that is lost if the row
+    is fraud; it is also a feature.
     """
 
     id: str
@@ -51,14 +52,14 @@ class TableColumns:
 
     @property
     def named(self) -> dict[str, tuple[str, ...]]:
-        """Return all declared columns by the option that declares them."""
+        """Return all declared columns by their option."""
         facts = asdict(self)
         single = {n: (facts[n],) for n in ("id", "time", "label", "party", "known", "money") if facts[n] is not None}
         return single | {"category": self.category, "ignore": self.ignore}
 
     @property
     def not_features(self) -> frozenset[str]:
-        """Return the columns that are no features by themselves."""
+        """Return the columns that are not features."""
         single = (self.id, self.time, self.label, self.party, self.known)
         return frozenset(n for n in (*single, *self.category, *self.ignore) if n is not None)
 
@@ -72,13 +73,13 @@ class TableFeatures:
 
     @property
     def declared(self) -> FeatureSet:
-        """Return the features as the training takes them."""
+        """Return the features in the form that training takes."""
         own = [*self.numbers, *(f"{c} is {level}" for c, levels in self.levels.items() for level in (*levels, OTHER))]
         return FeatureSet(tuple(own), (), facts_version=VERSION)
 
 
 def card_of_columns(columns: TableColumns, features: TableFeatures) -> dict[str, Any]:
-    """Return the declaration as it is stored in a model's card."""
+    """Return the declaration in the form that a model's card stores."""
     levels = {c: list(values) for c, values in features.levels.items()}
     return {"columns": {n: list(c) for n, c in columns.named.items()}, "numbers": list(features.numbers), "levels": levels}
 

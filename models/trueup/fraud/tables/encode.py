@@ -45,9 +45,9 @@ def _category(values: pl.Series) -> pl.Series:
 
 
 def encoded(rows: pl.DataFrame, features: TableFeatures) -> pl.DataFrame:
-    """Return the features of each row. A value that training had not, or hardly, is `another value`; a missing one is missing.
+    """Return the features of each row. A value absent or rare in training becomes `another value`; a missing value stays missing.
 
-    Raises `TableError` for a feature that the table lacks, or that is no number.
+    Raises `TableError` for a feature that the table lacks or that is not a number.
     """
     missing = [n for n in (*features.numbers, *features.levels) if n not in rows.columns]
     if missing:

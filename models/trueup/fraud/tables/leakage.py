@@ -1,4 +1,4 @@
-"""Find features that repeat the label: a model on them is worthless, because their values are known only afterwards."""
+"""Find features that repeat the label: a model that uses them is worthless, because their values are known only afterwards."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from trueup.fraud.training.folds import Table
 from trueup.fraud.training.metrics import auc_roc
 
 _LEAST_FRAUDS = 5
-"""Among fewer frauds, a feature separates them by chance."""
+"""Minimum number of frauds: a feature may separate fewer frauds by chance."""
 
 
 def leaking(names: Sequence[str], table: Table) -> dict[str, str]:
-    """Return the features that separate all labelled frauds from all labelled honest rows, and how."""
+    """Return the features that separate all labelled frauds from all labelled honest rows, each with the separating condition."""
     labelled = table.rows["decided_us"].is_not_null().to_numpy()
     fraud = table.fraud[labelled]
     if fraud.sum() < _LEAST_FRAUDS or (~fraud).sum() < _LEAST_FRAUDS:

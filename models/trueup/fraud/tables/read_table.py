@@ -39,7 +39,7 @@ def read_table(path: Path, columns: TableColumns) -> pl.DataFrame:
 
 
 def columns_in(path: Path) -> list[str]:
-    """Return the names of the columns of a file; raise `TableError` for one that cannot be read."""
+    """Return the names of the columns of a file; raise `TableError` for a file that cannot be read."""
     return _read(path, lambda file: list(pl.read_parquet_schema(file)), lambda file: pl.read_csv(file, n_rows=0).columns)
 
 
@@ -62,10 +62,11 @@ def _csv(file: BinaryIO, columns: TableColumns) -> pl.DataFrame:
 
 
 def facts_of(rows: pl.DataFrame, columns: TableColumns, *, label_delay_us: int) -> pl.DataFrame:
-    """Return the facts and labels of each row, as `Table.rows` has them.
+    """Return the facts and labels of each row, in the columns of `Table.rows`.
 
     A row without a label counts as honest after the label delay, with less weight. Raises `TableError` for missing ids or times,
-    and for two rows of one id and time. Raises it also for labels other than 0 and 1, and labels known before their row.
+    and for two rows of one id and time. It also raises `TableError` for labels other than 0 and 1, and for labels known before
+    their row.
     """
     ids, at_us = _texts(rows, columns.id, "--id"), _times_us(rows[columns.time], "--time")
     party = ids if columns.party is None else _texts(rows, columns.party, "--party")

@@ -1,4 +1,4 @@
-"""Train a model on a table, and score another table with it: the folds, calibration, budget, card and reasons of calls."""
+"""Train a model on a table, and score another table with it, by the folds, calibration, budget, card and reasons used for calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LEAST_DRIFT_ROWS = 500
 
 @dataclass(frozen=True)
 class TrainedTable:
-    """A model of a table, its folder, and the features that say the label itself."""
+    """A model of a table, its folder, and the features that repeat the label."""
 
     model: Model
     folder: Path
@@ -50,7 +50,7 @@ class ScoredTable:
 def train_table(path: Path, columns: TableColumns, settings: Settings, *, models: Path) -> TrainedTable:
     """Train a model on a table and write its folder.
 
-    Raises `TableError` for columns that cannot be used, and `ModelError` where the labels are of one class or come too late.
+    Raises `TableError` for columns that cannot be used, and `ModelError` where labels are all of one class or known too late.
     """
     rows = read_table(path, columns)
     if columns.label is None:
@@ -64,7 +64,7 @@ def train_table(path: Path, columns: TableColumns, settings: Settings, *, models
     decided = table.rows["decided_us"].is_not_null()
     is_known = (decided | (table.rows["honest_us"] <= newest_us)).to_numpy()
     known, recent = table.take(np.flatnonzero(is_known)), table.take(np.flatnonzero(~is_known))
-    # Where every row has its label, the newest ones can be tested on too.
+    # Where every row has its label, the newest rows can also be tested on.
     now_us = newest_us + settings.label_delay_us if decided.all() else newest_us
     card = {
         "snapshot": f"{known.rows.height} rows of {path.name}", "table": card_of_columns(columns, features), "leakage": found,
@@ -112,9 +112,9 @@ def load_table_model(folder: Path) -> tuple[Model, TableColumns, TableFeatures]:
 
 
 def score_table(path: Path, folder: Path) -> ScoredTable:
-    """Score the rows of a table by a model of another one with the same features.
+    """Score the rows of a table by a model that was trained on another table with the same features.
 
-    Where the table has the label, the measures are those of the rows after training, so they are no hindsight.
+    Where the table has labels, only rows after training are measured, so the measures contain no hindsight.
     """
     model, trained, features = load_table_model(folder)
     columns = _columns_there(path, trained)
@@ -137,7 +137,7 @@ def score_table(path: Path, folder: Path) -> ScoredTable:
 
 
 def _columns_there(path: Path, trained: TableColumns) -> TableColumns:
-    """Return the columns of training, without label, its time and money where the table to be scored has none."""
+    """Return the columns of training, without label, label time and money where the table to be scored lacks them."""
     header = columns_in(path)
     label, known, money = (n if n in header else None for n in (trained.label, trained.known, trained.money))
     return TableColumns(trained.id, trained.time, label, trained.party, known, money, trained.category)

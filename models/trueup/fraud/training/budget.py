@@ -17,7 +17,7 @@ NEVER = 2.0
 
 
 def with_parties(table: Table, margin: Floats, booster: xgb.Booster, owners: list[Owner]) -> pl.DataFrame:
-    """Return the rows with their score and the party first accused, which is explained for the highest scores only."""
+    """Return the rows with their score and the party that they accuse first; only the highest scores are explained to find it."""
     rows = table.rows.with_columns(score=pl.Series(margin, dtype=pl.Float64))
     top = np.sort(np.argsort(-margin, kind="stable")[:_MOST_EXPLAINED])
     has_peer = rows["peer"].is_not_null().to_numpy()[top]
@@ -41,10 +41,10 @@ def threshold_for(scored: pl.DataFrame, alerts_per_day: int) -> float:
 
 
 def lowest_within(scores: Floats, allowed: int) -> float:
-    """Return the lowest of some scores that at most `allowed` of them reach; `NEVER` where no score is that rare."""
+    """Return the lowest score that at most `allowed` of the scores reach; `NEVER` where no score is that rare."""
     ordered = np.sort(scores)[::-1]
     if len(ordered) <= allowed:
         return float(ordered[-1]) if len(ordered) else NEVER
-    # The score of the first case too many: only what is above it alerts.
+    # This is the score of the first case beyond the budget; only higher scores may raise alerts.
     above = ordered[ordered > ordered[allowed]]
     return float(above[-1]) if len(above) else NEVER

@@ -18,8 +18,8 @@ class Calibration:
     >>> Calibration(slope=1.0, shift=0.0).probability(np.array([-2.0, 0.0, 2.0])).round(3).tolist()
     [0.119, 0.5, 0.881]
 
-    A model weighs frauds up in training, so its margins can be too high. Of 100 transactions at margin 0, only 20 are frauds here,
-    and of 100 at margin 2, 60 are. The fit lowers the probabilities to these shares:
+    Training gives frauds more weight, so the margins of a model can be too high. Of 100 transactions at margin 0, only 20 are
+    frauds here, and of 100 at margin 2, 60 are. The fit lowers the probabilities to the shares of frauds:
 
     >>> margin = np.repeat([0.0, 2.0], 100)
     >>> fraud = np.concatenate([np.arange(100) < 20, np.arange(100) < 60])

@@ -1,4 +1,4 @@
-"""Describe a new model: its quality on later days, kind by kind, and what it cannot see."""
+"""Describe a new model: its quality on later days, by kind of fraud, and its blind spots."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Transactions with the score that only earlier ones chose and calibrated: `day`, `party`, `fraud`, `type`, `score`."""
+    """Transactions with scores chosen and calibrated only on earlier ones: `day`, `party`, `fraud`, `type`, `score`."""
 
     rows: pl.DataFrame
     is_calibrated: bool
 
 
 def recall_by_type(rows: pl.DataFrame, budget: int) -> list[dict[str, Any]]:
-    """Return for each kind of fraud its transactions, and those in a case within the budget of their day, the worst kind first."""
+    """Return, by kind of fraud, all transactions and those in a case within the daily budget, the worst kind first."""
     reviewed = reviewed_cases(rows, budget=budget).with_columns(within=pl.lit(value=True))
     frauds = rows.filter("fraud").join(reviewed, on=["day", "party"], how="left")
     counted = frauds.group_by("type").agg(transactions=pl.len(), alerted=pl.col("within").fill_null(value=False).sum())
@@ -82,7 +82,7 @@ def card_of(
 
 
 def _constant(declared: FeatureSet, table: Table) -> list[str]:
-    """Return the blind spot of features that had one value in training, so that the trees cannot use them."""
+    """Return the blind spot of features that had a single value in training, which the trees therefore cannot use."""
     constant = [n for n, column in zip(declared.names, table.values.T, strict=True) if _is_constant(column)]
     if not constant:
         return []

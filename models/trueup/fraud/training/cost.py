@@ -21,7 +21,7 @@ class ReviewCost:
 
 @dataclass(frozen=True)
 class CostThreshold:
-    """The threshold that saves most, the cases above it, and what their frauds save less their reviews."""
+    """The threshold that saves most, the cases above it, and the money saved by their frauds minus the cost of reviews."""
 
     score: float
     cases: int
@@ -29,10 +29,11 @@ class CostThreshold:
 
 
 def cost_threshold(scored: pl.DataFrame, cost: ReviewCost) -> CostThreshold | None:
-    """Return the threshold at which money saved less the cost of reviews is greatest; None where no threshold saves anything.
+    """Return the threshold at which money saved minus cost of reviews is greatest; None where no threshold saves money.
 
-    `scored`: day, party, at_us, fraud, loss_micros, score. A case (party and day) saves the money of its frauds from the reaction
-    time after its first transaction at the threshold. Of equally good thresholds the highest, which has the fewest cases.
+    `scored`: day, party, at_us, fraud, loss_micros, score. A case (party and day) saves the money of frauds later than its first
+    transaction at the threshold plus the reaction time. Among equally good thresholds the highest is chosen, because it has the
+    fewest cases.
     """
     highest = scored.group_by("day", "party").agg(pl.col("score").max())["score"].unique().sort(descending=True)
     at = np.unique(np.linspace(0, max(0, highest.len() - 1), _CANDIDATES).astype(np.int64)).tolist()

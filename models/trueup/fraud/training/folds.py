@@ -27,8 +27,8 @@ class Table:
 
     The columns of `rows` are `event_id`, `at_us`, `day`, `party`, `peer`, `is_received`, `fraud` (as known today),
     `decided_us`, `honest_us`, `type` and `loss_micros`. `peer` and `is_received` are missing where there is one party only.
-    `decided_us` is when a person decided, and `honest_us` when it counts as honest without a decision. `loss_micros` is the money
-    that is lost if it is fraud, missing where unknown.
+    `decided_us` is when a person decided, and `honest_us` when the transaction counts as honest without a decision. `loss_micros`
+    is the money that is lost if the transaction is fraud, missing where unknown.
     """
 
     values: NDArray[np.float32]
@@ -47,7 +47,7 @@ class Table:
 def table_of(declared: FeatureSet, features: pl.DataFrame, rows: pl.DataFrame) -> Table:
     """Return the table of features (`event_id` and `declared.names`) and rows (`event_id` and the columns of `Table.rows`)."""
     missing = {"type": pl.String(), "peer": pl.String(), "is_received": pl.Boolean(), "loss_micros": pl.Int64()}
-    # Added before the join, so that a feature of the same name does not take their place.
+    # These columns are added before the join, so that a feature of the same name does not replace them.
     rows = rows.with_columns(pl.lit(None, t).alias(n) for n, t in missing.items() if n not in rows.columns)
     joined = rows.join(features.select("event_id", *declared.names), on="event_id", how="inner", suffix="_of_features")
     joined = joined.sort("at_us", "event_id")
@@ -59,7 +59,7 @@ def table_of(declared: FeatureSet, features: pl.DataFrame, rows: pl.DataFrame) -
 
 @dataclass(frozen=True)
 class Known:
-    """What is known at an instant: row numbers, whether each counts as fraud, and its weight in training."""
+    """The knowledge at an instant: row numbers, whether each row counts as fraud, and its weight in training."""
 
     at: Rows
     fraud: Bools
@@ -68,7 +68,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Fold:
-    """What is known at a cut, and the row numbers of the transactions from the cut to the next one."""
+    """A fold: the knowledge at a cut, and the row numbers of the transactions from that cut to the next."""
 
     cut_us: int
     train: Known
@@ -78,8 +78,8 @@ class Fold:
 def known_at(table: Table, cut_us: int) -> Known:
     """Return what was known of the transactions before an instant.
 
-    A decision counts from its time on. Without one a transaction counts as honest, with less weight, once it is old enough; so does
-    a fraud that was confirmed later.
+    A decision counts from its time on. Without a decision a transaction counts as honest, with less weight, once it is old enough;
+    so does a fraud that was confirmed later.
     """
     rows = table.rows
     decided = (rows["decided_us"] <= cut_us).fill_null(value=False).to_numpy()
@@ -102,9 +102,9 @@ def newest_of(table: Table) -> int:
 
 
 def folds(table: Table, count: int, *, now_us: int | None = None) -> list[Fold]:
-    """Return folds over the later half of the time that is old enough to be judged in full.
+    """Return folds over the later half of the time span whose labels are all known.
 
-    Raises `ModelError` where no interval has frauds to test on and frauds known before.
+    Raises `ModelError` where no interval has both frauds to test on and frauds known before it.
     """
     fraud = table.fraud
     if not len(fraud) or fraud.all() or not fraud.any():

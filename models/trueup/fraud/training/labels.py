@@ -1,4 +1,4 @@
-"""Derive labels: whether a transaction was fraud, and since when that is known.
+"""Derive labels: whether a transaction was fraud, and when that became known.
 
 A transaction without a decision by the label delay counts as honest, with less weight than one that a person dismissed.
 """
@@ -13,7 +13,7 @@ LABELS = {"event_id": pl.Binary(), "known_us": pl.Int64(), "fraud": pl.Int64(), 
 TARGETS = ("event_id", "at_us", "fraud", "decided_us", "honest_us")
 """`decided_us`: when a person decided, missing without a decision; `honest_us`: when it counts as honest without one."""
 _RUNG = ("wangiri",)
-"""Kinds of a simulated truth whose fraudster is the other end, so that its victims are the subscribers of the records."""
+"""Kinds of simulated fraud whose fraudster is the other end of the call; the subscribers of the records are the victims."""
 
 
 def labels_of_decisions(decisions: pl.DataFrame) -> pl.DataFrame:
@@ -27,7 +27,7 @@ def labels_of_decisions(decisions: pl.DataFrame) -> pl.DataFrame:
 
 
 def latest_decision(decisions: pl.DataFrame, *, upto_us: int | None = None) -> pl.DataFrame:
-    """Return the label of each transaction by its last decisions as of an instant: fraud if one of its ends is.
+    """Return the label of each transaction by its last decisions as of an instant: fraud if either end was decided to be.
 
     The time is the time of the first such decision.
     """
@@ -57,7 +57,7 @@ def _labels(decisions: pl.DataFrame) -> pl.DataFrame:
 
 
 def labels_of_truth(truth: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
-    """Return labels from a simulated truth: every record of every fraud case, from when the case can be known.
+    """Return labels from a simulated truth: every record of every fraud case, known from the time when the case can be known.
 
     `truth` has the columns of `truth.parquet`; `keys` are `record_key` and `event_id` of usage records.
     """
@@ -69,7 +69,7 @@ def labels_of_truth(truth: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
 
 
 def targets(events: pl.DataFrame, labels: pl.DataFrame, *, label_delay_us: int) -> pl.DataFrame:
-    """Return a row of `TARGETS` per transaction; `labels` has `event_id`, `known_us` and `fraud` of those decided on."""
+    """Return a row of `TARGETS` per transaction; `labels` has `event_id`, `known_us` and `fraud` of decided transactions."""
     rows = events.filter(~pl.col("is_label")).select("event_id", "at_us")
     rows = rows.join(labels.select("event_id", "fraud", decided_us="known_us"), on="event_id", how="left", maintain_order="left")
     return rows.select(

@@ -20,7 +20,7 @@ def auc_roc(fraud: NDArray[np.bool_], score: Floats) -> float:
 
 
 def average_precision(fraud: NDArray[np.bool_], score: Floats) -> float:
-    """Return the mean over recall of precision, transactions of equal score taken together; NaN without any fraud."""
+    """Return the average precision; transactions of equal score count together. NaN without any fraud."""
     if not fraud.any():
         return float("nan")
     order = np.argsort(-score, kind="stable")
@@ -39,8 +39,8 @@ def party_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = 
 def daily_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = True) -> list[float]:
     """Return the precision of each day when an analyst checks the `budget` parties with the highest scores.
 
-    `scored`: day, party, fraud (truth value), score. A party caught is left out of all later days, like a blocked card. A day with
-    fewer parties than the budget counts the missing ones as false alerts, as the published definition does.
+    `scored`: day, party, fraud (truth value), score. A party that was caught is left out of all later days, like a blocked card. A
+    day with fewer parties than the budget counts the missing ones as false alerts, as the published definition does.
     """
     per_party = scored.group_by("day", "party").agg(pl.col("score").max(), pl.col("fraud").any())
     caught: set[object] = set()
@@ -84,7 +84,7 @@ _INTERVAL = (5, 95)
 
 
 def day_intervals(scored: pl.DataFrame, *, budget: int, seed: int) -> dict[str, list[float]]:
-    """Return 90 % intervals of the measures over days drawn again at random, since transactions of a day are not independent.
+    """Return 90 % bootstrap intervals of the measures; whole days are redrawn, since transactions of a day are not independent.
 
     `scored`: day, party, fraud, score.
     """

@@ -24,7 +24,7 @@ from trueup.fraud.training.metrics import average_precision
 
 DAY_US = 86_400_000_000
 _GRID: dict[str, tuple[float, ...]] = {"max_depth": (5, 3), "scale": (1.0, 0.5), "eta": (0.1,), "min_child_weight": (5, 1)}
-"""Searched in this order up to the number of trials; frauds are weighted by the class ratio to the power `scale`."""
+"""Settings that are tried in this order, up to the number of trials; frauds weigh the class ratio to the power `scale`."""
 _MOST_ROUNDS, _USUAL_ROUNDS, _LEAST_ROUNDS, _PATIENCE = 300, 100, 30, 25
 _STOPPING_SHARE = 0.2
 _HIGH = 99
@@ -34,7 +34,7 @@ _HIGH = 99
 class Settings:
     """Settings of training. `label_delay_us`: a transaction without a label after this time counts as honest.
 
-    `start` is a model of the same features whose trees the new ones are added to; by default training begins from nothing.
+    `start` is a model of the same features, to whose trees training adds new ones; by default training starts without trees.
     """
 
     alerts_per_day: int = 100
@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Trial:
-    """One setting of the grid on all folds: the rounds, trees, margins of later transactions, and average precision of each."""
+    """One setting of the grid: for each fold its rounds, trees, margins of later transactions, and average precision."""
 
     parameters: dict[str, float]
     rounds: list[int]
@@ -80,7 +80,7 @@ def train_model(
     newest, newest_margin = _newest(table, recent, parts[-1], best)
     scored = with_parties(newest, newest_margin, best.boosters[-1], owners)
     scored = scored.with_columns(score=pl.Series(calibration.probability(scored["score"].to_numpy())))
-    # A transaction no likelier fraud than the average one is not suspicious, even where the budget allows it.
+    # A transaction that is no more likely fraud than the average is not suspicious, even where the budget has room.
     limits = {"budget": threshold_for(scored, settings.alerts_per_day), "average": float(table.fraud.mean())}
     cost_facts: dict[str, Any] = {}
     if settings.review_cost is not None:
@@ -104,7 +104,7 @@ def train_model(
 
 
 def _trial(table: Table, parts: Sequence[Fold], parameters: dict[str, float], settings: Settings) -> _Trial:
-    """Train one setting on what each fold knew at its cut, and apply it to the transactions after the cut."""
+    """Train one setting on the labels known at each fold's cut, and apply it to the transactions after the cut."""
     rounds, boosters, margins, qualities = [], [], [], []
     for fold in parts:
         count = _rounds(table, fold.train, parameters, settings)
@@ -120,14 +120,14 @@ def _trial(table: Table, parts: Sequence[Fold], parameters: dict[str, float], se
 
 
 def _best(trials: Sequence[_Trial], first: int) -> _Trial:
-    """Return the best trial on the first folds; of equally good ones the first, and without a fold the first of all."""
+    """Return the best trial on the first folds; the first among equally good trials, and the first of all without folds."""
     return max(trials, key=lambda t: t.quality(first)) if first else trials[0]
 
 
 def _evaluated(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], owners: list[Any]) -> Evaluated:
-    """Judge each fold by the setting and calibration that the folds before it choose, so that none reports its own choice.
+    """Judge each fold by the setting and calibration that earlier folds choose, so that no fold judges its own choice.
 
-    With one fold alone nothing is chosen or calibrated: its ranking is that of the first setting of the grid.
+    A single fold chooses and calibrates nothing: its ranking is that of the grid's first setting.
     """
     judged, first = [], 1 if len(parts) > 1 else 0
     for number in range(first, len(parts)):
@@ -151,7 +151,7 @@ def _judged(table: Table, parts: Sequence[Fold], trial: _Trial, calibration: Cal
 
 
 def _cost_facts(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]) -> dict[str, Any]:
-    """Return the facts of the card about the threshold by cost, and all thresholds; the highest is in force."""
+    """Return the card's facts about the threshold by cost, and all thresholds; the highest threshold is in force."""
     found = cost_threshold(judged, cost)
     facts: dict[str, Any] = {"review_cost_micros": cost.micros, "thresholds": limits}
     if found is None:
@@ -209,7 +209,7 @@ def _rounds(table: Table, known: Known, parameters: dict[str, float], settings: 
         _parameters(early.fraud, parameters, settings.seed), _data(table, early), _MOST_ROUNDS,
         evals=[(_data(table, late), "later")], verbose_eval=False, early_stopping_rounds=_PATIENCE, xgb_model=start,
     )  # fmt: skip
-    # The trees that training began with are no new rounds.
+    # The trees of the start model do not count as rounds.
     before = 0 if start is None else start.num_boosted_rounds()
     return max(_LEAST_ROUNDS, int(watched.best_iteration) + 1 - before)
 

@@ -32,7 +32,7 @@ from trueup.regular import open_regular
 
 @dataclass(frozen=True)
 class Trained:
-    """A new model, its folder, and the position of the log that it was trained at."""
+    """A new model, its folder, and the position of the log at which it was trained."""
 
     model: Model
     folder: Path
@@ -41,7 +41,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Compared:
-    """The quality of one model on the later days of a comparison. `had_seen`: it was trained on some of them."""
+    """The quality of one model on the later days of a comparison. `had_seen`: the model was trained on some of these days."""
 
     model_id: str
     role: str
@@ -95,7 +95,7 @@ def learnable(project: Project, truth: Path | None) -> Learnable:
 
 @dataclass(frozen=True)
 class _LogLabels:
-    """Events of a log, the labels of training, the newest time of a record, and the types of frauds where a truth is given."""
+    """Events of a log, labels for training, the newest time of a record, and the types of frauds where a truth is given."""
 
     events: pl.DataFrame
     labels: pl.DataFrame
@@ -128,8 +128,8 @@ def _read_labels(project: Project, path: Path | None) -> _LogLabels:
 def _targets(project: Project, log_labels: _LogLabels) -> pl.DataFrame:
     """Return the targets of all transactions.
 
-    Decisions may all be later than the log's newest record, as after a backlog. Live they would have been made by the label delay,
-    so the folds count them as known then.
+    Decisions may all be later than the log's newest record, as after a backlog. In live operation they would have been made by the
+    label delay, so the folds count them as known then.
     """
     rows = targets(log_labels.events, log_labels.labels, label_delay_us=project.config.fraud.label_delay)
     afterwards, by_delay = pl.col("decided_us") > log_labels.newest_us, pl.min_horizontal("decided_us", "honest_us")
@@ -181,17 +181,17 @@ def _picture(model: Model) -> str | None:
 
 
 def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:
-    """Compare the model in force with a new one, trained on what was known before, on the same later days. Writes nothing."""
+    """Compare the model in force with a new one on the same later days, which the new one has not seen. Writes nothing."""
     known = learnable(project, truth)
     table, position = known.table, known.position
     settings, declared = settings_of(project.config.fraud), telecom_features()
     last = folds(table, settings.folds, now_us=known.newest_us)[-1]
-    # Of the transactions before the cut, with the labels that they had then.
+    # Train on the transactions before the cut, with the labels known at the cut.
     earlier = Table(table.values[last.train.at], table.rows[last.train.at].with_columns(fraud=pl.Series(last.train.fraud)))
     new = train_model(declared, earlier, replace(settings, folds=max(1, settings.folds - 1)), now_us=last.cut_us)
     compared = [measure(new, "challenger", table, last.test, had_seen=False, settings=settings)]
     with Lake.open(project, read_only=True) as lake:
-        # The model in force for the next positions.
+        # The champion is the model in force for the next positions.
         champions = [s for s in model_intervals(lake, after=max(0, position - 1), upto=position + 1) if s.role == "champion"]
     if champions:
         champion = load_model(folder_of(project, champions[-1].model_id), declared)
@@ -220,7 +220,7 @@ def _cases(rows: pl.DataFrame, suspicious: Any) -> int:
 
 def _truth(path: Path) -> pl.DataFrame:
     try:
-        # Opened here: Polars would take the characters [, * and ? of a path for wildcards.
+        # The file is opened here, because Polars would take the characters [, * and ? of a path for wildcards.
         with open_regular(path) as file:
             return pl.read_parquet(file)
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -26,7 +26,7 @@ REJECTED: dict[str, pl.DataType] = {
     "rule": pl.String(),
     **READABLE,
 }
-"""Columns of rejected records, before the unit is added. A reader fills those up to `rule`, the mapping also the others."""
+"""Columns of rejected records, before the unit is added. A reader fills the columns up to `rule`, the mapping fills the rest."""
 
 PROVENANCE: dict[str, pl.DataType] = {name: REJECTED[name] for name in ("source_row", "source_offset", "source_length")}
 """Columns of a record's provenance: its number, byte offset and length in its unit."""
@@ -40,12 +40,12 @@ Raw = Callable[[Sequence[int]], list[bytes]]
 class Batch:
     """Decoded records of a unit.
 
-    `fields` has one column for each source column that the mapping reads (text, or the file's own time type). `attributes` has
-    those that become no event column by themselves, as a JSON object for each record, or NULL without any. `provenance` has the
-    columns of `PROVENANCE`, row by row.
-    `rejected` (columns of `REJECTED`) has the records that could not be read: every record is in `fields` or in `rejected`.
-    `typed` has, by source column, which values the file itself types as numbers: those are plain decimals in any notation.
-    `left_out` has the numbers of the records of another type than the source's, which are in neither frame.
+    `fields` has one column for each source column that the mapping reads (text, or the file's own time type). `attributes` has the
+    source columns that become no event column by themselves, as a JSON object for each record; NULL where there are none.
+    `provenance` has the columns of `PROVENANCE`, row by row. `rejected` (columns of `REJECTED`) has the records that could not be
+    read: every record is in `fields` or in `rejected`. `typed` marks, by source column, the values that the file itself types as
+    numbers: those are plain decimals in any notation. `left_out` has the numbers of the records whose type is not the source's;
+    they are in neither frame.
     """
 
     fields: pl.DataFrame
@@ -77,7 +77,7 @@ class Piece(Protocol):
 
     @property
     def first_row(self) -> int:
-        """Number of its first record in the unit."""
+        """Number of the piece's first record in the unit."""
 
     @property
     def held_bytes(self) -> Offsets:
@@ -97,7 +97,7 @@ class Reader(Protocol):
     """Number of records that the unit itself declares."""
 
     declared_sums: Mapping[str, str]
-    """Sums that the unit itself declares, by event column, as they are written there."""
+    """Sums that the unit itself declares, by event column, in the unit's notation."""
 
     def columns(self) -> Sequence[str]:
         """Return the source columns."""
@@ -106,10 +106,10 @@ class Reader(Protocol):
         """Yield the unit's records in pieces, in order; raise `SourceError` where it cannot be read."""
 
     def read(self, piece: Any, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
-        """Decode a piece: the mapped columns, and the others as attributes if requested, with the mapped ones in `kept`."""
+        """Decode a piece: the mapped columns; if requested, also the other columns and those in `kept` as attributes."""
 
     def at(self, row: int, offset: int, length: int | None) -> Any:
-        """Return the one record at this provenance; raise `SourceError` where the unit does not reach that far."""
+        """Return the one record at this provenance; raise `SourceError` where the unit ends before it."""
 
 
 def provenance_of(lines: Lines) -> pl.DataFrame:
@@ -132,7 +132,7 @@ def reject(lines: Lines, bad: Mask, reason: Reason, rule: str) -> pl.DataFrame:
 
 
 def within_limit(lines: Lines, record_bytes: int) -> tuple[Lines, list[pl.DataFrame]]:
-    """Return the lines within the length limit, and the others as rows of `REJECTED`."""
+    """Return the lines within the length limit, and the longer lines as rows of `REJECTED`."""
     too_long = lines.lengths > record_bytes
     if not too_long.any():
         return lines, []
@@ -149,7 +149,7 @@ def concat_rejected(rejected: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class ScreenedLines:
-    """Decodable lines, one for one: as they lie in the unit (`lines`), and in UTF-8 (`text`)."""
+    """Decodable lines in two forms, in the same order: as they are in the unit (`lines`), and in UTF-8 (`text`)."""
 
     lines: Lines
     text: Lines
@@ -186,7 +186,7 @@ def line_series(text: Lines) -> pl.Series:
 
 
 _MANY_COLUMNS = 256
-"""Columns beyond which an expression for each costs more than its values."""
+"""Number of columns beyond which building an expression for each costs more than computing the values row by row."""
 
 
 def _cell_series(text: Lines, name: str, starts: Offsets, ends: Offsets) -> pl.Series:
@@ -197,7 +197,7 @@ def _cell_series(text: Lines, name: str, starts: Offsets, ends: Offsets) -> pl.S
 def slice_cells(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl.DataFrame:
     """Cut texts out of lines; `cells` has, by name, starts and ends in the block of one cell per line.
 
-    An empty cell is NULL, and so is one whose end lies before its start.
+    An empty cell is NULL, and so is a cell whose end lies before its start.
     """
     if len(cells) > max(len(text), _MANY_COLUMNS):
         return pl.DataFrame([_cell_series(text, name, *ends) for name, ends in cells.items()])
@@ -212,7 +212,7 @@ def slice_cells(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl
 
 
 def _json_objects_by_row(fields: pl.DataFrame) -> pl.Series:
-    """Return the same objects as `json_objects`, one row at a time."""
+    """Return the same objects as `json_objects`, but build them row by row."""
     names = fields.columns
     objects = ({n: v for n, v in zip(names, row, strict=True) if v is not None} for row in fields.iter_rows())
     texts = [json.dumps(one, ensure_ascii=False, separators=(",", ":")) if one else None for one in objects]
@@ -220,7 +220,7 @@ def _json_objects_by_row(fields: pl.DataFrame) -> pl.Series:
 
 
 def attribute_name_bytes(names: Sequence[str]) -> int:
-    """Return the bytes that the names of columns take in the attributes of one record, at most."""
+    """Return the largest number of bytes that the names of columns take in the attributes of one record."""
     return sum(len(json.dumps(name, ensure_ascii=False).encode()) + 4 for name in names)
 
 
@@ -236,7 +236,7 @@ def _is_plain(values: pl.Series) -> bool:
 
 
 def json_objects(fields: pl.DataFrame, *, height: int) -> pl.Series:
-    """Return each of `height` rows as a JSON object of its values that are not NULL; NULL for a row without any."""
+    """Return each of `height` rows as a JSON object of its values that are not NULL; NULL for a row without values."""
     if not fields.width:
         return pl.repeat(None, height, dtype=pl.String, eager=True)
     if fields.width > max(height, _MANY_COLUMNS) and all(dtype == pl.String for dtype in fields.dtypes):

@@ -94,17 +94,17 @@ class CsvReader:
             self._header = Header(first.raw(0), self._dialect) if source.repeated_header else None
         else:
             fitting, _ = within_limit(self._first_of_type(first), unit.limits.record_bytes)
-            # A file may have no record of the source's type: then any field may be mapped.
+            # A file may have no record of the source's type; then every mapped field counts as present.
             width = usual_width(fitting, self._dialect) or min(_MOST_FIELDS, unit.limits.columns)
             self._names = tuple(str(number + 1) for number in range(width))
         _check_columns(self._names, unit)
 
     def columns(self) -> Sequence[str]:
-        """Return the header's names, or the numbers of the fields from 1."""
+        """Return the names in the header; without a header, the numbers of the fields from 1."""
         return self._names
 
     def pieces(self) -> Iterator[NamedLines]:
-        """Yield the lines after the header, without its repetitions."""
+        """Yield the lines after the header, without repeated headers."""
         lines = self._lines()
         if self._has_header:
             first = next(lines)
@@ -126,7 +126,7 @@ class CsvReader:
         return NamedLines(record_at(self._unit, row, offset, length or 0), self._names_at(offset))
 
     def _first_of_type(self, first: Lines) -> Lines:
-        """Return the first lines of the source's record type, or none, as they show the number of its fields."""
+        """Return the first lines of the source's record type, if any: they show how many fields a record has."""
         record_type = self._unit.source.record_type
         if record_type is None:
             return first
@@ -141,7 +141,7 @@ class CsvReader:
         return next(until, self._names)
 
     def _may_repeat(self, name: bytes, until: int) -> bool:
-        """Return whether a name of the header is found after it: searching for bytes costs less than finding lines."""
+        """Return whether a name of the header occurs after the header: searching for bytes costs less than finding lines."""
         at, held = 0, b""
         after = next(self._lines()).only(slice(0, 1))
         begin = after.offset + int(after.ends[0])

@@ -14,6 +14,6 @@ def bounds_of(unit: Unit) -> Bounds:
 
 
 def record_at(unit: Unit, row: int, offset: int, length: int) -> Lines:
-    """Return the bytes of one record of a unit; of one that is too long, as many as the log holds."""
+    """Return the bytes of one record of a unit; a record that is too long yields as many bytes as the log holds of it."""
     held = length if length <= unit.limits.record_bytes else min(length, unit.limits.kept_bytes)
     return replace(one_line(unit.bytes_at(offset, held), offset=offset, row=row), unread_bytes=length - held)

@@ -1,4 +1,4 @@
-"""One DuckDB connection per decoding thread: pure computation, no lake attached."""
+"""One DuckDB connection per decoding thread, for computation only: no lake is attached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OF_THREAD = threading.local()
 
 
 def own_connection() -> duckdb.DuckDBPyConnection:
-    """Return this thread's own single-threaded connection: the parallelism is in the decoding threads."""
+    """Return this thread's own single-threaded connection, because the decoding threads already run in parallel."""
     if not hasattr(_OF_THREAD, "connection"):
         _OF_THREAD.connection = connect(threads=1)
     connection: duckdb.DuckDBPyConnection = _OF_THREAD.connection

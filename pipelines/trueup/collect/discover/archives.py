@@ -28,12 +28,12 @@ _CONTAINERS = (
     (0, b"SQLite format 3\0", "a SQLite database"),
     (0, b"%PDF-", "a PDF document"),
 )
-"""Offset and bytes by which a container is known, and what it is."""
+"""Offset and bytes by which a container is recognised, and its name."""
 _OUT_BYTES = 1 << 20
 _READ_BYTES = 1 << 21
-"""Most bytes read at once: a list of members that is longer is refused before it fills the memory."""
+"""The most bytes that are read at once: a longer list of members is refused before it fills the memory."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Methods whose output Python bounds; a few bytes of the others may unpack to gigabytes at once."""
+"""Compression methods whose output Python bounds; with other methods, a few bytes may unpack to gigabytes at once."""
 _UNPACK = "deliver its one file by itself, or compressed with gzip or zstd"
 
 
@@ -43,7 +43,7 @@ def is_zip(head: bytes) -> bool:
 
 
 def container_of(head: bytes) -> str | None:
-    """Return what a binary file is by its first bytes; None where they are unknown."""
+    """Return the kind of a binary file by its first bytes; None where they are unknown."""
     if is_zip(head):
         return "a zip archive"
     return next((name for at, magic, name in _CONTAINERS if head[at:].startswith(magic)), None)
@@ -55,18 +55,18 @@ def is_workbook(handle: BinaryIO) -> bool:
         with zipfile.ZipFile(BoundedFile(handle, "")) as archive:
             return "xl/workbook.xml" in archive.namelist()
     except (zipfile.BadZipFile, SourceError, OSError, ValueError, NotImplementedError, EOFError):
-        # The reader of the archive says what is wrong with it.
+        # The reader of the archive reports what is wrong with it.
         return False
 
 
 class BoundedFile(RawIOBase):
-    """A file for the reader of archives, which would read a list of members of any length at once."""
+    """A file that bounds each read, because the reader of archives would read a list of members of any length at once."""
 
     def __init__(self, handle: BinaryIO, where: str) -> None:
         self._handle, self._where = handle, where
 
     def read(self, size: int = -1) -> bytes:
-        """Read bytes; raise `SourceError` for more of them than a list of members may have."""
+        """Read bytes; raise `SourceError` for more bytes than a list of members may have."""
         data = self._handle.read(min(size, _READ_BYTES + 1) if size >= 0 else _READ_BYTES + 1)
         if len(data) > _READ_BYTES:
             raise SourceError("the zip archive has too long a list of members", where=self._where, todo=_UNPACK)
@@ -86,7 +86,7 @@ class BoundedFile(RawIOBase):
 
 
 def read_zip(handle: BinaryIO, where: str) -> Iterator[bytes]:
-    """Yield the bytes of the only member of a zip archive in chunks of bounded size; its name plays no part.
+    """Yield the bytes of the only member of a zip archive in chunks of bounded size; the member may have any name.
 
     Raises `SourceError` for an archive that is damaged or encrypted, and for one with another number of members.
     """
@@ -104,7 +104,7 @@ def read_zip(handle: BinaryIO, where: str) -> Iterator[bytes]:
 
 
 def _only_member(listed: Sequence[zipfile.ZipInfo], where: str) -> zipfile.ZipInfo:
-    """Return the one file of an archive; folders, and the attributes that macOS adds, are none."""
+    """Return the one file of an archive; folders, and the attribute files that macOS adds, do not count."""
     names = {member.filename for member in listed}
     if "[Content_Types].xml" in names or "mimetype" in names:
         todo = 'set format = "xlsx" of its source, or export it as CSV before it lands'

@@ -17,11 +17,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def is_complete(source: SourceConfig, path: Path, now: datetime) -> bool:
     """Return whether a file may be ingested.
 
-    `rename`: the writer renames the file when it is complete, so it always is. `marker`: a file of the same name with the
-    marker's suffix exists; markers themselves are never ingested. `quiet`: nothing has changed the file for that long. A source
-    with manifests also waits for the file's manifest, and ingests no manifest.
+    `rename`: the writer renames the file when it is complete, so a file with a matching name is always complete. `marker`: a file
+    of the same name with the marker's suffix exists; markers themselves are never ingested. `quiet`: the file has not changed for
+    the configured time. A source with manifests also waits for the file's manifest, and ingests no manifest.
     """
-    # Every path counts: one that is not a file is refused at ingestion, with a message, instead of being waited for.
+    # Every path counts: ingestion refuses a path that is not a file with a message, instead of waiting for it.
     manifest = source.manifest
     if manifest is not None and (is_manifest(manifest, path) or not os.path.lexists(manifest_of(manifest, path))):
         return False
@@ -48,7 +48,7 @@ def check_marker(source: SourceConfig, path: Path, *, shown: str) -> None:
         todo = "have the marker written again"
         raise SourceError(f"invalid marker {marker.name}: {error.strerror}", where=shown, todo=todo) from None
     except OSError:
-        # A marker that was moved away since has served its purpose.
+        # A marker that was moved away in the meantime has served its purpose.
         return
 
 

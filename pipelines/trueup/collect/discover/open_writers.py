@@ -1,4 +1,4 @@
-"""Detection of processes that still write a file, as far as this machine shows them."""
+"""Detection of processes that still write a file, as far as this machine shows such processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_being_written(device: int, inode: int) -> bool:
     of its writes, when size and modification time do not change.
     """
     own = str(os.getpid())
-    # A machine has thousands of open descriptors, and each file of a source asks for all: objects for their paths would cost more.
+    # A machine has thousands of open descriptors, and every file of a source checks all of them: path objects would cost more.
     processes = os.listdir(_PROC) if _PROC.is_dir() else ()  # noqa: PTH208 - as text
     return any(_writes(f"{_PROC}/{name}", device, inode) for name in processes if name.isdigit() and name != own)
 

@@ -21,7 +21,7 @@ _ANY_DEPTH = "**"
 class Pattern:
     """A path as written in the configuration: `parts` below `folder` have wildcards; without wildcards there are no parts.
 
-    The project's folder and the value of a `${NAME}` are literal, whatever characters they have.
+    The project's folder and the value of a `${NAME}` are literal, whatever characters they contain.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class Pattern:
         return Path(os.path.normpath(self.folder))
 
     def within(self, path: Path) -> Path | None:
-        """Return the pattern's folder if it has wildcards and the path lies below it by name; None otherwise."""
+        """Return the pattern's folder if the pattern has wildcards and the path lies below that folder by name; None otherwise."""
         return self.folder if self.parts and Path(os.path.normpath(path)).is_relative_to(self._root) else None
 
     def matches(self, *, most: int) -> list[Path]:
@@ -96,7 +96,7 @@ def _named(folder: Path, wildcards: str) -> Iterator[Path]:
 
 
 def _folders_below(folder: Path) -> Iterator[Path]:
-    """Yield a folder and all folders below it, each once: links may form cycles and reach one folder by several paths."""
+    """Yield a folder and all folders below it. Yield each once: links may form cycles, and several paths may lead to one folder."""
     seen = set[tuple[int, int]]()
     real, linked = [folder], list[Path]()
     # Targets of links come last, so that a file is named by its real path where it has one.
@@ -114,6 +114,6 @@ def _folders_below(folder: Path) -> Iterator[Path]:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield the entries of a folder; none for one that is unreadable or not a folder."""
+    """Yield the entries of a folder; no entries for a path that is unreadable or not a folder."""
     with suppress(OSError), os.scandir(folder) as entries:
         yield from entries

@@ -29,12 +29,12 @@ class RecordedUnit:
 
     @property
     def recycled_by(self) -> str:
-        """The beginning of the id of the mapping that maps its records again, empty for a delivery."""
+        """The beginning of the id of the mapping by which recycling maps the unit's records again; empty for a delivery."""
         return self.source_id.rpartition("@")[2].partition("~")[2]
 
 
 class MissingRawFile(SourceError):
-    """The bytes of a unit were not found; `changed` means that its path has other bytes, which no unit of the log has."""
+    """The bytes of a unit were not found; `changed`: its path has other bytes, which belong to no unit of the log."""
 
     def __init__(self, what: str, *, where: str, todo: str, changed: bool = False) -> None:
         super().__init__(what, where=where, todo=todo)

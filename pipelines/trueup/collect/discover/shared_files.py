@@ -1,4 +1,4 @@
-"""Files that two sources read: their records would be collected twice, once with the wrong mapping."""
+"""Files that two sources read: their records would be collected twice, once by the wrong mapping."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class SharedFiles:
 
     @property
     def more(self) -> str:
-        """Text for the number of files in addition to the named one."""
+        """The end of a message: the number of shared files beside the named one."""
         return f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
 
 
 def shared_files(sources: Iterable[SourceConfig], paths: Mapping[str, Sequence[Path]]) -> list[SharedFiles]:
     """Return the pairs of sources that read one file; `paths` has the files of each source.
 
-    Symbolic and hard links to a file count as the file. Markers and manifests have no records, and a path that is not a regular
+    Symbolic and hard links to a file count as that file. Markers and manifests have no records, and a path that is not a regular
     file is refused when it is opened. Two sources that both set `shared_files` read one file intentionally.
     """
     readers: dict[tuple[int, int], dict[str, Path]] = defaultdict(dict)
@@ -54,7 +54,7 @@ def shared_files(sources: Iterable[SourceConfig], paths: Mapping[str, Sequence[P
 
 
 def refuse_shared_files(project: Project, chosen: Iterable[SourceConfig]) -> None:
-    """Raise `ConfigError` where another source reads a file of a chosen one, or a path of a chosen one cannot be resolved."""
+    """Raise `ConfigError` where another source reads a file of a chosen source, or where a chosen source's path is unresolvable."""
     paths = {source.name: find_files(project, source).paths for source in chosen}
     names = frozenset(paths)
     for source in project.config.source:
@@ -69,7 +69,7 @@ def refuse_shared_files(project: Project, chosen: Iterable[SourceConfig]) -> Non
 
 
 def _is_data_file(source: SourceConfig, path: Path) -> bool:
-    """Whether a file that the path of a source leads to holds its records: no marker and no manifest."""
+    """Return whether a file at the path of a source holds records, so is neither a marker nor a manifest."""
     if source.manifest is not None and is_manifest(source.manifest, path):
         return False
     return not (source.complete == "marker" and path.name.endswith(source.marker))

@@ -33,7 +33,7 @@ class SourceFiles:
 
 
 def find_files(project: Project, source: SourceConfig) -> SourceFiles:
-    """Expand the paths of a source, in order of name, each file once.
+    """Expand the paths of a source; return each file once, in order of name.
 
     A pattern without files is a notice (nothing was delivered yet); a plain path that does not exist is an error.
     """
@@ -66,9 +66,9 @@ def display_path(project: Project, path: Path) -> str:
 
 
 def link_boundary(project: Project, source: SourceConfig, path: Path) -> Path | None:
-    """Return the folder that a file must not leave by a symbolic link: that of the matching pattern.
+    """Return the folder that a file must not leave by a symbolic link: the folder of the matching pattern.
 
-    None for a path that the configuration names literally, for one elsewhere, and with `follow_links = true`.
+    Return None for a path that the configuration names literally, for a path elsewhere, and with `follow_links = true`.
     """
     if source.follow_links:
         return None
@@ -90,7 +90,7 @@ class _Stamp:
 
 @dataclass(frozen=True)
 class Unit:
-    """One open source unit: its bytes are those that were fingerprinted, or reading raises.
+    """One open source unit; reading raises where its bytes are no longer those that were fingerprinted.
 
     `recycled_by` is the id of the mapping that maps rejected records of the unit again, empty for a delivery.
     """
@@ -112,7 +112,7 @@ class Unit:
 
     @property
     def source_id(self) -> str:
-        """Identifier by which events refer to the unit; records mapped again have one of their own for each mapping."""
+        """Identifier by which events refer to the unit; each mapping that maps records again has an identifier of its own."""
         return f"{self.source.name}@{self.sha256[:32]}" + (f"~{self.recycled_by[:16]}" if self.recycled_by else "")
 
     def stream(self) -> Iterator[bytes]:
@@ -143,10 +143,10 @@ class Unit:
             raise _growing(self.shown)
 
     def check_readable_to_end(self) -> None:
-        """Raise `SourceError` for a unit that a process still writes, and for a compressed one that is damaged or truncated.
+        """Raise `SourceError` for a unit that a process still writes, and for a compressed unit that is damaged or truncated.
 
-        A compressed unit is read to its end before any of it is ingested. It costs a second decompression; finding the damage
-        in the middle would leave the parts before it in the log.
+        A compressed unit is read to its end before any of its records is ingested. This costs a second decompression, but damage in
+        the middle would otherwise leave the earlier parts in the log.
         """
         if is_being_written(self.stamp.device, self.stamp.inode):
             raise _growing(self.shown)
@@ -159,7 +159,7 @@ class Unit:
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise SourceError("the file is UTF-16 text", where=self.shown, todo="convert it to UTF-8 before it lands")
         controls = sum(head.count(bytes([code])) for code in range(32) if code not in _TEXT_CONTROLS)
-        # A damaged byte or two must not cost the good lines of the file; a binary file is full of control bytes.
+        # One or two damaged bytes must not make the file lose its good lines; a binary file is full of control bytes.
         if 0 in head and (controls * 100 > len(head) or container_of(head)):
             raise self._not_text(head)
 
@@ -175,7 +175,7 @@ class Unit:
 
 @contextmanager
 def open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[Unit]:
-    """Open a file as a source unit; raise `SourceError` for anything that cannot be one."""
+    """Open a file as a source unit; raise `SourceError` for a file that cannot be one."""
     name = display_path(project, path)
     try:
         handle = open_regular(path, within=link_boundary(project, source, path))
@@ -198,7 +198,7 @@ def _compression(source: SourceConfig, head: bytes) -> Compression:
 
 
 def sample_unit(source: SourceConfig, path: Path, handle: BinaryIO, size_bytes: int) -> Unit:
-    """Return a unit of bytes that are not fingerprinted, such as the beginning of a file: to look at, never to ingest."""
+    """Return a unit of bytes that are not fingerprinted, such as the beginning of a file; it serves inspection, never ingestion."""
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")
     return Unit(source, path, shown, "", size_bytes, "", handle, _Stamp(0, 0, size_bytes, 0))
 

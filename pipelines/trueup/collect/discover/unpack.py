@@ -1,4 +1,4 @@
-"""Decompression in bounded memory: a small file may decompress to any size."""
+"""Decompression in bounded memory, because a small file may decompress to any size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trueup.errors import SourceError
 Compression = Literal["", "gzip", "zstd", "zip"]
 
 LEAST_BYTES = 256 << 20
-"""Bytes to which any file may decompress, however small it is."""
+"""Number of bytes to which every file may decompress, however small it is."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -53,7 +53,7 @@ class _Gzip:
         while output:
             yield output
             tail = self._inflater.unconsumed_tail
-            # The inflater may hold more output than its limit allowed, with no input left.
+            # The inflater may still hold output, because its limit stopped it, when no input is left.
             output = b"" if self._inflater.eof else self._inflater.decompress(tail, _MOST_OUT_BYTES)
 
     @property
@@ -86,7 +86,7 @@ _MEMBERS: dict[str, Callable[[], _Member]] = {"gzip": _Gzip, "zstd": _Zstd}
 def unpack(
     handle: BinaryIO, chunks: Iterable[bytes], compression: Compression, where: str, *, max_bytes: int | None = None
 ) -> Iterator[bytes]:
-    """Yield the decompressed bytes of an open file whose bytes are `chunks`, as `decompress` does, those of a zip archive too."""
+    """Yield the decompressed bytes of an open file whose bytes are `chunks`, as `decompress` does; a zip archive is also read."""
     if compression == "zip":
         return _bounded(read_zip(handle, where), where, max_bytes)
     return decompress(chunks, compression, where, max_bytes=max_bytes)
@@ -114,7 +114,7 @@ def _bounded(outputs: Iterable[bytes], where: str, max_bytes: int | None) -> Ite
 
 def _decompress_members(chunks: Iterable[bytes], compression: Compression, where: str) -> Iterator[bytes]:
     member: _Member | None = None
-    # With many small members in a file, the rest of a large chunk must not be copied for each.
+    # In a file of many small members, the rest of a large chunk must not be copied for each member.
     step_bytes = _FIRST_STEP_BYTES
     for chunk in chunks:
         data = memoryview(chunk)

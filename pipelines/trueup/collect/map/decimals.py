@@ -14,12 +14,12 @@ INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
 _INT128_MAX = 2**127 - 1
 _WIDEST = 38
-"""Digits that fit every 128-bit integer."""
+"""Number of digits that always fit a 128-bit integer."""
 
 _PLAIN = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)$"
 _NUMBER = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _SHORT = 18
-"""Digits that fit every 64-bit integer."""
+"""Number of digits that always fit a 64-bit integer."""
 _FAR = 40
 """A power of ten well beyond 64 bits."""
 
@@ -194,7 +194,7 @@ def _without_zeros(multiplier: int) -> tuple[int, int]:
 
 
 def _write_exact(out: FixedPoint, row: int, text: str, power: int, multiplier: int) -> None:
-    """Convert one row whose text is a number; flags instead of traps show what did not fit the context."""
+    """Convert one row whose text is a number; the decimal context sets flags, instead of raising, where the number did not fit."""
     exact = Context(prec=10_000, Emax=10**9, Emin=-(10**9), traps=[])
     scaled = exact.scaleb(exact.create_decimal(text), power)
     if scaled.is_zero():

@@ -19,9 +19,9 @@ _EXACT = Context(prec=200)
 
 
 def declared_micros(source: SourceConfig, declared: Mapping[str, str], *, where: str) -> dict[str, int]:
-    """Return declared sums in millionths, by column; raise `SourceError` for one that is no number.
+    """Return declared sums in millionths, by column; raise `SourceError` for a sum that is no number.
 
-    A sum is written as a value of its column: in its notation or as its kind of duration, and multiplied by its scale.
+    A sum is read like a value of its column: in the column's notation or kind of duration, and multiplied by its scale.
     """
     return {name: _micros(name, text, source, where) for name, text in declared.items()}
 
@@ -32,7 +32,7 @@ def _micros(name: str, text: str, source: SourceConfig, where: str) -> int:
     if rule.duration is not None:
         plain = plain_seconds(texts, rule.duration)[0]
     else:
-        # A unit's declared sum is proven again by any later version, so its form stays that of version 3.
+        # Any later version must prove a unit's declared sum again, so sums stay in the form of version 3.
         plain = plain_numbers(texts, rule.notation or source.notation, version=3)[0]
     if len(text) > _MOST_CHARACTERS or not _PLAIN.fullmatch(plain):
         raise SourceError(

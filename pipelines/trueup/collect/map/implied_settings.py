@@ -23,7 +23,7 @@ def with_implied_settings(source: SourceConfig) -> SourceConfig:
 
 
 def _with_plausible_range(source: SourceConfig) -> SourceConfig:
-    """Return the source with the plausible range of its quantity, where its unit is known and no range is set."""
+    """Return the source with a plausible range of its quantity, where the unit is known and no range is set."""
     rule = source.columns.get("quantity")
     if rule is None or (rule.unit is None and rule.duration is None) or "quantity" in source.range:
         return source
@@ -34,11 +34,11 @@ def _with_plausible_range(source: SourceConfig) -> SourceConfig:
 def plausible_range(source: SourceConfig, service: str | None) -> tuple[int, int]:
     """Return the least and greatest plausible quantity of a service, in millionths of the unit that the source names."""
     rule = source.columns["quantity"]
-    # A written duration is a number of seconds, times `scale`.
+    # A duration text means a number of seconds, multiplied by `scale`.
     greatest = (
         greatest_plausible_micros("s", service) * rule.scale if rule.unit is None else greatest_plausible_micros(rule.unit, service)
     )
-    # A credited quantity is negative: the range of what may be a charge is symmetric.
+    # A credited quantity is negative, so the range for charges is symmetric.
     return 0 if source.stream == "usage" else -greatest, greatest
 
 

@@ -41,29 +41,29 @@ MAPPING_VERSION = 4
 Version 1 takes texts as delivered. Version 2 takes texts in one form (`trueup.collect.map.texts`) and accepts 24:00 as the end of
 a day. It rejects local times that do not exist exactly once with a reason of their own. Version 3 also leaves out invisible
 marks, and reads further blanks, signs and forms of numbers that spreadsheets and address books write. It refuses `5,-` as a
-negative number, and bounds the quantities of a service that a column names. Version 4 refuses what an earlier one misread. Such
-are digits grouped behind a zero (`0.500`), numbers whose minus may be a soft hyphen, and times that lack digits where nothing
-separates them. Numbers of parties in digits of other scripts are numbers to it.
+negative number, and bounds the quantities of a service that a column names. Version 4 refuses texts that earlier versions misread.
+These are digits grouped behind a zero (`0.500`), numbers whose minus may be a soft hyphen, and times that lack digits where nothing
+separates them. It accepts numbers of parties in digits of other scripts.
 """
 
 _MICRO_POWER = 6
 _NO_TIME = "?"
-"""The text that replaces a time with digits missing: no time, so the record is refused."""
+"""The text that replaces a time with missing digits. It is no time, so the record is refused."""
 _PLAIN = NotationConfig()
 _SIGNED = ("amount", "setup", "price")
-"""Decimals that may be negative: credits and discounts; of an invoice all may be."""
+"""Decimal columns that may be negative: those of credits and discounts, and all of an invoice."""
 _NUMBERED = ("subscriber", "peer", "imsi")
-"""Text columns of telephone numbers and the like, which have no decimal point."""
+"""Text columns of telephone numbers and similar identifiers, which have no decimal point."""
 _KEYS = ("record_key", "session_key", "account", "invoice_id", "number", "refers_to", "replaces")
 _LEAST = {"price_per": 1, "decimals": 0}
 """Smallest permitted value of integer columns."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _STATE_YEARS_TEXT = "within the years 1900 to 2200"
 _AHEAD = ("period_from", "period_to", "due_at")
-"""Times of movements that may lie in the future: what is charged in advance ends there, and invoices become due there."""
+"""Times of movements that may lie in the future: the end of a period charged in advance, and the due date of an invoice."""
 _OWN_TIMES = ("started_at", "billed_at", "valid_from")
 _MOST_KEY_BYTES = 256
-"""Bytes of the longest text that quarantine keeps beside a rejected record: a hostile record must not cost its length twice."""
+"""Bytes of the longest text that quarantine keeps beside a rejected record: a hostile record must not take its length twice."""
 _DAY = timedelta(days=1)
 # States may be announced years ahead and begin before any record; a mistyped century must still be rejected.
 _STATE_YEARS = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
@@ -71,10 +71,10 @@ _STATE_YEARS = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59,
 
 @dataclass(frozen=True)
 class Mapped:
-    """A mapped batch: rows of `COLLECTED[stream]`, how many of them lost digits, and all rejected records.
+    """A mapped batch: rows of `COLLECTED[stream]`, the number of rows that lost digits, and all rejected records.
 
-    `filtered` has the numbers of the records that the source's `where` leaves out. `sums` has the columns whose sum the sender
-    declares, over all records: accepted, filtered and rejected.
+    `filtered` has the numbers of the records that the source's `where` leaves out. `sums` has the sums of the columns whose sum the
+    sender declares, over all records: accepted, filtered and rejected.
     """
 
     rows: pl.DataFrame
@@ -133,7 +133,7 @@ class Mapping:
 
     @property
     def kept(self) -> frozenset[str]:
-        """Source columns that the mapping reads and that become no event column by themselves: they stay attributes."""
+        """Source columns that the mapping reads but that become no event column by themselves: they stay attributes."""
         return frozenset(self.requested).difference(self._mapped)
 
     @property
@@ -145,18 +145,19 @@ class Mapping:
         return [*self.computed.values(), *([] if self.condition is None else [self.condition])]
 
     def requested_among(self, available: Sequence[str]) -> tuple[str, ...]:
-        """Return the source columns that the mapping reads and the source has: optional ones may be missing."""
+        """Return the source columns that the mapping reads and the source has; optional columns may be missing."""
         return tuple(name for name in self.requested if name in available)
 
     def requested_of(self, reader: Reader) -> tuple[str, ...]:
-        """Return the source columns to read of a unit: of records with columns of their own, all that the mapping reads."""
+        """Return the source columns to read of a unit; where each record has its own columns, all that the mapping reads."""
         return self.requested_among(reader.columns()) if self.source.has_equal_records else self.requested
 
     def check(self, available: Sequence[str], *, where: str, required_only: bool = False) -> None:
         """Raise `SourceError` when a mapped column is not available.
 
-        Columns with `optional = true` may be missing. With `required_only`, all columns that a record need not have may be
-        missing, such as a JSON member that no record has. So may columns whose absence an expression handles (COALESCE, IS NULL).
+        Columns with `optional = true` may be missing. With `required_only`, every column that a record need not have may be
+        missing, such as a JSON member that no record has. Columns whose absence an expression handles (COALESCE, IS NULL) may also
+        be missing.
         """
         for event_column, rule in self.source.columns.items():
             if rule.optional or (required_only and event_column not in REQUIRED[self.source.stream]):
@@ -173,7 +174,7 @@ class Mapping:
             self._check_read("`where`", self.condition, available, where=where, some_absent=required_only)
 
     def _check_read(self, reader: str, expression: Node, available: Sequence[str], *, where: str, some_absent: bool) -> None:
-        # A JSON member may be missing in all records where the expression says what its absence means.
+        # A JSON member may be missing in all records where the expression defines what its absence means.
         for name in expression.needed if some_absent else expression.columns:
             if name not in available:
                 raise SourceError(
@@ -232,7 +233,7 @@ class Mapping:
 
 
 def in_present_form(events: pl.DataFrame, source: SourceConfig, version: int = MAPPING_VERSION) -> pl.DataFrame:
-    """Return the texts of events that an earlier version of a source's mapping made as `version` makes them."""
+    """Return the texts of events that an earlier version of a source's mapping made, in the form that `version` gives them."""
     if not source.trim:
         return events
     for name in [name for name in events.columns if name in STREAM_COLUMNS[source.stream] and events[name].dtype == pl.String]:
@@ -257,7 +258,7 @@ def _earliest(now: datetime, max_age_us: int) -> datetime:
 
 
 class _RowBuilder:
-    """Converter of one batch: converts column by column and collects refusals, the most important reason first."""
+    """Converter of one batch: converts column by column, and collects refusals in order of importance."""
 
     def __init__(self, mapping: Mapping, batch: Batch) -> None:
         self._mapping, self._source, self._batch = mapping, mapping.source, batch
@@ -285,7 +286,7 @@ class _RowBuilder:
         return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected, filtered)
 
     def sums(self, columns: dict[str, pl.Series]) -> dict[str, ReadSum]:
-        """Return the sums that the sender declares, over all records of the batch of which the value could be read."""
+        """Return the sums of the columns whose sum the sender declares, over all records of the batch with a readable value."""
         sums = {}
         for name in self._mapping.summed:
             values = columns[f"{name}_micros"]
@@ -298,7 +299,7 @@ class _RowBuilder:
         return sums
 
     def _computed(self, name: str, rule: ColumnRule) -> pl.Series:
-        """Return the values of an expression as text, an empty one as missing; refuse records for which it has none."""
+        """Return the values of an expression as text, where an empty text counts as missing; refuse records without a value."""
         expression = self._mapping.computed[name]
         records = Records.of(self._batch, rule.notation or self._source.notation, self._mapping.version)
         value = text_of(expression.evaluate(records), self._height)
@@ -322,7 +323,7 @@ class _RowBuilder:
             self._refuse(absent, "missing_required", f"{name}: is there")
 
     def _refuse_broken(self, rows: pl.DataFrame) -> None:
-        """Refuse records that break a row rule; a record refused before keeps its more important reason."""
+        """Refuse records that break a row rule; a record that is already refused keeps its more important reason."""
         rules = self._mapping.rules
         # One query evaluates all rules in parallel.
         breaches = rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
@@ -330,7 +331,7 @@ class _RowBuilder:
             self._refuse(bad.to_numpy(), rule.reason, rule.rule)
 
     def _rejected_rows(self, at: np.ndarray, rows: pl.DataFrame) -> pl.DataFrame:  # type: ignore[type-arg]
-        """Return the records at some indices as rows of `REJECTED`, with what could be read of them in `rows`."""
+        """Return the records at some indices as rows of `REJECTED`, with their readable values from `rows`."""
         first = np.argmax(np.stack([refusal.bad[at] for refusal in self._refusals]), axis=0)
         values = {
             "raw": pl.Series(self._batch.raw(at.tolist()), dtype=pl.Binary),
@@ -373,7 +374,7 @@ class _RowBuilder:
         return self.boolean(name) if dtype == pl.Boolean else self.text(name)
 
     def text(self, name: str) -> pl.Series:
-        """Return a text column: as delivered, mapped by its table of values, or normalised to E.164; some have permitted values."""
+        """Return a text column: as delivered, mapped by its table of values, or in E.164; refuse values that are not permitted."""
         text = self._text(name)
         allowed = VALUES.get(self._source.stream, {}).get(name)
         if allowed is not None:
@@ -399,7 +400,7 @@ class _RowBuilder:
         return text if constant is None else text.fill_null(constant)
 
     def _repaired(self, name: str, text: pl.Series) -> pl.Series:
-        """Return keys and numbers of parties as they were before a spreadsheet; refuse those that lost digits."""
+        """Return keys and numbers of parties as they were before a spreadsheet changed them; refuse those that lost digits."""
         if self._mapping.version == 1 or name not in (*_NUMBERED, *_KEYS):
             return text
         repaired = repair_numbers(text, has_decimals=name not in _NUMBERED, version=self._mapping.version)
@@ -431,7 +432,7 @@ class _RowBuilder:
         return value
 
     def _utc_times(self, name: str, values: pl.Series, time_format: str, zone: str) -> pl.Series:
-        """Return texts in UTC; from version 2 on, refuse local times that daylight saving skips or repeats as such."""
+        """Return texts in UTC; from version 2 on, local times that daylight saving skips or repeats have their own reason."""
         if self._mapping.version == 1:
             return utc_times(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
         if self._mapping.version > 3 and time_format != "iso":
@@ -502,7 +503,7 @@ class _RowBuilder:
         return number, values.is_not_null().to_numpy() & ~number.no_number & ~number.too_large
 
     def _in_plain_notation(self, name: str) -> str:
-        """Rewrite a column's texts as plain decimals; return what each must be.
+        """Rewrite a column's texts as plain decimals; return the notation in words, for the rule of a refused record.
 
         Constants of the configuration, computed numbers and values that the file itself types as numbers are plain already.
         """
@@ -528,7 +529,7 @@ class _RowBuilder:
         return is_empty and self._source.constants.get(name) is None
 
     def _value(self, name: str) -> pl.Series:
-        """Return the source's values of an event column, with the constant where they are missing."""
+        """Return the source's values of an event column; the constant replaces missing values."""
         constant = self._source.constants.get(name)
         if name not in self._sourced:
             return pl.repeat(constant, self._height, dtype=pl.String, eager=True)
@@ -537,7 +538,7 @@ class _RowBuilder:
 
 
 def _derived(fields: pl.DataFrame, rule: ColumnRule, height: int) -> pl.Series:
-    """Return the one source column, or several concatenated; NULL where all are missing."""
+    """Return the source column, or several source columns concatenated; NULL where all are missing."""
     available_columns = [fields[name] for name in rule.names if name in fields.columns]
     if not available_columns:
         return pl.repeat(None, height, dtype=pl.String, eager=True)

@@ -33,14 +33,14 @@ _DELIVERY_SETTINGS = frozenset({
     "path", "frontier", "lateness", "idle_after", "complete", "marker", "quiet", "feed", "manifest", "shared_files",
     "follow_links", "bill_lines", "preset",
 })  # fmt: skip
-"""Settings of where and when a source delivers and how its charges match; they do not affect the events of its records.
+"""Settings of where and when a source delivers, and of how its charges match; they do not affect the events of its records.
 
-The settings of a preset are recorded as those of the source: its name alone would not prove them.
+The settings of a preset are recorded as settings of the source, because the preset's name alone would not prove them.
 """
 _WITHOUT_EFFECT: dict[str, object] = dict.fromkeys(("element", "fixed", "record_type", "records", "sheet", "stage")) | {
     "parents": []
 }
-"""Values with which later settings have no effect: they are not recorded, so that mappings keep the id of earlier versions."""
+"""Values by which newer settings have no effect: they are not recorded, so that a mapping keeps its earlier id."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class RecordedMapping:
 
 
 def new_mapping_version(source: SourceConfig) -> int:
-    """Return the version of the mapping of a source that has not delivered: as configured, else the newest."""
+    """Return the version of the mapping for a source that has not delivered yet: the configured version, else the newest."""
     return MAPPING_VERSION if source.mapping_version is None else source.mapping_version
 
 
 def mapping_version(lake: Lake, source: SourceConfig) -> int:
-    """Return the version of a source's mapping: as configured, else as its latest unit in the log has it, else the newest.
+    """Return the version of a source's mapping: the configured one, else that of its latest unit in the log, else the newest.
 
-    Ids of events depend on it, so a source that has delivered keeps its version until its configuration raises it.
+    Event ids depend on the version, so a source that has delivered keeps its version until its configuration raises it.
     """
     if source.mapping_version is not None:
         return source.mapping_version
@@ -85,7 +85,7 @@ def version_of(text: str | None) -> int:
 
 
 def mapping_record(project: Project, source: SourceConfig, version: int) -> Configuration:
-    """Return everything that decides a source's events (with all its columns named), as a configuration of the log."""
+    """Return all settings that decide a source's events, with all its columns named, as a configuration of the log."""
     config = project.config
     content = {
         "version": version,
@@ -100,7 +100,7 @@ def mapping_record(project: Project, source: SourceConfig, version: int) -> Conf
 
 
 _RULE_WITHOUT_EFFECT: dict[str, object] = {"prefixes": None, "national_digits": []}
-"""The same of settings of a column."""
+"""Values of newer column settings that have no effect; these are not recorded either."""
 
 
 def _settings_of(source: SourceConfig) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def mapping_of(project: Project, source: SourceConfig, version: int) -> Recorded
 
 
 def read_mapping(text: str) -> RecordedMapping:
-    """Return the mapping of a recorded content; raise `ConfigError` for one of a later mapping version."""
+    """Return the mapping of a recorded content; raise `ConfigError` for a mapping version that this release does not know."""
     content = json.loads(text)
     if content["version"] > MAPPING_VERSION:
         raise ConfigError(
@@ -145,7 +145,7 @@ def read_mapping(text: str) -> RecordedMapping:
 
 
 def _source_of(content: dict[str, Any]) -> SourceConfig:
-    """Return the recorded settings of a source: values were checked when recorded, and durations and money are numbers."""
+    """Return the recorded settings of a source, which were checked when recorded; durations and money are numbers."""
     columns = {name: _rule_of(rule) for name, rule in content["columns"].items()}
     notation = NotationConfig.model_validate(content.get("notation", {}))
     ranges = {name: tuple(bounds) for name, bounds in content["range"].items()}

@@ -1,4 +1,4 @@
-"""Declared notations of numbers and durations: each text becomes a plain decimal, or is refused where it does not fit."""
+"""Declared notations of numbers and durations: a text becomes a plain decimal, or is refused where it does not fit the notation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueup.config import NotationConfig
 Clock = Literal["h:m:s", "h:m", "m:s", "units"]
 
 _NO_NUMBER = "?"
-"""The text that replaces one in another notation: no decimal, so the record is refused."""
+"""The text that replaces a text in another notation. It is no decimal, so the record is refused."""
 _GROUPING = {"": "", ".": r"\.", ",": ",", " ": "[ \u00a0\u202f]", "'": "['\u2019]"}
 _PARENTHESES = r"^\((.*)\)$"
 _MINUS = "[-\u2212]"
@@ -27,14 +27,14 @@ _CLOCKS = {
 }
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
 _DIGITS = 15
-"""Digits of hours, minutes or seconds at most, so that their sum fits 64 bits."""
+"""Maximum number of digits of hours, minutes or seconds, so that their sum fits 64 bits."""
 
 
 def plain_numbers(texts: pl.Series, notation: NotationConfig, *, version: int = 4) -> pl.Series:
-    """Return numbers of a notation as plain decimals (`-1234.5`); a text that does not fit becomes one that is no number.
+    """Return numbers in a notation as plain decimals (`-1234.5`); a text that does not fit becomes a text that is no number.
 
-    `5,-` is 5 without cents or the negative of 5: from version 3 of the mapping on it fits no notation. No country groups digits
-    behind a zero: `0.500` is a half in another notation, and from version 4 on it does not fit either.
+    `5,-` may mean 5 without cents or the negative of 5, so from version 3 of the mapping on it fits no notation. No country groups
+    digits behind a zero: `0.500` is a half in another notation, so from version 4 on it does not fit either.
 
     >>> german = NotationConfig(decimal=",", grouping=".", negative="trailing", currency=("€",))
     >>> plain_numbers(pl.Series(["1.000", "1.234,50 €", "12,00-", "1.00", None]), german).to_list()
@@ -97,7 +97,7 @@ def _sign(name: str) -> str:
 
 
 def plain_seconds(texts: pl.Series, clock: Clock) -> pl.Series:
-    """Return durations of a notation as decimals of seconds; a text that does not fit becomes one that is no number.
+    """Return durations in a notation as decimals of seconds; a text that does not fit becomes a text that is no number.
 
     >>> plain_seconds(pl.Series(["00:08:10", "01:00:00.5", "8:10", None]), "h:m:s").to_list()
     ['490', '3600.5', '?', None]

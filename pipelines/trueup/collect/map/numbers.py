@@ -1,4 +1,4 @@
-"""Numbers of parties as each version of the mapping writes them: ids of events depend on the form, so a source keeps its own."""
+"""Numbers of parties as each version of the mapping writes them. Event ids depend on the form, so a source keeps its version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NUMBER = r"^(?:\+|00)?[0-9 \-./()\x{a0}\x{202f}]+$"
 
 
 def in_digits(text: pl.Series, rule: ColumnRule, version: int) -> pl.Series:
-    """Return numbers of parties in digits with the calling code `e164` of their rule, as a version of the mapping has them.
+    """Return numbers of parties in digits with the calling code `e164` of their rule, in the form of a version of the mapping.
 
     A text that is no number is returned unchanged.
     """
@@ -36,7 +36,7 @@ def in_digits(text: pl.Series, rule: ColumnRule, version: int) -> pl.Series:
 
 
 def _in_ascii_digits(text: pl.Series) -> pl.Series:
-    """Return texts with digits of other scripts as 0 to 9; most feeds have none."""
+    """Return texts with digits of other scripts replaced by 0 to 9; most feeds have no such digits."""
     if text.str.len_bytes().sum() == text.str.len_chars().sum():
         return text
     return text.str.replace_many(_other_digits())
@@ -44,20 +44,20 @@ def _in_ascii_digits(text: pl.Series) -> pl.Series:
 
 @cache
 def _other_digits() -> dict[str, str]:
-    """Return the digits of other scripts, with their values, and the plus sign that is as wide as they may be."""
+    """Return the digits of other scripts with their values, and the full-width plus sign."""
     digits = (chr(code) for code in range(128, sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Nd")
     return {"\uff0b": "+"} | {digit: str(unicodedata.digit(digit)) for digit in digits}
 
 
 def _without_addresses(text: pl.Series, country: str) -> pl.Series:
-    """Return numbers as version 1 has them, which does not remove `tel:`, `sip:` or `(0)`."""
+    """Return numbers in the form of version 1, which does not remove `tel:`, `sip:` or `(0)`."""
     digits = text.str.replace_all(r"[ \-./()]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
     is_number = text.str.contains(r"^\+?[0-9 \-./()]+$").fill_null(False)
     return text.zip_with(~is_number, digits)
 
 
 def _of_plain_signs(text: pl.Series, country: str) -> pl.Series:
-    """Return numbers as version 2 has them, which does not remove display names, typographic dashes and invisible marks."""
+    """Return numbers in the form of version 2, which does not remove display names, typographic dashes and invisible marks."""
     bare = text.str.strip_chars().str.replace(_URI, "$1").str.replace(_TRUNK, "$1")
     digits = bare.str.replace_all(r"[ \-./()\x{a0}\x{202f}]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
     is_number = (bare.str.contains(_NUMBER) & (digits != "")).fill_null(False)

@@ -1,4 +1,4 @@
-"""One form of text: blanks, Unicode and what a spreadsheet leaves, so that equal keys of two feeds are equal."""
+"""One form of text: removes differences of blanks, Unicode and spreadsheets, so that the same key in two feeds is equal."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _SCIENTIFIC = {
 _LONG_OR_SIGNED = r"[eE]\+|[.,][0-9]{3,}[eE]"
 _FLOAT = {2: r"^(\+?[0-9]{6,15})\.0$", 3: r"^(\+?[0-9]{6,15})[.,]0+$"}
 _INVISIBLE = "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
-"""Marks without width: byte order marks, directions, soft hyphens and places where a line may break."""
+"""Marks without width: byte order marks, direction marks, soft hyphens and line-break opportunities."""
 _CODE = r"(?:\p{Lu}{3}\W*)?"
 _HYPHENED_NUMBER = rf"^\W*{_CODE}\x{{ad}}\W*{_CODE}[0-9][0-9\W]*{_CODE}$|^\W*{_CODE}[0-9][0-9\W]*\x{{ad}}\W*{_CODE}$"
-"""A number, also with a currency, before or after a soft hyphen: some systems print their minus as one."""
+"""A number, also with a currency, before or after a soft hyphen, which some systems print as the minus sign."""
 _JOINERS = "^[\u200c\u200d]+|[\u200c\u200d]+$"
-"""Marks without width that have a meaning between two letters alone."""
+"""Marks without width that have a meaning only between two letters."""
 _BLANKS = "[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 _DIGITS = 15
-"""Significant digits that a spreadsheet keeps."""
+"""Number of significant digits that a spreadsheet keeps."""
 
 
 @dataclass(frozen=True)
 class RepairedNumbers:
-    """Texts of numbers after repair, and which of them have lost digits in a spreadsheet."""
+    """Texts of numbers after repair, and a mask of those that lost digits in a spreadsheet."""
 
     texts: pl.Series
     is_lost: pl.Series
@@ -40,8 +40,9 @@ class RepairedNumbers:
 def clean_texts(fields: pl.DataFrame, *, version: int = 4) -> pl.DataFrame:
     r"""Return text columns without outer blanks, in Unicode's composed form (NFC), and without a spreadsheet's `="…"`.
 
-    From version 3 of the mapping on, they have no invisible marks, and inner blanks of other kinds are plain ones. A text of blanks
-    alone is missing. From version 4 on, a soft hyphen next to a number stays, which then is no number: it may be its minus.
+    From version 3 of the mapping on, invisible marks are removed, and other kinds of inner blanks become plain blanks. A text of
+    blanks alone is missing. From version 4 on, a soft hyphen next to a number stays, because it may be the minus sign. The text is
+    then no number.
 
     >>> clean_texts(pl.DataFrame({"key": [" p1 ", "Mu\u0308ller", '="0151"', "  ", "\ufeffp\u00a01"]}))["key"].to_list()
     ['p1', 'Müller', '0151', None, 'p 1']
@@ -80,8 +81,8 @@ def repair_numbers(texts: pl.Series, *, has_decimals: bool, version: int = 4) ->
     """Return numbers as they were before a spreadsheet or data frame rewrote them; mark those that lost digits.
 
     `4.91511000001E+11` names all its digits and is repaired; `4.91511E+11` has lost some. `491511000001.0` is repaired unless
-    `has_decimals`: a key may have a decimal point of its own. From version 3 of the mapping on, so is `4.91511000001e11`, and the
-    apostrophe of `'0151` is left out.
+    `has_decimals`: a key may have a decimal point of its own. From version 3 of the mapping on, `4.91511000001e11` is repaired too,
+    and the apostrophe of `'0151` is removed.
 
     >>> repaired = repair_numbers(pl.Series(["4.91511000001E+11", "4.91511E+11", "491511000001.0", "12E10"]), has_decimals=False)
     >>> repaired.texts.to_list(), repaired.is_lost.to_list()

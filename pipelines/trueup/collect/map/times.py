@@ -38,9 +38,9 @@ _DIRECTIVES: dict[str, tuple[str, str]] = {
     "z": (r"(?:[+-][0-9]{2}:?[0-9]{2}|[Zz])", "%z"), "%": ("%", "%%"),
 }  # fmt: skip
 _RUN = re.compile(r"%(?:[YymdejHIMSf]%)+[YymdejHIMSf]")
-"""Directives of numbers with nothing between them: where a digit is missing, the others would move."""
+"""Numeric directives with nothing between them: where a digit is missing, the later digits would move."""
 _FULL = {"m": "[0-9]{2}", "d": "[0-9]{2}", "H": "[0-9]{2}", "I": "[0-9]{2}", "M": "[0-9]{2}", "S": "[0-5][0-9]"}
-"""Such directives with all their digits."""
+"""Regular expressions of such directives that require all their digits."""
 _SHORTHANDS = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%y"}
 
 
@@ -57,14 +57,14 @@ def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambigu
 
 
 def shape_of(time_format: str) -> str:
-    """Return a regular expression of the texts that a strptime format may read."""
+    """Return a regular expression of the texts that a strptime format accepts."""
     return _parse_format(time_format)[0]
 
 
 def lacks_digits(text: pl.Series, time_format: str) -> pl.Series:
-    """Return which texts lack digits in directives with nothing between them, so that others would be read in their place.
+    """Return which texts lack digits in directives with nothing between them, so that other digits would be read in their place.
 
-    A spreadsheet makes 12305 of 012305, which is 01:23:05 and not 12:30:05.
+    A spreadsheet turns 012305 into 12305, which means 01:23:05 and not 12:30:05.
 
     >>> lacks_digits(pl.Series(["20240501 012305", "20240501 12305", "1.5. 9:05", None]), "%Y%m%d %H%M%S").to_list()
     [False, True, True, None]
@@ -173,10 +173,10 @@ def _spelled_out(time_format: str) -> str:
 
 
 def _parse_format(time_format: str, *, full_runs: bool = False) -> tuple[str, str, bool]:
-    """Return a strptime format as a regular expression, in the parser's notation, and whether it has a time of day.
+    """Return a strptime format as a regular expression, the format in the parser's notation, and whether it has a time of day.
 
-    Fraction and offset are separate groups, because the parser accepts neither in the usual notation. With `full_runs` directives
-    of numbers with nothing between them have all their digits.
+    Fraction and offset are separate groups, because the parser accepts neither in the usual notation. With `full_runs`, numeric
+    directives with nothing between them must have all their digits.
     """
     spelled_out = _spelled_out(time_format)
     in_runs = {at for run in _RUN.finditer(spelled_out) for at in range(*run.span())} if full_runs else set[int]()

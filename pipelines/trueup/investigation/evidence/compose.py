@@ -45,7 +45,7 @@ def write_evidence(
 ) -> Written:
     """Write the evidence of a case, finding or suspicious transaction into a folder that does not exist or is empty.
 
-    `most` is the largest number of findings of a case, those with the most money; the document states how many were left out.
+    `most` limits the findings of a case to those with the most money; the document states how many were left out.
     Equal logs give equal files. Raises `TrueupError` for an unknown id, and for a folder that holds other files.
     """
     if folder.exists() and (not folder.is_dir() or any(entry.name not in _FILES for entry in folder.iterdir())):
@@ -73,7 +73,7 @@ def _position(warehouse: Warehouse) -> int:
 
 
 def _subjects(warehouse: Warehouse, id_prefix: str, most: int) -> tuple[CaseView | None, list[FindingExplanation]]:
-    """Return the case, and the explanations of its findings; of a finding, itself alone."""
+    """Return the case and the explanations of its findings; for a single finding, only its own explanation."""
     subject = subject_id_of(warehouse, id_prefix)
     (found,) = warehouse.rows("queries/cases/subjects", {"ids": [subject]})
     if found["type"] == "transaction":
@@ -87,7 +87,7 @@ def _subjects(warehouse: Warehouse, id_prefix: str, most: int) -> tuple[CaseView
 def compose(
     warehouse: Warehouse, case: CaseView | None, explanations: Sequence[FindingExplanation], raw: dict[str, VerifyResult]
 ) -> Document:
-    """Return the document of a case with the explanations of its findings and its records as reread from the raw files."""
+    """Return the document of a case, with the explanations of its findings and its records, which are reread from the raw files."""
     position = _position(warehouse)
     name = case.title if case is not None else f"{explanations[0].finding['kind']} {explanations[0].finding['finding_id']}"
     subtitle = f"As of position {position} of the log. Times are in UTC, amounts exact. trueup wrote this from the event log."
@@ -119,7 +119,7 @@ def _case_blocks(case: CaseView, shown: int) -> Iterator[Block]:
 
 
 def _money_blocks(explanations: Sequence[FindingExplanation]) -> Iterator[Block]:
-    """Draw the way from expected to billed money, of all findings in the document together."""
+    """Draw the steps from expected to billed money, for all findings of the document together."""
     from trueup.pictures.svg import waterfall_svg
 
     findings = [one.finding for one in explanations if one.finding["expected"] is not None and one.finding["billed"] is not None]

@@ -12,7 +12,7 @@ from trueup.warehouse.text import as_text
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading; level 1 is that of a section, level 2 that of a part of it."""
+    """A heading: level 1 for a section, level 2 for a part of a section."""
 
     level: int
     text: str
@@ -42,7 +42,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart as SVG, and what it shows in words."""
+    """A chart as SVG, and a sentence that describes it."""
 
     svg: str
     caption: str
@@ -61,18 +61,18 @@ class Document:
 
 
 def cell(value: object) -> str:
-    """Return a value as harmless text: controls are escaped, and nothing is markup."""
+    """Return a value as harmless text: control characters are escaped, and no character acts as markup."""
     return visible(as_text(value))
 
 
 def grid(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> Grid:
-    """Return a table of dictionaries, with their columns or those named."""
+    """Return dictionaries as a table, with the named columns or all of them."""
     names = tuple(columns or (tuple(rows[0]) if rows else ()))
     cells = tuple(tuple(cell(row.get(name)) for name in names) for row in rows)
     return Grid(tuple(name.replace("_", " ") for name in names), cells)
 
 
 def side_by_side(records: Sequence[Mapping[str, Any]], names: Sequence[str], labels: Sequence[str]) -> Grid:
-    """Return records as columns, with a row for each field that one of them has."""
+    """Return records as columns side by side, with a row for each field that any record has."""
     rows = [(name.replace("_", " "), *(cell(record.get(name)) for record in records)) for name in names]
     return Grid(("field", *labels), tuple(row for row in rows if any(row[1:])))

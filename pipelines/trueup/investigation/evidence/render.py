@@ -22,7 +22,7 @@ def as_html(document: Document) -> str:
     from markupsafe import Markup
 
     def inline(svg: str) -> Markup:
-        """Return a picture as part of the page, where it needs no namespace; its text was escaped when it was drawn."""
+        """Return a picture as part of the page, without the namespace, which a page does not need; its text is already escaped."""
         return Markup(re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg))
 
     template = files(__package__).joinpath("page.html.jinja").read_text("utf-8")
@@ -31,7 +31,7 @@ def as_html(document: Document) -> str:
 
 
 def as_pdf(document: Document) -> bytes:
-    """Return the document as a PDF. A character that the font lacks is shown by its number, such as \\u4e2d."""
+    """Return the document as a PDF. A character that the font lacks is shown as its code, such as \\u4e2d."""
     from reportlab.lib.pagesizes import A4, landscape
     from reportlab.lib.units import mm
     from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
@@ -115,7 +115,7 @@ def _image(block: Picture, width: float) -> Any:
 
 
 def _short(value: str) -> str:
-    """Return a cell that fits a page; the HTML page has all of it."""
+    """Return a cell shortened to fit a page; the HTML page has the full text."""
     return value if len(value) <= _MOST_CELL_CHARACTERS else f"{value[:_MOST_CELL_CHARACTERS]}… (the page has all)"
 
 
@@ -124,7 +124,7 @@ def _plain(text: str, known: frozenset[int]) -> str:
 
 
 def _markup(text: str, known: frozenset[int]) -> str:
-    """Return text as ReportLab's markup, in which nothing of it is markup."""
+    """Return text escaped for ReportLab, so that no part of it acts as markup."""
     return html.escape(_plain(text, known), quote=False)
 
 

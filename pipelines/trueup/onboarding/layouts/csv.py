@@ -85,7 +85,7 @@ def _grid(texts: list[str]) -> tuple[Grid | None, bool]:
 
 
 def _sniffed(texts: list[str]) -> dict[str, str]:
-    """Return delimiter and quote as DuckDB finds them; none where it finds none."""
+    """Return delimiter and quote as DuckDB detects them; None where it detects none."""
     with tempfile.TemporaryDirectory(prefix="trueup-sample-") as folder:
         path = Path(folder) / "sample.csv"
         path.write_text("\n".join(texts) + "\n", "utf-8", "replace")
@@ -140,7 +140,7 @@ def leading(grid: Grid) -> tuple[int, list[Line]]:
 
 
 def _is_title(cells: list[list[str]], at: int) -> bool:
-    """Return whether a line of the usual width is a header record or a title: most of its cells are empty, those below are not."""
+    """Return whether a line of the usual width is a header record or title: most cells are empty, unlike those below."""
     row, below = cells[at], cells[at + 1] if at + 1 < len(cells) else []
     if len(row) == len(below) and _HEADER_TOKEN.match(row[0].strip()) and any(shape_of_cell(cell) == "number" for cell in row):
         return True
@@ -189,7 +189,7 @@ class _Ends:
     def trailing(self, rows: list[bytes], first: int) -> tuple[int, list[Line]]:
         """Return the number of lines up to the last record, and the line that declares the trailer."""
         last = self._filled(rows)
-        # The end of a longer file lies in its tail; a compressed one is not read to its end.
+        # The tail has the end of a longer plain file; a compressed file is not read to its end.
         end = rows if self.sample.is_whole else self.sample.tail.splitlines(keepends=True)[1:]
         found = self._trailers([self._cells_of(end[at]) for at in self._filled(end)])
         if not found:

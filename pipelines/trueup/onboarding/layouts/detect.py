@@ -16,7 +16,7 @@ from trueup.onboarding.layouts.xml import is_xml, xml_layout
 from trueup.onboarding.sample import Sample
 
 _LINES = 2_000
-"""Lines from which the layout is found."""
+"""Maximum number of lines from which the layout is found."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -44,7 +44,7 @@ def layout_of(sample: Sample) -> Layout:
 
 
 def _fixed_instead(sample: Sample, delimited: Layout, text: TextSample) -> Layout | None:
-    """Return the layout as fixed width where a delimiter cuts only some of the lines, and all have one length."""
+    """Return a fixed-width layout where a delimiter cuts only some of the lines, and all lines have the same length."""
     fit = next((line for line in delimited.lines if line.key == "delimiter" and line.check), None)
     return None if fit is None else fixed_layout(sample, text, strict=True)
 
@@ -56,7 +56,7 @@ def _text_of(data: bytes) -> TextSample:
 
 
 def _encoding(data: bytes) -> tuple[str, list[Line]]:
-    """Return the encoding, and the line that declares one other than UTF-8."""
+    """Return the encoding, and the line that declares it unless it is UTF-8."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -75,7 +75,7 @@ def _encoding(data: bytes) -> tuple[str, list[Line]]:
 
 
 def _radius(texts: Sequence[str]) -> Line | None:
-    """Return the line that declares RADIUS attributes, where nearly all indented lines are some and most lines are indented."""
+    """Return the line that declares the RADIUS format, where most lines are indented and nearly all of those are attributes."""
     filled = [text for text in texts if text.strip()]
     indented = [text for text in filled if text[0] in " \t"]
     fit = Fit(sum(bool(RADIUS_ATTRIBUTE.fullmatch(text)) for text in indented), len(indented))

@@ -17,9 +17,9 @@ _DAY, _CLOCK = re.compile(r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{2,4}|[0-9]{8}"),
 
 
 def fixed_layout(sample: Sample, text: TextSample, *, strict: bool = False) -> Layout | None:
-    """Return the layout of lines of one length; None where their lengths differ, and if `strict` where no blanks part them.
+    """Return the layout of lines of one length; None where lengths differ and, if `strict`, where no blanks separate fields.
 
-    Positions that a sample shows may be wrong, so that each is to be checked. Raises `SourceError` where it shows none.
+    Positions that a sample shows may be wrong, so a person should check each. Raises `SourceError` where the sample shows none.
     """
     lines = [line.rstrip() for line in text.texts if line.strip()]
     lengths = Counter(len(line) for line in text.texts if line.strip())
@@ -57,19 +57,19 @@ def fixed_layout(sample: Sample, text: TextSample, *, strict: bool = False) -> L
 
 
 def _row_of(text: TextSample, first: int) -> int:
-    """Return the index of the row after as many filled ones."""
+    """Return the index of the row after `first` non-empty rows."""
     filled = [at for at, line in enumerate(text.texts) if line.strip()]
     return filled[first] if first else 0
 
 
 def _is_record(lines: list[str]) -> bool:
-    """Return whether the first line has digits as the others have: names of columns have few."""
+    """Return whether the first line has about as many digits as the others; names of columns have few."""
     digits = [sum(character.isdigit() for character in line) for line in lines]
     return digits[0] * 3 >= sum(digits[1:]) / max(1, len(digits) - 1)
 
 
 def _fields(lines: list[str], header: str) -> list[tuple[int, int]]:
-    """Return where fields begin and end, by columns of blanks: one filled at its end reaches back over blanks, others ahead."""
+    """Return where fields begin and end, by columns of blanks: blanks belong to the field that is padded towards them."""
     runs = _runs(lines, header)
     fields: list[tuple[int, int]] = []
     for number, (begin, end) in enumerate(runs):
@@ -81,13 +81,13 @@ def _fields(lines: list[str], header: str) -> list[tuple[int, int]]:
 
 
 def _is_right(lines: list[str], run: tuple[int, int]) -> bool:
-    """Return whether the values between two positions stand at the right: each is filled there, and some not at the left."""
+    """Return whether the values between two positions are right-aligned: all reach the last position, not all the first."""
     begin, end = run
     return all(line[end - 1] != " " for line in lines) and any(line[begin] == " " for line in lines)
 
 
 def _runs(lines: list[str], header: str) -> list[tuple[int, int]]:
-    """Return runs of positions that some line fills; those of one column name, and a day with its time of day, are one."""
+    """Return runs of positions that some line fills; join runs below one column name, and a day with its time of day."""
     filled = [at for at in range(len(lines[0])) if any(line[at] != " " for line in lines)]
     runs: list[tuple[int, int]] = []
     for at in filled:
@@ -104,7 +104,7 @@ def _runs(lines: list[str], header: str) -> list[tuple[int, int]]:
 
 
 def _named_alike(before: tuple[int, int], run: tuple[int, int], names: list[tuple[int, int]]) -> bool:
-    """Return whether no name of a column begins or ends within the second of two runs, so that it has the name of the first."""
+    """Return whether two runs have one column name: no name lies above the second run, and a name lies above the first."""
     return bool(names) and not any(begin < run[1] and end > run[0] for begin, end in names) and any(n[0] < before[1] for n in names)
 
 
@@ -115,7 +115,7 @@ def _is_moment(lines: list[str], day: tuple[int, int], clock: tuple[int, int]) -
 
 
 def _names(header: str, fields: list[tuple[int, int]]) -> list[str]:
-    """Return a name for each field: from a header line where it has as many, else numbered."""
+    """Return a name for each field: from the header line where it has as many names, else a number."""
     tokens = [token[0] for token in _TOKEN.finditer(header)]
     if len(tokens) == len(fields) and len(set(tokens)) == len(tokens):
         return tokens

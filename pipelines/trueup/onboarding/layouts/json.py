@@ -17,7 +17,7 @@ _DEEPEST = 8
 
 
 def json_layout(sample: Sample, text: TextSample) -> Layout | None:
-    """Return the layout of JSON lines or documents; None for other text."""
+    """Return the layout of JSON lines or documents; None for any other text."""
     filled = [line for line in text.texts if line.strip()][:200]
     if not filled or filled[0].lstrip()[:1] not in ("{", "["):
         return _lines(sample, text, filled) if filled else None
@@ -32,7 +32,7 @@ def json_layout(sample: Sample, text: TextSample) -> Layout | None:
 
 def _lines(sample: Sample, text: TextSample, filled: Sequence[str]) -> Layout | None:
     objects = sum(isinstance(_loaded(line), dict) for line in filled)
-    # A damaged line or two make no CSV of JSON objects.
+    # One or two damaged lines do not turn JSON objects into CSV.
     if objects * 4 <= len(filled):
         return None
     line = supported("format", "ndjson", Fit(objects, len(filled)), "of the first lines are JSON objects")
@@ -82,7 +82,7 @@ def _closed(text: str) -> str:
 
 
 def _longest_list(value: Any) -> tuple[int, str] | None:
-    """Return the number of objects and the path of the longest list of objects in an object, the outer one of equals."""
+    """Return length and path of the longest list of objects in an object; among equally long lists, the outer one."""
     found = list(_lists(value, (), 0)) if isinstance(value, dict) else []
     sums: dict[str, int] = {}
     for path, count in found:
@@ -92,7 +92,7 @@ def _longest_list(value: Any) -> tuple[int, str] | None:
 
 
 def _lists(value: Any, path: tuple[str, ...], depth: int) -> Iterator[tuple[str, int]]:
-    """Yield the path of each list of objects, and how many it has; lists on the way are passed through."""
+    """Yield the path and the length of each list of objects, also of lists inside the objects of lists."""
     if depth > _DEEPEST:
         return
     if isinstance(value, dict):

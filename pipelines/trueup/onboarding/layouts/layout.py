@@ -1,4 +1,4 @@
-"""What every layout has: its format, the settings that its reader needs, and the lines that declare them."""
+"""The layout of a sample: its format, the settings that its reader needs, and the lines that declare them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from trueup.onboarding.evidence import Line
 
 @dataclass(frozen=True)
 class Layout:
-    """How the records of a sample lie in it: its settings as proposed lines, and the bytes of the records alone.
+    """The layout of a sample: its settings as proposed lines, and the bytes of its records without header and trailer.
 
-    `body` begins with the line of the column names where there is one; formats that are read from the file itself have none.
+    `body` begins with the line of column names, if any; it is empty for formats that are read from the file itself.
     `settings` are the values of `lines` that a reader of `body` needs. `framing` are the lines of `[source.framing]`, `fixed` those
     of `[source.fixed]`.
     """
@@ -27,7 +27,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class TextSample:
-    """The lines of a text sample: as bytes with their ends, the first of them as text, and the encoding with its proposed lines."""
+    """The lines of a text sample: all as bytes with line ends, the first ones as text, and the encoding with its proposed lines."""
 
     rows: list[bytes]
     texts: list[str]

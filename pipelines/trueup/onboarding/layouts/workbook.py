@@ -28,7 +28,7 @@ class _Sheet:
 
     @property
     def width(self) -> int:
-        """The usual number of cells up to the last one that is not empty."""
+        """The usual number of cells in a row up to its last non-empty cell."""
         return Counter(len(cells) for _, cells in self.rows if len(cells) > 1).most_common(1)[0][0] if self.is_table else 0
 
     @property
@@ -60,7 +60,7 @@ def workbook_layout(sample: Sample) -> Layout:
 
 
 def _padded(cells: list[str], width: int) -> list[str]:
-    """Return a row in the usual width; one with a single cell stays short, as a title has it."""
+    """Return a row padded to the usual width; a row with a single cell, such as a title, stays short."""
     return cells + [""] * (width - len(cells)) if len(cells) > 1 else cells
 
 

@@ -1,4 +1,4 @@
-"""Layout of XML: which element is a record, by how often it is repeated and whether its paths are there once."""
+"""Layout of XML: finds which element is a record, by how often it is repeated and whether each of its paths occurs once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BEGIN = re.compile(rb"^\s*<(\?xml|!--|!DOCTYPE|[A-Za-z_])")
 _PAGE = re.compile(rb"(?i)\s*(<!doctype\s+html|<html)")
 _SOME = 200
 _FEW = 2
-"""Attributes or elements of an element at least that is a record."""
+"""Minimum number of attributes and elements of an element that is a record."""
 
 
 def is_xml(data: bytes) -> bool:
@@ -33,7 +33,7 @@ def is_xml(data: bytes) -> bool:
 
 @dataclass
 class _Elements:
-    """The elements of a document: how often each name has content of its own, at which depth, and what is open at the end."""
+    """The elements of a document: how often each name has content, at which depth, and which elements are open at the end."""
 
     counts: Counter[str] = field(default_factory=Counter)
     depths: dict[str, int] = field(default_factory=dict)
@@ -89,7 +89,7 @@ def xml_layout(sample: Sample, data: bytes) -> Layout:
 
 
 def _single(sample: Sample, data: bytes, element: str) -> Fit:
-    """Return how many of the first elements of a name have most of their paths once; one that holds records has paths often."""
+    """Return how many of the first elements of a name have most paths once; an element that contains records repeats its paths."""
     source = SourceConfig.model_validate(
         {"name": "sample", "stream": "usage", "path": "s", "identity": "content", "format": "xml", "element": element}
     )

@@ -37,7 +37,7 @@ class Block:
 def extend(blocks: Sequence[Block], commits: Iterable[Block]) -> list[Block]:
     """Append blocks of one commit each, and fold `FAN_OUT` blocks of one size into one.
 
-    The result depends on the commits alone, not on how often it was extended: of n commits at most
+    The result depends only on the commits, not on the number of calls: of n commits at most
     `(FAN_OUT - 1) * (1 + log n / log FAN_OUT)` blocks remain.
     """
     extended = list(blocks)
@@ -49,7 +49,7 @@ def extend(blocks: Sequence[Block], commits: Iterable[Block]) -> list[Block]:
 
 
 def block_of(commits: Sequence[Block]) -> Block | None:
-    """Return the one block that covers exactly these commits; None where their number is not a power of `FAN_OUT`."""
+    """Return the single block that covers exactly these commits; None where their number is not a power of `FAN_OUT`."""
     folded = extend([], commits)
     return folded[0] if len(folded) == 1 else None
 

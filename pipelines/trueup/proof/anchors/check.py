@@ -75,7 +75,7 @@ def check_anchors(lake: Lake, paths: Sequence[Path], keys: PublicKeys) -> Anchor
 
 
 def _load(files: Iterable[tuple[Path, bool]], keys: PublicKeys) -> tuple[list[SignedAnchor], list[Fault]]:
-    """Return the anchors with a valid signature, each once, and the faults of the others."""
+    """Return the anchors with a valid signature, each once, and the faults of the other anchors."""
     loaded: dict[str, SignedAnchor] = {}
     faults = []
     for path, is_from_folder in files:
@@ -98,7 +98,7 @@ def _other_lake(anchor: SignedAnchor, lake_id: str) -> Fault:
 
 
 def _gaps(anchors: Sequence[SignedAnchor]) -> list[Fault]:
-    """Return faults of a folder's anchors that do not refer to their predecessor: one is missing between, or was inserted."""
+    """Return faults of a folder's anchors that do not refer to their predecessor: an anchor is missing or was inserted."""
     faults = []
     from_folder = sorted((a for a in anchors if a.is_from_folder), key=lambda a: a.statement.sequence_no)
     for before, after in pairwise(from_folder):
@@ -118,7 +118,7 @@ def _gaps(anchors: Sequence[SignedAnchor]) -> list[Fault]:
 def _files(lake: Lake, anchors: Sequence[SignedAnchor]) -> list[Difference]:
     """Return differences of data files whose bytes differ from those that an anchor states.
 
-    Files that were merged into others since are omitted: their rows are compared instead.
+    Files that a merge has replaced since are omitted: their rows are compared instead.
     """
     now = set(data_files(lake, current_snapshot(lake)))
     stated: dict[str, dict[tuple[int, str], list[int]]] = {}

@@ -123,7 +123,7 @@ class _Log:
         return list(commits_of(self.lake, table, after_snapshot=0, upto_snapshot=self._upto))
 
     def positions(self, requested: Sequence[int]) -> tuple[int, dict[int, list[int]]]:
-        """Return the newest position (0 without any readable), and the snapshots of the requested positions."""
+        """Return the newest readable position (0 where there is none), and the snapshots of the requested positions."""
         snapshots: dict[int, list[int]] = {}
         newest = self.row("positions_of_commits", {"low": 0, "high": current_snapshot(self.lake)})
         for position, snapshot in self._rows(statement("snapshots_of_positions"), [list(requested)]):
@@ -139,7 +139,7 @@ class _Log:
         return found
 
     def row(self, name: str, values: dict[str, object]) -> tuple[Any, ...] | None:
-        """Return the first row of a statement; None without one, or if its table cannot be read."""
+        """Return the first row of a statement; None where it has no row or its table cannot be read."""
         return next(iter(self._rows(statement(name), values)), None)
 
     def describe_commits(self, table: str, low: int, high: int) -> str:
@@ -230,7 +230,7 @@ def _rows(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Difference]:
 
 
 def _spans(log: _Log, name: str, index: int, state: Statement) -> Iterator[_Span]:
-    """Yield the spans of one anchor whose blocks differ from those of the log; after its last block there must be no commit."""
+    """Yield the spans of one anchor whose blocks differ from those of the log, also commits after the anchor's last block."""
     commits, low, start = log.commits[name], 0, 0
     for block in state.blocks(name):
         end = bisect_right(commits, block.upto_snapshot, key=lambda commit: commit.upto_snapshot)
@@ -242,14 +242,14 @@ def _spans(log: _Log, name: str, index: int, state: Statement) -> Iterator[_Span
 
 
 def _agreed(anchors: Sequence[SignedAnchor], spans: Sequence[_Span]) -> int:
-    """Return the snapshot up to which a table equals the anchors that agree on all of it; 0 without any."""
+    """Return the snapshot up to which a table equals the anchors that agree on the whole table; 0 without such an anchor."""
     wrong = {span.anchor for span in spans}
     first = min(wrong, default=0)
     return max((a.statement.snapshot for i, a in enumerate(anchors) if i < first), default=0)
 
 
 def _narrowest(spans: Sequence[_Span]) -> Iterator[tuple[_Span, tuple[int, ...]]]:
-    """Yield the spans that contain no narrower one, and the anchors whose spans contain them."""
+    """Yield the spans that contain no narrower span, with the anchors whose spans contain them."""
     chosen: list[_Span] = []
     for span in sorted(spans, key=lambda s: (s.high - s.low, s.anchor)):
         if not any(span.low <= other.low and other.high <= span.high for other in chosen):
@@ -262,7 +262,7 @@ def _difference(log: _Log, anchors: Sequence[SignedAnchor], span: _Span, disagre
     after = max(span.low, agreed)
     in_span = [commit for commit in log.commits[span.table] if span.low < commit.upto_snapshot <= span.high]
     known = [commit.upto_snapshot for commit in in_span if commit.upto_snapshot > after]
-    # A block has the snapshot of its last commit; the log has those of the others.
+    # A block has only the snapshot of its last commit; the log has the snapshots of the other commits.
     last = [] if span.rows == 0 else [span.high]
     low, high = min([*known, *last], default=span.high), max([*known, *last], default=span.high)
     rows = sum(commit.rows for commit in in_span)
@@ -289,7 +289,7 @@ def _list_text(noun: str, names: Sequence[str]) -> str:
 
 
 def _digests(log: _Log, anchors: Sequence[SignedAnchor], suspected: set[int]) -> Iterator[Difference]:
-    """Yield differing digests of the newest anchor, and of those whose findings or scores were found to differ.
+    """Yield differing digests of the newest anchor, and of anchors whose findings or scores differ from the log.
 
     Other anchors need no comparison: the rows behind their digests were compared one by one.
     """
@@ -304,7 +304,7 @@ def _digests(log: _Log, anchors: Sequence[SignedAnchor], suspected: set[int]) ->
             if is_transient(error):
                 raise
             log.reconnect()
-            continue  # The table is among the unreadable ones.
+            continue  # The table is among the unreadable tables.
         for name in Digests.model_fields:
             stated, now = getattr(state.digests, name), getattr(found, name)
             if stated != now:

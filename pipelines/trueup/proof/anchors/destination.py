@@ -27,21 +27,21 @@ _NAME = re.compile(r"^anchor-(\d{12,})-(\d{12,})\.json$")
 
 @dataclass(frozen=True)
 class Destination:
-    """A folder with all anchors of one lake, and the file in it that is to be written (None: named by position)."""
+    """A folder with all anchors of one lake, and the file in it to write (None: a file that is named by position)."""
 
     folder: Path
     file: Path | None = None
 
     @classmethod
     def of(cls, path: Path) -> Destination:
-        """Return the destination of a path: one that ends in `.json` is a file, any other a folder."""
+        """Return the destination of a path: a path that ends in `.json` is a file, any other path is a folder."""
         return cls(path.parent, path) if path.suffix == ".json" and not path.is_dir() else cls(path)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Create the folder and lock it among all processes: concurrent anchors would have the same previous anchor.
 
-        Raises `LogBusyError` where another process holds the lock for long, `TrueupError` where the folder cannot be written to.
+        Raises `LogBusyError` where another process holds the lock too long, `TrueupError` where the folder cannot be written to.
         """
         try:
             if self.file is None:
@@ -156,7 +156,7 @@ def arguments_of(command: str) -> list[str]:
 
 
 def _write_new(target: Path, content: bytes) -> None:
-    """Write a file under another name first, so that it is complete under its own; raise `FileExistsError`."""
+    """Write a file under a temporary name, then rename it, so that it is always complete; raise `FileExistsError`."""
     if os.path.lexists(target):
         raise FileExistsError(target)
     building = target.with_name(f".{target.name}.{os.getpid()}")

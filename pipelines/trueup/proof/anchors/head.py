@@ -57,7 +57,7 @@ def state_head(lake: Lake, *, key: str, made_at: datetime, previous: Anchor | No
 
 
 def identity(lake: Lake) -> str:
-    """Return the identity of the lake: that of its schema `events`, set at creation; moving the lake does not change it."""
+    """Return the identity of the lake: the id of its schema `events`, which is set at creation and survives moving the lake."""
     query = (
         "SELECT schema_uuid::VARCHAR FROM __ducklake_metadata_lake.ducklake_schema "
         "WHERE schema_name = 'events' AND end_snapshot IS NULL"
@@ -102,7 +102,7 @@ def hash_file(lake: Lake, path: str) -> tuple[int, str]:
     folder = data_path(lake.project)
     if "://" not in folder:
         return _hash_local(Path(folder) / path)
-    # An object store: DuckDB has its access. A file of the lake is at most some hundred MB.
+    # DuckDB reads the file from an object store, because it has the credentials. A file of the lake has at most some hundred MB.
     row = lake.connection.execute("SELECT size, sha256(content) FROM read_blob($1)", [folder + path]).fetchone()
     if row is None:
         raise FileNotFoundError(path)
@@ -154,7 +154,7 @@ def _next_file_id(lake: Lake, snapshot: int) -> int:
 
 
 def _new_files(lake: Lake, known: Statement | None, snapshot: int) -> list[DataFile]:
-    # A merge writes rows that an earlier anchor covers into new files; they count as new files all the same.
+    # A merge writes rows that an earlier anchor covers into new files; these count as new files nevertheless.
     files = []
     for path in data_files(lake, snapshot, first_file_id=known.next_file_id if known else 0):
         try:

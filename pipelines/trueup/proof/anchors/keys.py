@@ -44,7 +44,7 @@ class SigningKey:
         return Anchor(statement=statement, signature=self._key.sign(statement.signed_bytes()).hex())
 
     def public(self) -> PublicKeys:
-        """Return the public key of this key, as the only one."""
+        """Return the public key of this key as a set of one trusted key."""
         return PublicKeys({self.fingerprint: self._key.public_key()})
 
 
@@ -58,7 +58,7 @@ class PublicKeys:
         return PublicKeys(self.by_fingerprint | other.by_fingerprint)
 
     def check(self, anchor: Anchor, *, where: str) -> None:
-        """Raise `AnchorError` where the anchor's key is not among these, or its signature is invalid."""
+        """Raise `AnchorError` where the anchor's key is not trusted, or its signature is invalid."""
         from cryptography.exceptions import InvalidSignature
 
         key = self.by_fingerprint.get(anchor.statement.key)
@@ -112,7 +112,7 @@ def read_private_key(path: Path) -> SigningKey:
 
 
 def read_public_keys(paths: Iterable[Path]) -> PublicKeys:
-    """Return public keys; raise `ConfigError` for a file that is unreadable or without one."""
+    """Return public keys; raise `ConfigError` for a file that is unreadable or has no public key."""
     return PublicKeys({_fingerprint(key): key for key in map(_read_public_key, paths)})
 
 

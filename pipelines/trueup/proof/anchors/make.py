@@ -55,7 +55,7 @@ class AnchorResult:
 class Request:
     """Destination and signing key of an anchor; a field that is None comes from `[anchor]` of trueup.toml.
 
-    `recompute` reads all rows and files again and compares them with the previous anchor, instead of reading newer ones only.
+    `recompute` reads all rows and files again and compares them with the previous anchor, instead of reading only newer ones.
     """
 
     key: Path | None = None
@@ -68,7 +68,7 @@ def anchor(project: Project, request: Request, *, clock: Clock = system_clock) -
     """State the head of the log, sign the statement and write it.
 
     The anchor continues the newest one in its folder: rows that it covers are not read again. The command, if any, receives the
-    anchor before it is written to the folder, so a failed one is repeated the next time.
+    anchor before it is written to the folder, so the next call repeats a failed command.
 
     Raises `ConfigError` for an unusable key, and `LogError` where the lake contradicts the previous anchor or cannot be read.
     Raises `TrueupError` where the anchor cannot be written or the command fails.
@@ -157,7 +157,7 @@ def _state(lake: Lake, key: SigningKey, previous: Anchor | None, request: Reques
 def _refuse_contradiction(lake: Lake, previous: Anchor, *, recompute: bool) -> None:
     """Raise `LogError` where the lake is not that of the previous anchor, or contradicts it.
 
-    Positions, chains and numbers of rows are compared, with `recompute` the rows themselves.
+    Positions, chains and numbers of rows are compared; with `recompute`, the rows themselves are compared too.
     """
     name, state = previous.name, previous.statement
     if state.lake != identity(lake):
@@ -177,7 +177,7 @@ def _refuse_contradiction(lake: Lake, previous: Anchor, *, recompute: bool) -> N
 
 
 def _states_same_head(new: Anchor, previous: Anchor) -> bool:
-    """Return whether nothing changed since the previous anchor: no row, and no data file of a merge."""
+    """Return whether nothing changed since the previous anchor: no row was added, and no merge wrote a data file."""
     state, old = new.statement, previous.statement
     return (state.position, state.chains, state.tables, state.digests, state.key) == (
         old.position, old.chains, old.tables, old.digests, old.key,

@@ -43,7 +43,7 @@ _PLAIN = ("BIGINT", "SMALLINT", "BOOLEAN", "DATE", "DECIMAL(38,0)")
 class Table:
     """A table of the log in the attached lake: its columns by name, and the snapshot that created it.
 
-    `is_append_only` is False where rows were deleted, which this program never does.
+    `is_append_only` is False where rows were deleted; trueup itself never deletes rows.
     """
 
     name: str
@@ -79,7 +79,7 @@ def bound_memory(lake: Lake, folder: str) -> None:
 
 
 def commits_of(lake: Lake, table: Table, *, after_snapshot: int, upto_snapshot: int) -> Iterator[Block]:
-    """Yield a block for each commit in (after, upto] with rows of the table, in order; memory holds one batch only.
+    """Yield a block for each commit in (after, upto] with rows of the table, in order; memory holds only one batch.
 
     Raises `duckdb.Error` where a data file cannot be read.
     """

@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class AnchorError(TrueupError):
-    """A file that is not an anchor, or whose signature is invalid."""
+    """Raised for a file that is not an anchor, or whose signature is invalid."""
 
 
 class _Part(BaseModel):
@@ -30,7 +30,7 @@ class _Part(BaseModel):
 
 
 class ChainHead(_Part):
-    """The last link of a source's hash chain of control rows."""
+    """The last link of the hash chain of a source's control rows."""
 
     sequence_no: Count
     hash: str
@@ -148,7 +148,7 @@ class Anchor(_Part):
 
     @property
     def name(self) -> str:
-        """Name of its file in a folder; the order of names is the order of the log."""
+        """Name of the anchor's file in a folder; the order of names is the order of the log."""
         return f"anchor-{self.statement.position:012}-{self.statement.snapshot:012}.json"
 
     def to_bytes(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Mappings of units: the recorded mapping of each unit's control row, or the present one where none was recorded."""
+"""Mappings of units: the mapping recorded for each unit's control row, or the present mapping where none was recorded."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class VerifyResult:
 
     `verdict` is one of these:
 
-    * *proven*: every stored column equals the column of the raw bytes. Of a rejected record, the quarantine has the file's bytes
-      and the same reason.
+    * *proven*: every stored column equals the column of the raw bytes. For a rejected record, quarantine has the file's bytes and
+      the same reason.
     * *found*: the record's own mapping yields every stored column, but the present configuration yields others, listed in
       `differences`.
     * *differs*: the raw bytes yield other columns by the record's own mapping.
@@ -65,7 +65,7 @@ class VerifyResult:
 
 
 def verify_record(lake: Lake, event_id: bytes, *, archives: tuple[Path, ...] = ()) -> VerifyResult:
-    """Reread one record's bytes and compare every column. Faults of the record are in the verdict, not raised."""
+    """Reread one record's bytes and compare every column. Faults of the record are part of the verdict and are not raised."""
     evidence = Evidence(lake, archives)
     for table in (*CORE, "quarantine"):
         columns = EVENT[table] if table in CORE else QUARANTINE
@@ -87,7 +87,8 @@ def _verify_stored(evidence: Evidence, table: str, stored: Mapping[str, Any]) ->
         known = frozenset(unit.recorded.sha256 for unit in read_units(evidence))
         with Archive(evidence.lake.project, evidence.archives, known).unit(recorded, mapping_used.mapping.source) as unit:
             path = unit.shown
-            # A rejected record is stored without bytes once the other rejects of its unit use up the quarantine's budget.
+            # A rejected record is stored without bytes once other rejected records of its unit have used up the quarantine's
+            # budget.
             is_emptied = table == "quarantine" and not stored["raw"]
             used = quarantined_bytes(evidence.lake, recorded.source_id) if is_emptied else 0
             raw, remapped = remap_record(unit, mapping_used.mapping, provenance, stored["taken_at_us"], used_bytes=used)
@@ -109,7 +110,7 @@ def _verify_stored(evidence: Evidence, table: str, stored: Mapping[str, Any]) ->
 def _verdict(
     table: str, stored: Mapping[str, Any], raw: bytes, remapped: RemappedRecords, mapping_used: UnitMapping
 ) -> tuple[Verdict, str, tuple[Difference, ...]]:
-    """Return the verdict by the record's own mapping; where the log recorded none, by the present one."""
+    """Return the verdict by the record's own mapping, or by the present mapping where the log recorded none."""
     if table == "quarantine":
         differences = _compare_reject(stored, raw, remapped)
         if differences:
@@ -146,7 +147,7 @@ def _compare_with_present(
 
 
 def _treatment(remapped: RemappedRecords) -> str:
-    """Return what a mapping does with the bytes of a record that yields no event."""
+    """Return the sentence on how a mapping treats the bytes of a record that yields no event."""
     return (
         f"rejects them ({remapped.rejected['reason'][0]})"
         if remapped.rejected.height
@@ -160,7 +161,7 @@ def _differences(stored: Mapping[str, Any], remapped: Mapping[str, Any]) -> tupl
 
 def _compare_reject(stored: Mapping[str, Any], raw: bytes, remapped: RemappedRecords) -> tuple[Difference, ...]:
     if remapped.rejected.is_empty() or int(stored["source_row"]) in remapped.clock_dependent:
-        # Other rows of its stream, or the clock, refused it: the file proves only its bytes.
+        # Other rows of the stream, or the clock, were the reason to refuse the record: the file proves only its bytes.
         differences = [] if bytes(stored["raw"]) == raw else [Difference("raw", bytes(stored["raw"]), raw)]
         if remapped.rejected.is_empty() and (stored["stream"] not in CHECKS or len(remapped.filtered)):
             differences.append(Difference("reason", stored["reason"], None))

@@ -1,4 +1,4 @@
-"""Remapping: maps a unit's raw bytes again with their own mapping, to the events and rejected records they yield."""
+"""Remapping: maps a unit's raw bytes again with the unit's own mapping, which gives events and rejected records."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from trueup.events.schema import CORE, EVENT, READABLE, UTC_TIME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SLACK = timedelta(hours=1)
-"""Maximum time between mapping and commit of a part; whether a time is too old, or ahead of the clock, depends on it."""
+"""Maximum time between mapping and commit of a part; it affects whether a time is too old or ahead of the clock."""
 
 
 @dataclass(frozen=True)
 class RemappedRecords:
     """Events and rejected records of consecutive records of a unit.
 
-    `rows` has the columns of `EVENT[stream]`, `rejected` those of `REJECTED`. `clock_dependent` has the numbers of records that
-    are events at the commit's clock and rejected an hour before, or the reverse. They are in `rows` and in `rejected`. `filtered`
-    has the numbers of records that the source's `where` leaves out. `sums` has the columns whose sum the sender declares.
+    `rows` has the columns of `EVENT[stream]`, `rejected` those of `REJECTED`. `clock_dependent` has the numbers of records that are
+    events at the commit's clock and rejected an hour before, or the reverse. Both `rows` and `rejected` have these records.
+    `filtered` has the numbers of records that the source's `where` leaves out. `sums` has the columns whose sum the sender
+    declares.
     """
 
     first_row: int
@@ -89,8 +90,8 @@ def remap_record(
 ) -> tuple[bytes, RemappedRecords]:
     """Return the bytes of one record as quarantine would store them, and the remapped record.
 
-    `used_bytes` is the size of the unit's other rejects in the quarantine. Raises `SourceError` where the unit does not
-    reach that far.
+    `used_bytes` is the size of the unit's other rejects in the quarantine. Raises `SourceError` where the unit ends before the
+    record.
     """
     reader, source = reader_of(unit), mapping.source
     moment = _EPOCH + timedelta(microseconds=taken_at_us)
@@ -117,7 +118,7 @@ def _remap_batch(unit: Unit, mapping: RecordedMapping, batch: Batch, moment: dat
         rejected = pl.concat([rejected, early.rejected.filter(_among(clock_dependent))]).unique(
             "source_row", keep="first", maintain_order=True
         )  # fmt: skip
-    # Quarantine keeps of a rejected record what the recorded mapping kept.
+    # Quarantine keeps those values of a rejected record that the recorded mapping kept.
     rejected = rejected.with_columns(pl.lit(None, READABLE[name]).alias(name) for name in READABLE if name not in mapping.readable)
     events = events_of(Mapped(rows, late.lost_digits, rejected, late.filtered), mapping.source, mapping.lake)
     return RemappedRecords(first, last, events.rows, rejected, clock_dependent, late.filtered, late.lost_digits, late.sums)
@@ -133,7 +134,7 @@ def _clock_decides(late: Mapped, mapping: RecordedMapping, moment: datetime) -> 
 
 
 def _accepted_only_in(accepted: Mapped, other: Mapped) -> pl.Series:
-    """Return the records that are events in `accepted` and rejected in `other`."""
+    """Return the numbers of records that are events in `accepted` and rejected in `other`."""
     return accepted.rows.filter(_among(other.rejected["source_row"]))["source_row"]
 
 

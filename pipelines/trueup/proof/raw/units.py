@@ -28,7 +28,7 @@ from trueup.proof.statements import statement
 
 CHECK = "units"
 ROWS_AT_ONCE = 400_000
-"""Number of records compared at a time: some hundred megabytes."""
+"""Number of records compared at a time; they take some hundred megabytes."""
 _LAST = 2**62
 OUTCOMES = ("accepted", "duplicate", "filtered", "quarantined")
 
@@ -44,13 +44,13 @@ class UnitParts:
 
     @property
     def recycles(self) -> str | None:
-        """Of records mapped again, the unit that delivered them; None for a file."""
+        """For records that recycling mapped again, the unit that delivered them; None for a file."""
         delivered: str | None = self.parts[0]["recycles"]
         return delivered
 
     @property
     def records(self) -> int:
-        """Number of records that its control rows count."""
+        """Number of records that the unit's control rows count."""
         return sum(int(part["records"] or 0) for part in self.parts)
 
     @property
@@ -65,7 +65,7 @@ class UnitParts:
 
 
 def read_units(evidence: Evidence) -> list[UnitParts]:
-    """Return all units whose control rows suffice to search for them, in the order of the log."""
+    """Return all units whose control rows have what a search for their files needs, in the order of the log."""
     parts: dict[str, list[dict[str, Any]]] = {}
     for row in evidence.rows("raw/parts"):
         if None not in (row["source_id"], row["path"], row["sha256"], row["bytes"], row["part_no"], row["taken_at_us"]):
@@ -100,7 +100,7 @@ def check_units(evidence: Evidence) -> Check:
 
 
 def _batches(units: Sequence[UnitParts]) -> Iterator[list[UnitParts]]:
-    """Yield units of one stream that are small enough to be compared together; a large one is alone."""
+    """Yield batches of units of one stream that are small enough to compare together; a large unit is a batch of its own."""
     held: dict[str, list[UnitParts]] = {}
     for unit in units:
         batch = held.setdefault(unit.stream, [])
@@ -153,7 +153,7 @@ class _UnitComparison:
         self._report(unit, mapping, faults)
 
     def _pieces(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, faults: FaultCollector) -> Iterator[RemappedRecords]:
-        """Map the records of a unit again: all those of a file, or those that were recycled."""
+        """Map the records of a unit again: all records of a file, or the recycled records."""
         if unit.recycles is None:
             yield from remap_unit(raw, mapping.mapping, unit.taken_at_us, unit.part_records)
             return
@@ -161,7 +161,7 @@ class _UnitComparison:
         yield remap_recycled(raw, mapping.mapping, records, unit.taken_at_us)
 
     def _recycled(self, unit: UnitParts, faults: FaultCollector) -> pl.DataFrame:
-        """Return the records that were recycled; add a fault where they are others than the control rows count."""
+        """Return the recycled records; add a fault where their number differs from the control rows."""
         values = {"source_id": unit.recorded.source_id}
         records = self._connection.execute(statement("raw/recycled_records"), values).pl()
         for part in unit.parts:
@@ -178,7 +178,7 @@ class _UnitComparison:
         return records.drop_nulls("source_row")
 
     def _report(self, unit: UnitParts, mapping: UnitMapping, faults: FaultCollector) -> None:
-        """Report faults of a unit; without a recorded mapping they prove nothing, because the configuration may have changed."""
+        """Report faults of a unit; without a recorded mapping they prove nothing, since the configuration may have changed."""
         if mapping.id is not None or not faults.faults:
             self.found.faults.extend(faults.all())
             return
@@ -200,7 +200,7 @@ class _UnitComparison:
         return frames[0], frames[1]
 
     def _missing_events(self, unit: UnitParts, mapping: UnitMapping, absent: pl.DataFrame, faults: FaultCollector) -> None:
-        """Add a fault for each absent event that no unit stored: a repeated event is stored with another unit."""
+        """Add a fault for each missing event that no unit stored; a repeated event may be stored with another unit."""
         if absent.is_empty():
             return
         earlier = earlier_form(self._connection, mapping.mapping)
@@ -223,7 +223,7 @@ class _UnitComparison:
 
 
 class _Comparison:
-    """Comparison of consecutive records of a unit: those of the raw bytes with those of the log."""
+    """Comparison of consecutive records of a unit: the records in its raw bytes with the records in the log."""
 
     def __init__(
         self, unit: UnitParts, raw: Unit, remapped: RemappedRecords, events: pl.DataFrame, rejects: pl.DataFrame,
@@ -234,7 +234,7 @@ class _Comparison:
         self._events, self._rejects = events.filter(within), rejects.filter(within)
 
     def events(self) -> pl.DataFrame:
-        """Compare stored events with remapped ones; return remapped ones that are neither stored nor rejected."""
+        """Compare stored events with remapped events; return remapped events that are neither stored nor rejected."""
         remapped, stored = self._remapped.rows, self._events
         if remapped.height == stored.height and remapped.sort("source_row").equals(stored.sort("source_row")):
             return remapped.clear()
@@ -256,7 +256,7 @@ class _Comparison:
         return remapped.filter(~pl.col("source_row").is_in(known.implode()))
 
     def rejects(self) -> None:
-        """Compare stored rejects with remapped ones: bytes, provenance, reason and rule."""
+        """Compare stored rejects with remapped rejects: bytes, provenance, reason and rule."""
         remapped, stored = self._remapped.rejected, self._rejects
         both = remapped.join(stored, on="source_row", suffix="_stored")
         for row in both.sort("source_row").iter_rows(named=True):
@@ -277,7 +277,7 @@ class _Comparison:
         self._refused_by_others(stored.filter(~left_out).join(remapped, on="source_row", how="anti"))
 
     def _refused_by_others(self, rows: pl.DataFrame) -> None:
-        """Check stored rejects that the mapping accepts: other rows may have refused a state; its bytes are compared."""
+        """Check stored rejects that the mapping accepts: a state may conflict with other rows; then only its bytes are compared."""
         ordered = rows.sort("source_offset", "source_row")
         if ordered.is_empty():
             return
@@ -298,7 +298,7 @@ class _Comparison:
 
 
 class _Sums:
-    """Counts and times of a unit from its bytes, to be compared with its control rows."""
+    """Counts and times of a unit from its bytes, for comparison with its control rows."""
 
     def __init__(self, unit: UnitParts) -> None:
         self._unit, self._records, self._lost_digits, self._filtered = unit, 0, 0, 0
@@ -317,7 +317,7 @@ class _Sums:
     def compare(self, faults: FaultCollector) -> None:
         """Add a fault for each differing column of the control rows.
 
-        Times and digits are not compared where rows may refuse each other.
+        Times and lost digits are not compared where one row can cause another to be refused.
         """
         remapped: dict[str, int | None] = {"records": self._records, "filtered": self._filtered}
         if self._unit.stream not in CHECKS:

@@ -27,9 +27,9 @@ _DIRECTIONS = frozenset({"*out", "*in"})
 def read_cgrates(
     folder: Path, *, currency: str, timezone: str = "UTC", tenant: str | None = None, services: Mapping[str, str] | None = None
 ) -> pl.DataFrame:
-    """Read a folder as rows of `TARIFF`; `services` maps categories to services of another name.
+    """Read a folder as rows of `TARIFF`; `services` maps a category to the service, where their names differ.
 
-    Raises `TrueupError`, with file and line, for what the tariff book has no exact word for.
+    Raises `TrueupError`, with file and line, for a term that the tariff book cannot express exactly.
     """
     plans = _Plans(folder, timezone)
     rows: list[dict[str, Any]] = []
@@ -127,7 +127,7 @@ class _Plans:
         return [line[1].removeprefix("+") for line in self._prefixes[priced[1]]]
 
     def _timing_of(self, line: Line) -> Timing:
-        """Return the timing of a line of a rating plan; timings of other things than prices are never read."""
+        """Return the timing of a line of a rating plan; timings that no price uses are never read."""
         if line[2] not in self._timings and line[2] != ANY:
             raise line.refusal(f"there is no timing {line[2]}")
         return timing_of(self._timings[line[2]]) if line[2] in self._timings else ALWAYS
@@ -135,7 +135,7 @@ class _Plans:
     def _of_prefix(
         self, prefix: str | None, lines: list[tuple[Line, Line]]
     ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-        """Return the rates of one prefix of a plan, each with the band in which it holds."""
+        """Return the rates of one prefix of a plan, each with the time band in which it holds."""
         timed = [Timed(line, self._timing_of(line), _weight_of(line)) for line, _ in lines]
         terms = [self._terms_of(priced) for _, priced in lines]
         for (_, priced), own in zip(lines, terms, strict=True):

@@ -18,7 +18,7 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d:00")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of seconds (`s`) or, without a unit, of units."""
+    """A quantity: a number of seconds where the unit is `s`, otherwise of units."""
 
     number: Fraction
     unit: str

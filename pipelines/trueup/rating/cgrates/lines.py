@@ -11,13 +11,13 @@ from trueup.errors import TrueupError
 from trueup.regular import read_regular
 
 ANY = "*any"
-"""Any subject, destination or time."""
+"""The text in a file that stands for any subject, destination or time."""
 _MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a file of the folder: `fields` without the spaces around them, empty where they are absent."""
+    """A line of a file of the folder: its `fields`, without surrounding spaces; an absent field is empty."""
 
     file: str
     number: int
@@ -39,12 +39,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "RatingPlans.csv": ("Id", "DestinationRatesId", "TimingId", "Weight"),
     "RatingProfiles.csv": ("Tenant", "Category", "Subject", "ActivationTime", "RatingPlanId"),
 }
-"""The columns that a line of each file must have; further ones may follow."""
+"""The columns that a line of each file must have; further columns may follow."""
 _LATER_FORM = "RateProfiles.csv"
 
 
 def lines_of(folder: Path, file: str, *, needed: bool = True) -> list[Line]:
-    """Return the lines of a file that are no comments; none for a file that is absent and not `needed`.
+    """Return the lines of a file without comments; no lines for a file that is absent and not `needed`.
 
     Raises `TrueupError` for a file that is absent or cannot be read, and for a line that lacks one of its `COLUMNS`.
     """

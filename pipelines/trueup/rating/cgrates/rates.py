@@ -16,9 +16,9 @@ _FREE, _DISCONNECT = "*free", "*disconnect"
 
 
 def terms_of(priced: Line, rates: list[Line]) -> dict[str, Any]:
-    """Return the terms of a line of destination rates, whose rate has the lines `rates`.
+    """Return the terms of a line of destination rates; `rates` are the lines of its rate.
 
-    Raises `TrueupError`, with file and line, for what a tariff book has no exact word for.
+    Raises `TrueupError`, with file and line, for a term that a tariff book cannot express exactly.
     """
     terms = _slots(rates) | _rounding(priced) | {"maximum_micros": _maximum(priced)}
     fee, decimals = terms["setup_micros"], terms["decimals"]
@@ -28,7 +28,7 @@ def terms_of(priced: Line, rates: list[Line]) -> dict[str, Any]:
 
 
 def _maximum(priced: Line) -> int | None:
-    """Return the greatest price of a record in millionths; None without one.
+    """Return the maximum price of a record in millionths; None without a maximum.
 
     Only `*free` limits the price of a record. `*disconnect` ends a call of a prepaid account at that cost, and does not change
     the price of a call that was recorded.
@@ -63,7 +63,7 @@ class _Slot:
 
 
 def _slots(lines: list[Line]) -> dict[str, Any]:
-    """One rate: a first increment of another price than the rest is a set-up fee beside the rest's price."""
+    """Make one rate of the slots: a first increment with its own price becomes a set-up fee beside the price of the rest."""
     units, slots = set[str](), list[_Slot]()
     for line in lines:
         rate, per, step, begins = (
@@ -99,7 +99,7 @@ def _slots(lines: list[Line]) -> dict[str, Any]:
 
 
 def _later(lines: list[Line], slots: list[_Slot]) -> list[_Slot]:
-    """Return the slots after the first; none where the second alone begins right after the first increment."""
+    """Return the slots after the first; none where the only later slot begins right after the first increment."""
     if len(slots) == 1 or (len(slots) == 2 and slots[0].step == slots[1].begins):
         return []
     if len({slot.begins for slot in slots}) < len(slots):
@@ -110,6 +110,6 @@ def _later(lines: list[Line], slots: list[_Slot]) -> list[_Slot]:
 
 
 def _text(number: Fraction) -> str:
-    """Return a number as a decimal with the decimals that it needs, six at most."""
+    """Return a number as a decimal with as many decimals as it needs, six at most."""
     whole, rest = divmod(round(number * MICROS), MICROS)
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")

@@ -1,7 +1,8 @@
 """Timings of CGRateS: which price of a prefix holds on which weekdays, from when until when.
 
-A timing has no end: it holds from its time until midnight. At each time the one of the greatest weight holds, of several the one
-that began last, as in [the rating logic of CGRateS](https://cgrates.readthedocs.io/en/latest/ratinglogic.html).
+A timing has no end: it holds from its time until midnight. Where several timings hold at once, the timing with the greatest weight
+decides; among equal weights, the timing that began last does. So [the rating logic of
+CGRateS](https://cgrates.readthedocs.io/en/latest/ratinglogic.html) defines it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MIDNIGHT, _END = "00:00", "24:00"
 
 @dataclass(frozen=True)
 class Timing:
-    """When a price of a plan begins on some weekdays: `HH:MM`, and 1 (Monday) to 7."""
+    """The time of day (`HH:MM`) and the weekdays (1 is Monday, 7 is Sunday) at which a price of a plan begins."""
 
     begins: str
     weekdays: frozenset[int]
@@ -41,18 +42,18 @@ class Timed:
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """The price number `index` holds from `begins` until `ends` of some weekdays."""
+    """A part of a day: price number `index` holds from `begins` until `ends`."""
 
     index: int
     begins: str
     ends: str
 
     def is_always(self, weekdays: Sequence[int]) -> bool:
-        """Return whether a span of these weekdays is all of the week."""
+        """Return whether the span, on these weekdays, covers the whole week."""
         return (self.begins, self.ends, list(weekdays)) == (_MIDNIGHT, _END, list(WEEK))
 
     def band(self, timing: str, weekdays: Sequence[int], timezone: str) -> dict[str, Any]:
-        """Return the columns of the band of this span on some weekdays, named after a timing."""
+        """Return this span as the columns of a time band on these weekdays; the band is named after the timing."""
         days = ",".join(map(str, weekdays))
         times = {"from_time": self.begins, "to_time": self.ends, "timezone": timezone}
         return {"weekdays": days, **times, "band": f"{timing} {days} {self.begins}-{self.ends}"}
@@ -61,7 +62,7 @@ class Span:
 def timing_of(line: Line) -> Timing:
     """Return the timing of a line of `Timings.csv`.
 
-    Raises `TrueupError` for one of some years, months or days of the month, and for a time that is no whole minute.
+    Raises `TrueupError` for a timing that is limited to years, months or days of the month, and for a time that is no whole minute.
     """
     for index, what in ((1, "years"), (2, "months"), (3, "days of the month")):
         if line[index] not in ("", ANY):
@@ -76,9 +77,9 @@ def timing_of(line: Line) -> Timing:
 
 
 def spans_of(prices: Sequence[Timed], prefix: str) -> dict[Span, list[int]]:
-    """Return the spans in which each of the prices of a prefix holds, with their weekdays.
+    """Return the spans in which the prices of a prefix hold, each with its weekdays.
 
-    Raises `TrueupError` where at some time no price holds, or two of one weight and beginning do.
+    Raises `TrueupError` where no price holds at some time, or where two prices hold with equal weight and beginning.
     """
     spans = defaultdict[Span, list[int]](list)
     for day in WEEK:
@@ -104,7 +105,7 @@ def _of_day(prices: Sequence[Timed], day: int, prefix: str) -> list[Span]:
 
 
 def _holding(active: Sequence[tuple[int, Timed]], day: int, prefix: str) -> int:
-    """Return the number of the price that holds among the active ones."""
+    """Return the number of the price that holds among the active prices."""
     ranked = sorted(active, key=lambda one: (one[1].weight, one[1].timing.begins))
     best = ranked[-1][1]
     if len(ranked) > 1 and (ranked[-2][1].weight, ranked[-2][1].timing.begins) == (best.weight, best.timing.begins):

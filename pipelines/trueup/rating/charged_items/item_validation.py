@@ -1,4 +1,4 @@
-"""Which rows of recurring items, one-off items and discounts must not be taken in, and by which rule."""
+"""Rules by which rows of recurring items, one-off items and discounts are refused."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _OF_USAGE = (
     "next_increment_micros", "minimum_micros", "rounding_stage", "weekdays", "from_time", "to_time", "timezone", "calendar",
     "services", "units_micros", "shared", "to_currency",
 )  # fmt: skip
-"""Columns without an effect on what is charged without usage."""
+"""Columns that have no effect on items charged without usage."""
 _OF_CHARGES = ("service", "tax_micros", "tax_included", "rounding", "decimals")
-"""Columns of recurring and one-off items without an effect on discounts: a discount has those of the item that it lowers."""
+"""Columns of recurring and one-off items that have no effect on discounts: the item that a discount lowers has them."""
 _MOST_TAX_MICROS = 100 * MICROS
 
 
 def item_rules(rows: pl.DataFrame) -> Iterator[Rule]:
-    """Yield the rules that a row of `TARIFF` can break by itself; none where no row is charged without usage."""
+    """Yield the rules that a row of `TARIFF` can break by itself; no rule where the book has no items charged without usage."""
     item = pl.col("item")
     charged = item.is_in((RECURRING, ONE_OFF, DISCOUNT))
     if not rows.select(charged.any()).item():
@@ -59,13 +59,13 @@ def _discount_rules(of_discount: pl.Expr) -> Iterator[Rule]:
 
 
 def unknown_item(book: pl.DataFrame) -> Rule:
-    """Return the rule that a discount applies to an item of the book."""
+    """Return the rule that a discount must apply to an item of the book."""
     accepted = book.filter(pl.col("item").is_in((RECURRING, ONE_OFF)) & pl.col("rule").is_null())
     return _UNKNOWN, "applies_to: is an item of the book", ~pl.col("applies_to").is_in(accepted["name"].unique().implode())
 
 
 def item_of_two_kinds(book: pl.DataFrame) -> Rule:
-    """Return the rule that a name is that of a recurring or of a one-off item: a charge names the item only."""
+    """Return the rule that a recurring and a one-off item must not share a name: a charge names only the item."""
     accepted = book.filter(pl.col("rule").is_null())
     recurring, one_off = (accepted.filter(pl.col("item") == kind)["name"].unique() for kind in (RECURRING, ONE_OFF))
     both = recurring.filter(recurring.is_in(one_off.implode()))

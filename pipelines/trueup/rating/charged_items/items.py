@@ -1,7 +1,7 @@
 """Items of the tariff book that are charged without usage: recurring items, one-off items and discounts.
 
 A row names its item (`name`). A version of an item holds from its `valid_from` to its `valid_to`, or to the beginning of the next
-version. It is known from a position of the log on. Rows of a plan hide the rows of any plan for the same item.
+version. It is known from a position of the log on. For a plan, its own rows of an item take precedence over rows without a plan.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trueup.units import CYCLE, MONTH, WEEK
 
 CHARGED_ITEMS = (RECURRING, ONE_OFF, DISCOUNT)
 DAY: Final = 1
-"""The period of one day, as `MONTH`, `WEEK` and `CYCLE` are the others."""
+"""The period of one day; `MONTH`, `WEEK` and `CYCLE` are the other periods."""
 PERIODS = {"day": DAY, "week": WEEK, "month": MONTH, "cycle": CYCLE}
 BY_DAY, NOT_PRORATED, BY_30 = "day", "none", "30"
 
@@ -72,7 +72,7 @@ def items_known_at(items: pl.DataFrame, position: int) -> pl.DataFrame:
 
 
 def items_of_plans(known: pl.DataFrame, plans: pl.Series) -> pl.DataFrame:
-    """Return the rows of `known` for each plan (`of_plan`), its own before those of any plan."""
+    """Return the rows of `known` that apply to each plan (`of_plan`): its own rows, else those without a plan."""
     of_plans = plans.unique().alias("of_plan").to_frame()
     own = known.drop_nulls("plan").join(of_plans, left_on="plan", right_on="of_plan", how="inner").with_columns(of_plan="plan")
     general = known.filter(pl.col("plan").is_null()).join(of_plans, how="cross")

@@ -34,7 +34,7 @@ class _Signs:
 
     def first_below(self, depth: int, begin: int) -> int:
         """Return the index of the first sign from `begin` on after which the depth is below `depth`, or the number of signs."""
-        # Most values end soon: looking at all signs after each would cost their square.
+        # Most values end soon. Searching all later signs for each value would cost quadratic time.
         size = _FEW
         while begin < len(self.at):
             found = np.flatnonzero(self.depth[begin : begin + size] < depth)
@@ -52,7 +52,7 @@ class _Tokens:
 
     def of(self, chunk: bytes, offset: int) -> _Signs:
         """Return the signs of the next chunk, which begins at `offset`."""
-        # What a backslash escapes may be in the next chunk: it is looked at together with that.
+        # The character that a backslash escapes may be in the next chunk, so the backslash is processed with that chunk.
         data = self._held + chunk
         offset -= len(self._held)
         whole = data.rstrip(b"\\")
@@ -82,7 +82,7 @@ def _escaped(codes: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type-a
 class DocumentScan:
     """Scan of a document for the records in its lists at a path of member names; the empty path is the document's own list.
 
-    Lists on the way are passed through: `calls` is found in each object of a list of objects. An object in place of the list is one
+    The path leads through lists: `calls` is found in each object of a list of objects. An object in place of the list is one
     record. After the scan, `is_found` is true if the path exists, and `is_closed` if every string and bracket ends.
     """
 
@@ -101,7 +101,7 @@ class DocumentScan:
         self.is_found = self.is_closed = False
 
     def records(self, chunks: Iterable[bytes]) -> Iterator[Lines]:
-        """Yield the records with their offsets in the document; of one that is too long, its beginning."""
+        """Yield the records with their offsets in the document; a record that is too long yields its beginning."""
         offset = 0
         for chunk in chunks:
             self._data += chunk
@@ -119,7 +119,7 @@ class DocumentScan:
     # --- one step ---------------------------------------------------------------------------------------------------------
 
     def _advance(self, signs: _Signs, index: int, starts: list[Offsets], ends: list[Offsets]) -> int:
-        """Process the sign at an index, or all up to the end of a list or of what is skipped; return the next index."""
+        """Process the sign at an index, or all signs up to the end of a list or of a skipped value; return the next index."""
         if self._list_depth:
             return self._through_list(signs, index, starts, ends)
         if self._skip_below:
@@ -156,7 +156,7 @@ class DocumentScan:
             self._frames.append((code, matched))
 
     def _match(self, key: bytes) -> int:
-        """Return how many names of the path lead to the member of this key; -1 where it is not on the path."""
+        """Return how many names of the path lead to the member with this key; -1 where the member is not on the path."""
         kind, matched = self._frames[-1] if self._frames else (_OPEN_LIST, 0)
         try:
             name = json.loads(key) if len(key) <= _LONGEST_KEY else None
@@ -166,7 +166,7 @@ class DocumentScan:
         return matched + 1 if is_next else -1
 
     def _end_scalar(self, at: int, starts: list[Offsets], ends: list[Offsets]) -> None:
-        """End the value of a member: one at the path that is neither a list nor an object nor null is a record."""
+        """End the value of a member: at the path, a value that is neither a list nor an object nor null is a record."""
         if self._value_at is not None:
             self.is_found = True
             if self._data[self._value_at - self._base : at - self._base].strip() != b"null":
@@ -175,7 +175,7 @@ class DocumentScan:
         self._value_at, self._matched = None, -1
 
     def _through_value(self, signs: _Signs, index: int, starts: list[Offsets], ends: list[Offsets]) -> int:
-        """Go on to the end of an object that is a record, or of a value that is skipped."""
+        """Go on to the end of an object that is a record, or to the end of a skipped value."""
         end = signs.first_below(self._skip_below, index)
         if end == len(signs.at):
             return end
@@ -187,7 +187,7 @@ class DocumentScan:
         return end + 1
 
     def _through_list(self, signs: _Signs, index: int, starts: list[Offsets], ends: list[Offsets]) -> int:
-        """Go on to the end of the list, and add its items that are complete."""
+        """Go on to the end of the list, and add its complete items."""
         end = signs.first_below(self._list_depth, index)
         within = slice(index, end)
         commas = signs.at[within][(signs.code[within] == _COMMA) & (signs.depth[within] == self._list_depth)]
@@ -206,7 +206,7 @@ class DocumentScan:
     # --- bytes in memory ------------------------------------------------------------------------------------------------
 
     def _lines(self, starts: Offsets, ends: Offsets) -> Iterator[Lines]:
-        """Yield records; one of which only the beginning is in memory is alone."""
+        """Yield records; a record whose beginning alone is in memory is a piece of its own."""
         is_cut = starts[:1] < self._base
         if is_cut.any():
             head, length = self._head, int(ends[0] - starts[0])
@@ -220,7 +220,7 @@ class DocumentScan:
             self._row += len(begins)
 
     def _release(self, offset: int) -> None:
-        """Forget the bytes that no record and no key needs any more; of a record that is too long, all but its beginning."""
+        """Release the bytes that no record and no key still needs; of a record that is too long, keep only the beginning."""
         needed = offset
         if self._item_at is not None:
             needed = self._item_at
@@ -235,7 +235,7 @@ class DocumentScan:
 
 
 def without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a stream with blanks in place of a byte order mark."""
+    """Yield a stream in which blanks replace the byte order mark."""
     is_first = True
     for chunk in chunks:
         yield chunk.replace(BOM, b"   ", 1) if is_first and chunk.startswith(BOM) else chunk

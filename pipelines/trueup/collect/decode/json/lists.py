@@ -15,14 +15,14 @@ from trueup.collect.decode.text.lines import Bounds, Lines, Offsets
 
 _COMMA, _OPEN_LIST = b",["
 _LONG_BYTES, _CHUNK_BYTES = 1 << 20, 1 << 20
-"""A longer line is read chunk by chunk: the positions of its members at once would need many times its size."""
+"""A longer line is read chunk by chunk: the positions of all its members would need many times its size."""
 
 
 def listed_items(pieces: Iterable[Lines], path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
     """Yield the items of the list at `path` of each line as records, numbered from 0.
 
     An object in place of the list is one record, and so is a scalar, which the decoder then rejects. A line without the list has no
-    record. A line that is no JSON object, or longer than `record_bytes`, is a record itself, for the decoder to reject.
+    record. A line that is no JSON object or is longer than `record_bytes` is a record itself, which the decoder rejects.
     """
     row = 0
     for lines in pieces:
@@ -42,7 +42,7 @@ def _records(lines: Lines, path: Sequence[str], record_bytes: int) -> Iterator[L
 
 
 def list_of_long_line(line: Lines, path: Sequence[str]) -> Iterator[Lines] | None:
-    """Return the records of one line chunk by chunk, as of a document; None for a line that is not closed."""
+    """Return the records of one line, read chunk by chunk like a document; None for a line whose brackets are not closed."""
     data, begin, end = line.data, int(line.starts[0]), int(line.ends[0])
     bounds = Bounds(len(data), len(data))
 

@@ -32,7 +32,7 @@ _BLANKS = np.zeros(256, np.bool_)
 _BLANKS[list(b" \t\r\n")] = True
 _OPENING, _CLOSING = list(b"{["), list(b"}]")
 _FEW = 16
-"""Consecutive blanks or backslashes that are skipped one by one, in all lines at once; longer runs are searched."""
+"""Up to so many consecutive blanks or backslashes are skipped one by one, in all lines at once; longer runs are searched."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Nesting:
 _FREE = Nesting(2**31, 2**31)
 
 Cells = tuple[Offsets, Offsets, Mask, Mask]
-"""Starts and ends of one value per line (equal where there is none), which are strings, and which lines have several."""
+"""Starts and ends of one value per line (equal where a line has none), which values are strings, and which lines have several."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def read_ndjson(
 ) -> Batch:
     """Decode lines of JSON objects; reject lines that are no valid object, exceed `limits`, or repeat a mapped member.
 
-    Strings lose their quotes and escapes; numbers and nested values keep their text; `null` is NULL. A mapped name with dots is
-    that of a member, or else the path of a member of nested objects: `a.b` is `b` of the object `a`.
+    Strings lose their quotes and escapes; numbers and nested values keep their text; `null` is NULL. A mapped name with dots names
+    a member, or else the path of a member of nested objects: `a.b` is `b` of the object `a`.
     """
     screened = screen_lines(lines, encoding)
     screened = screened.without(~is_object(screened.text), "unparsable", "line: is a JSON object")
@@ -112,7 +112,7 @@ def read_ndjson(
 
 
 def is_object(text: Lines) -> Mask:
-    """Return which lines are a valid JSON object."""
+    """Return which lines are valid JSON objects."""
     lines = slice_cells(text, {"line": (text.starts, text.ends)})
     query = "SELECT CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END AS is_object FROM lines"
     return query_frames(own_connection(), query, lines=lines)["is_object"].to_numpy().astype(np.bool_)
@@ -211,14 +211,14 @@ def _after_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[
 
 
 def _before_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[type-arg]
-    """Return the end of the text before each position, without blanks and the comma between."""
+    """Return the end of the text before each position, skipping back over blanks and a comma."""
     gap = _BLANKS.copy()
     gap[_COMMA] = True
     return _back_over(numbers, at, gap)
 
 
 def _back_over(numbers: np.ndarray, at: Offsets, gap: Mask) -> Offsets:  # type: ignore[type-arg]
-    """Move each position back to the end of the text before its gap; there is text before each."""
+    """Move each position back to the end of the text before its gap; every position has text before it."""
     at = at.copy()
     unfinished = np.flatnonzero(gap[numbers[at - 1]])
     for _ in range(_FEW if len(unfinished) else 0):
@@ -243,7 +243,7 @@ def _named(text: Lines, members: Members, name: str) -> Offsets:
 
 
 _MOST_NAMES, _MOST_LEVELS = 10_000, 10
-"""Names and levels of nested objects that are listed as columns at most."""
+"""Maximum number of names, and of levels of nested objects, that are listed as columns."""
 
 
 class Paths:
@@ -256,13 +256,13 @@ class Paths:
         self._rows: dict[str, Offsets] = {}
 
     def rows(self, name: str) -> Offsets:
-        """Return the indices of the outermost members of this name."""
+        """Return the indices of the outermost members with this name."""
         if name not in self._rows:
             self._rows[name] = _named(self._text, self._members, name)
         return self._rows[name]
 
     def cells_of_name(self, name: str) -> Cells:
-        """Return the values of a member, or, in lines without a member of that name, those at its dotted path."""
+        """Return the values of a member; in lines without a member of that name, the values at its dotted path."""
         cells = self.cells([name])
         if "." not in name:
             return cells
@@ -290,7 +290,7 @@ class Paths:
         if name not in self._inner:
             members = self._members.only(self.rows(name))
             members = members.only(self._text.codes[members.value_start] == _OPENING[0])
-            # Of a repeated member, whose line is rejected, the first one is taken.
+            # A line with a repeated member is rejected later; until then its first value counts.
             members = members.only(np.append(True, members.line[1:] != members.line[:-1])[: len(members.line)])
             line = members.line
             nested = replace(self._text, starts=members.value_start, ends=members.value_end, rows=self._text.rows[line])
@@ -298,7 +298,7 @@ class Paths:
         return self._inner[name]
 
     def names(self, *, levels: int = 1) -> Iterator[str]:
-        """Yield the names of all members, and the paths of nested ones up to a number of levels."""
+        """Yield the names of all members, and the paths of nested members up to a number of levels."""
         members, data = self._members, self._text.data
         keys = {data[start:end] for start, end in zip(members.key_start.tolist(), members.key_end.tolist(), strict=True)}
         for key in sorted(keys):
@@ -340,7 +340,7 @@ def _unescaped(texts: pl.Series, is_string: Mask) -> pl.Series:
 
 
 def _objects_of(text: Lines, members: Members) -> pl.Series:
-    """Return each line's members with their original text, as a JSON object of their own; NULL without members."""
+    """Return each line's members as a JSON object with their original text; NULL for a line without members."""
     if not len(members.line):
         return _none(len(text))
     at = pl.DataFrame(

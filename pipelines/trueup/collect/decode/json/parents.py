@@ -1,4 +1,4 @@
-"""Parents: the members around a list, which are columns of each of its records too."""
+"""Parents: the members around a list, which become columns of each of its records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NONE: _Value = (None, False)
 
 @dataclass(frozen=True)
 class ParentedLines(DescribedLines):
-    """Items of lists, and for each of them the values of the members around its list, by path."""
+    """Items of lists, each with the values of the members around its list, by path."""
 
     values: list[Mapping[str, _Value]]
 
@@ -32,12 +32,12 @@ class ParentedLines(DescribedLines):
         return ParentedLines(self.lines.only(selection), self.values[selection])
 
     def at(self, offset: int) -> ParentedLines | None:
-        """Return the item that begins at a byte of the unit, if it is one of these."""
+        """Return the item that begins at a byte of the unit, if these lines have it."""
         found = np.flatnonzero(self.lines.starts + self.lines.offset == offset).tolist()
         return self.only(slice(found[0], found[0] + 1)) if found else None
 
     def added_to(self, batch: Batch, names: Sequence[str], *, shown: Sequence[str]) -> Batch:
-        """Return a batch of these items with the parents among the columns `names`, in their order; `shown` become attributes."""
+        """Return a batch of these items: the columns `names`, some of which are parents; the parents `shown` become attributes."""
         by_row = dict(zip(self.lines.rows.tolist(), self.values, strict=True))
         rows = [by_row[row] for row in batch.provenance["source_row"].to_list()]
         parents = [name for name in names if name not in batch.fields.columns]
@@ -51,7 +51,7 @@ class ParentedLines(DescribedLines):
 
 @dataclass(frozen=True)
 class Parents:
-    """Walk from an object to the items of its list at `path`, with the members at the paths `names` on the way."""
+    """Walk from an object to the items of its list at `path`, and collect the members at the paths `names` on the way."""
 
     path: tuple[str, ...]
     names: tuple[str, ...]
@@ -75,7 +75,7 @@ class Parents:
 
     def _of_object(self, data: bytes) -> list[tuple[int, int, Mapping[str, _Value]]] | None:
         """Return where the items begin and end in an object, with their parents; None where it is no valid JSON object."""
-        # One character for each byte: offsets in the text are those in the file.
+        # Each byte becomes one character, so that offsets in the text are offsets in the file.
         text = data.decode("latin-1")
         try:
             data.decode("utf-8")
@@ -111,7 +111,7 @@ class Parents:
             yield from self._walk(text, following, level + 1, own)
 
     def _left_at(self, level: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield the parents whose path leaves that of the records at a level, each with the rest of its path."""
+        """Yield the parents whose path branches off the records' path at a level, each with the rest of its path."""
         for name in self.names:
             path = tuple(name.split("."))
             if path[:level] == self.path[:level] and path[level : level + 1] != self.path[level : level + 1]:
@@ -119,7 +119,7 @@ class Parents:
 
 
 def _joined(attributes: str | None, row: Mapping[str, _Value], shown: Sequence[str]) -> str | None:
-    """Return the attributes of a record with those of its parents that have a value."""
+    """Return the attributes of a record, together with the attributes of its parents that have a value."""
     values = [(name, *row.get(name, _NONE)) for name in shown]
     members = [
         f"{json.dumps(name, ensure_ascii=False)}:{text if is_number else json.dumps(text, ensure_ascii=False)}"
@@ -179,7 +179,7 @@ def _value(text: str, members: Mapping[str, int], path: Sequence[str]) -> _Value
 
 
 def _utf8(name: str) -> str:
-    """Return a name whose bytes were read as characters; one with escapes beyond them is as written."""
+    """Return the UTF-8 name whose bytes were read as characters; a name with escapes of other characters stays as written."""
     try:
         return name.encode("latin-1").decode("utf-8")
     except UnicodeError:

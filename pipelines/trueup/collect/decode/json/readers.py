@@ -18,7 +18,7 @@ from trueup.errors import SourceError
 
 
 def mapped_names(source: SourceConfig) -> tuple[str, ...]:
-    """Return the columns that the mapping reads: those of a framed file that has no record to show any."""
+    """Return the columns that the mapping reads: they stand in for those of a framed file without a record."""
     return tuple(dict.fromkeys(name for rule in source.columns.values() for name in rule.names))
 
 
@@ -36,7 +36,7 @@ def _paths(unit: Unit, first: _Piece | None) -> Sequence[str]:
 
 
 def _names(unit: Unit, first: _Piece) -> Sequence[str]:
-    """Return the member names of the first records; raise `SourceError` where none of them has any."""
+    """Return the member names of the first records; raise `SourceError` where no record has a member."""
     source = unit.source
     lines, _ = within_limit(_lines_of(first), unit.limits.record_bytes)
     names = names_in(lines, source.encoding, nested=_has_paths(source))
@@ -56,13 +56,13 @@ def _lines_of(piece: _Piece) -> Lines:
 
 
 def _parents_of(unit: Unit) -> Parents | None:
-    """Return the members around the list that the source reads, if it names any."""
+    """Return the members around the list that the mapping reads, if any."""
     records, names = unit.source.records, unit.source.parents
     return Parents(tuple(records.split(".")), names) if records is not None and names else None
 
 
 def _record(unit: Unit, pieces: Iterator[_Piece], row: int, offset: int, length: int | None) -> _Piece:
-    """Return one record; with parents, it is searched in its unit for what is around it."""
+    """Return one record; where the source reads parents, search the unit for the members around the record."""
     if _parents_of(unit) is None:
         return record_at(unit, row, offset, length or 0)
     found = (piece.at(offset) for piece in pieces if isinstance(piece, ParentedLines))
@@ -83,7 +83,7 @@ def _decode(unit: Unit, piece: _Piece, mapped: Sequence[str], *, attributes: boo
 
 
 class NdjsonReader:
-    """Reader of NDJSON: one JSON object per line, whose members are the source columns; with `records`, the items of its list."""
+    """Reader of NDJSON: each line has a JSON object whose members are the source columns, or with `records` a list of them."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit, self._frame = unit, frame_of(unit)
@@ -120,9 +120,9 @@ class NdjsonReader:
 
 
 class DocumentReader:
-    """Reader of a JSON document: the records are the items of its list at `records`, by default of the document's own list.
+    """Reader of a JSON document: the records are the items of the list at `records`, by default of the document's own list.
 
-    A document that is not closed is refused before any of it is ingested: it was cut short, or a quote or bracket is damaged.
+    A document with an open bracket or quote is refused before any record is ingested: it was cut short or is damaged.
     """
 
     declared_records: int | None = None

@@ -1,1 +1,1 @@
-"""Parquet files: bounds what a file may cost before it is read, and reads it row group by row group."""
+"""Parquet files: bounds the memory that a file may take before it is read, and reads it row group by row group."""

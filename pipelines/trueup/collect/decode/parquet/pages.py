@@ -19,14 +19,14 @@ _TAIL_BYTES = 8
 _HEADER_BYTES = (1 << 10, 1 << 16, 1 << 22)
 _DELTA_BYTE_ARRAY = 7
 _OF_DICTIONARY = (2, 8)
-"""Encodings of pages whose values are numbers of dictionary entries."""
+"""Encodings of pages whose values are indices of dictionary entries."""
 _AS_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 """Encodings from which Arrow can build dictionaries."""
 _BATCH_BYTES = 32 << 20
 _PREFIX_BATCH_BYTES = 8 << 20
-"""Bytes of a batch of values that share prefixes: the decoder holds each value twice, once whole and once as its suffix."""
+"""Maximum bytes of a batch of values that share prefixes: the decoder holds each value twice, whole and as its suffix."""
 _GROWN_BYTES = 64 << 20
-"""Bytes by which the dictionaries of a row group may grow: Arrow adds each value of its other pages, and keeps them all."""
+"""Bytes by which the dictionaries of a row group may grow: Arrow adds and keeps every value of pages without a dictionary."""
 _MOST_ROWS = 1 << 16
 _VALUE_BYTES = 8
 
@@ -106,7 +106,7 @@ class _Pages:
 
 @dataclass(frozen=True)
 class Reading:
-    """How a row group is decoded within bounds: rows at a time, and the text columns that are read as dictionaries.
+    """How a row group is decoded within bounds: the rows at a time, and the text columns that are read as dictionaries.
 
     Values of a dictionary are not copied for each row.
     """

@@ -1,4 +1,4 @@
-"""Parquet: rows by row group, numbers as exact text, times with the file's own type."""
+"""Parquet: reads rows by row group, numbers as exact text, times with the file's own type."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class ParquetFile:
             raise self._damaged(ValueError(f"row group {number} declares {end - row + actual} rows and has {actual}"))
 
     def row(self, group: int, number: int) -> Rows:
-        """Return one row of the file by row group and number; raise `SourceError` where there is none."""
+        """Return one row of the file by row group and number; raise `SourceError` where the file lacks it."""
         for rows in self.group(group) if group < self.groups else ():
             if rows.first_row <= number < rows.first_row + len(rows):
                 return rows.only(slice(number - rows.first_row, number - rows.first_row + 1))
@@ -130,8 +130,8 @@ class ParquetFile:
         )
 
     def _longest_in_dictionary(self, group: int, name: str) -> int:
-        """Return the bytes of the longest value in a column's dictionary; the first row of the column brings it with it."""
-        import pyarrow.compute as pc  # Making its functions takes long, and most projects have no Parquet files.
+        """Return the bytes of the longest value in a column's dictionary; reading the column's first row loads the dictionary."""
+        import pyarrow.compute as pc  # Importing it is slow, and most projects have no Parquet files.
 
         batches = self._open([name]).iter_batches(batch_size=1, row_groups=[group], columns=[name])
         lengths = [pc.max(pc.binary_length(batch.column(0).dictionary)).as_py() or 0 for batch in islice(batches, 1)]
@@ -151,7 +151,7 @@ class ParquetFile:
 
 
 def _batch_to_tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Concatenate batches to tables large enough to work on efficiently, not much above the size of a piece."""
+    """Concatenate batches to tables that are large enough to process efficiently, but not much larger than a piece."""
     held, rows, size = list[pa.RecordBatch](), 0, 0
     for batch in batches:
         held.append(batch)
@@ -181,7 +181,7 @@ def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, Offsets]]:
 
 
 def _row_bytes(table: pa.Table) -> Offsets:
-    """Return the bytes of each row's values once they are no longer shared."""
+    """Return the bytes of each row's values after dictionaries are decoded, so that each row has a copy."""
     sizes = np.full(table.num_rows, _ROW_BYTES, np.int64)
     for column in table.columns:
         lengths = [_value_bytes(chunk) for chunk in column.chunks]
@@ -219,7 +219,7 @@ def _readable(table: pa.Table) -> pa.Table:
 
 
 def within_limit(rows: Rows, limits: LimitsConfig) -> tuple[Rows, list[int], list[pl.DataFrame]]:
-    """Return the rows within the length limit, their numbers in the unit, and the others as rows of `REJECTED`."""
+    """Return the rows within the length limit, their numbers in the unit, and the longer rows as rows of `REJECTED`."""
     numbers = list(range(rows.first_row, rows.first_row + len(rows)))
     too_long = rows.held_bytes > limits.record_bytes
     if not too_long.any():
@@ -242,7 +242,7 @@ def _provenance(numbers: Sequence[int], group: int) -> pl.DataFrame:
 def read_parquet(
     rows: Rows, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = (), limits: LimitsConfig = _USUAL
 ) -> Batch:
-    """Decode rows: the mapped columns as text (times keep their type), the others as attributes if requested.
+    """Decode rows: the mapped columns as text (times keep their type), the other columns as attributes if requested.
 
     `source_offset` is the row group. A row that is too long, or has bytes that are not UTF-8, is rejected.
     """
@@ -303,7 +303,7 @@ def _decoded(value: bytes | None) -> str | None:
 
 
 def _undecodable(frame: pl.DataFrame, texts: pl.DataFrame) -> pl.Series:
-    """Return which rows have bytes that are not text."""
+    """Return which rows have texts that are not valid UTF-8."""
     bad = pl.repeat(False, frame.height, eager=True)
     for series in frame.select(pl.col(pl.Binary)):
         bad |= texts[series.name].is_null() & series.is_not_null()

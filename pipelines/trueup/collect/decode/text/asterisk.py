@@ -1,7 +1,7 @@
 """The `asterisk` preset: call records that `cdr_custom` of an Asterisk exchange writes, 25 quoted fields without a header.
 
 A call that is forked, queued or transferred has several records with one `uniqueid`, which is the session key. The record key
-adds the start and the channel reached. The charged duration is the time from the answer on, `billsec`; an unanswered call has
+adds the start and the channel reached. The charged duration is `billsec`, the time from the answer on. An unanswered call has
 duration 0 and remains a record.
 """
 
@@ -29,7 +29,7 @@ _CONSTANTS = {"service": "voice"}
 
 
 def apply_preset(source: SourceConfig) -> SourceConfig:
-    """Return the source with the preset's columns and constants where it configures none of its own."""
+    """Return the source with the preset's columns and constants, where the source configures none of its own."""
     configured = {**source.columns, **source.constants}
     columns = {name: rule for name, rule in _COLUMNS.items() if name not in configured} | source.columns
     constants = {name: text for name, text in _CONSTANTS.items() if name not in configured} | source.constants

@@ -72,7 +72,7 @@ def read_csv(
 ) -> Batch:
     """Cut lines into the fields `names`; reject lines with another number of fields or with unpaired quotes.
 
-    The `mapped` fields become text columns, the others and those in `kept` attributes if requested; an empty field is NULL.
+    The `mapped` fields become text columns; the others and those in `kept` become attributes if requested. An empty field is NULL.
     """
     screened = screen_lines(lines, dialect.encoding)
     odd = _oddly_quoted(screened.text, dialect)
@@ -98,7 +98,7 @@ def _raw_of_both(first: Lines, then: Lines) -> Raw:
 
 
 def _oddly_quoted(text: Lines, dialect: Dialect) -> Mask:
-    """Return which lines have quotes that do not follow RFC 4180: around whole fields, doubled inside."""
+    """Return which lines have quotes that break RFC 4180, by which quotes enclose whole fields and are doubled inside."""
     odd = np.zeros(len(text), np.bool_)
     quotes, line = _positions_in_lines(text, dialect.quote)
     if not len(quotes):

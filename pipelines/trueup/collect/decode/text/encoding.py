@@ -47,7 +47,7 @@ def with_nul(lines: Lines) -> Mask:
 
 
 def in_utf8(lines: Lines, encoding: str) -> Lines:
-    """Return the same lines in UTF-8; their offsets are then those in a new block, not in the unit."""
+    """Return the same lines in UTF-8; their offsets then refer to a new block, not to the unit."""
     if lines.data.isascii() or codecs.lookup(encoding).name in ("utf-8", "ascii"):
         return lines
     decode = codecs.getdecoder(encoding)

@@ -21,14 +21,14 @@ from trueup.collect.decode.text.lines import Lines, Mask
 from trueup.config import FixedConfig, SourceConfig
 
 _SCRIPTS = "é€ЖΩあ中한"
-"""Characters of several scripts, by which an encoding of several bytes per character is recognised."""
+"""Characters of several scripts: if one of them takes several bytes in an encoding, characters have different widths there."""
 
 
 def read_fixed(lines: Lines, source: SourceConfig, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
     """Cut lines into the fields of `[source.fixed]`; reject lines of another length, or whose fields cut a character.
 
-    The `mapped` fields become text columns, the others and those in `kept` attributes if requested. Fields lose the blanks that pad
-    them unless the source sets `trim = false`; a field of blanks alone is NULL.
+    The `mapped` fields become text columns; the others and those in `kept` become attributes if requested. Fields lose the blanks
+    that pad them unless the source sets `trim = false`; a field of blanks alone is NULL.
     """
     fixed = _fixed_of(source)
     names = tuple(fixed.spans) if attributes else tuple(mapped)
@@ -64,7 +64,7 @@ def _of_right_length(screened: ScreenedLines, lengths: np.ndarray, fixed: FixedC
 
 
 def _character_fields(screened: ScreenedLines, fixed: FixedConfig, names: Sequence[str]) -> tuple[pl.DataFrame, ScreenedLines]:
-    """Cut lines of which each position is a character."""
+    """Cut lines at positions of characters."""
     if screened.text.data.isascii():
         screened = _of_right_length(screened, screened.lines.lengths, fixed)
         text, cells = screened.text, {}

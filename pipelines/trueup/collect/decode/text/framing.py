@@ -16,7 +16,7 @@ from trueup.errors import SourceError
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _LINE_BYTES = 1 << 20
-"""Longest line that is skipped or compared with a pattern."""
+"""Length of the longest line that is skipped or compared with a pattern."""
 _TAIL_BYTES = 1 << 16
 """Bytes at the end of a file in which its trailers must lie."""
 _MOST_HEADERS = 1_000
@@ -43,7 +43,7 @@ class Frame:
 
     @property
     def sums(self) -> dict[str, str]:
-        """Sums that header or trailer declare, by event column, as they are written."""
+        """Sums that header or trailer declare, by event column, in the file's notation."""
         return {name: self.declared[name] for name in SUMMED if name in self.declared}
 
     def cut(self, chunks: Iterable[bytes], reader: Callable[[Iterable[bytes]], Iterator[Lines]]) -> Iterator[Lines]:
@@ -85,12 +85,12 @@ class _Line:
 
 
 def _physical_lines(chunks: Iterable[bytes]) -> Iterator[_Line]:
-    r"""Yield the physical lines of a stream, empty ones too; they end at `\n`, `\r\n` or a lone `\r`. A long line is the last."""
+    r"""Yield the physical lines of a stream, also empty lines; they end at `\n`, `\r\n` or a lone `\r`. Stop after a long line."""
     held, at = b"", 0
     for chunk in chunks:
         held, begin = held + chunk, 0
         while (end := _LINE_END.search(held, begin)) is not None:
-            # The other half of \r\n may be in the next chunk.
+            # The `\n` of `\r\n` may be in the next chunk.
             if end[0] == b"\r" and end.end() == len(held):
                 break
             yield _line(held[begin : end.start()], at + begin, at + end.end())
@@ -128,7 +128,7 @@ class _Declared:
         self.unit, self.texts = unit, dict[str, str]()
 
     def match(self, pattern: str, line: bytes) -> bool:
-        """Return whether a pattern finds a line, and keep what its groups declare; raise `SourceError` where that is unusable."""
+        """Return whether a pattern matches a line, and keep the values of its groups; raise `SourceError` for an unusable value."""
         match = re.search(pattern, self.text(line))
         if match is None:
             return False
@@ -142,7 +142,7 @@ class _Declared:
         return line.decode(self.unit.source.encoding, "replace")
 
     def refuse(self, name: str, what: str) -> SourceError:
-        """Return the error for a file whose header or trailer is not as configured."""
+        """Return the error for a file whose header or trailer differs from the configuration."""
         todo = f"have it delivered again, or correct {name} in [source.framing] of source {self.unit.source.name}"
         return SourceError(what, where=self.unit.shown, todo=todo)
 

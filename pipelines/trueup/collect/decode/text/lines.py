@@ -15,7 +15,7 @@ BLOCK_BYTES = 4 << 20
 """Bytes read before lines are searched: large enough to vectorise, small enough for the cache."""
 
 MOST_MARKS = 1 << 18
-"""Line ends and field separators processed at once at most; the memory derived from a block grows with them."""
+"""Maximum number of line ends and field separators processed at once; the memory that a block needs grows with them."""
 
 BOM = b"\xef\xbb\xbf"
 
@@ -26,7 +26,7 @@ class Lines:
 
     Record `i` is `data[starts[i]:ends[i]]`, without its line end. The block begins at byte `offset` of the stream; its
     first record is the unit's `first_row`-th. Numbers of rejected records stay unused; `rows` has the number of each record.
-    A record that is too long for memory is alone in its block, which has its beginning and lacks `unread_bytes` of it.
+    A record that is too long for memory is alone in its block, which holds its beginning and lacks its last `unread_bytes`.
     """
 
     data: bytes
@@ -74,7 +74,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class DescribedLines:
-    """Lines with what decoding needs beside them; subclasses name it."""
+    """Lines together with further values that decoding needs; subclasses define the values."""
 
     lines: Lines
 
@@ -101,7 +101,7 @@ class Bounds:
 
     @property
     def longest_bytes(self) -> int:
-        """Bytes of a line that are read before it counts as too long."""
+        """Number of bytes of a line that are read before it counts as too long."""
         return max(self.record_bytes, self.kept_bytes)
 
 
@@ -117,8 +117,8 @@ class Block:
 def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Iterator[Block]:
     """Join a stream's chunks to blocks that end at a line end (the last one: at the end).
 
-    A byte order mark at the start is omitted. Of a line that is longer than both a block and `record_bytes`, only the
-    beginning is held.
+    A byte order mark at the start is omitted. A line that is longer than both a block and `record_bytes` is held only in its
+    beginning.
     """
     offset, held, held_bytes = 0, list[bytes](), 0
     is_first = True
@@ -152,7 +152,7 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
 
 
 def _long_line(begun: bytes, remaining: Iterator[bytes], kept_bytes: int, offset: int) -> tuple[Block, int, bytes]:
-    """Return a line that continues beyond what was read, its length, and what was read after it, from its line end on."""
+    """Return a line that continues beyond the bytes read so far, its length, and the bytes read after it, from its line end on."""
     head, length = begun[:kept_bytes], len(begun)
     for chunk in remaining:
         ends = [at for at in (chunk.find(b"\n"), chunk.find(b"\r")) if at >= 0]
@@ -184,7 +184,7 @@ def lines_in(data: bytes, *, offset: int, first_row: int) -> Lines:
 def physical_lines(chunks: Iterable[bytes], *, bounds: Bounds, marks: str = "") -> Iterator[Lines]:
     """Yield the records of a stream in pieces; each physical line is one record.
 
-    A piece has about `MOST_MARKS` line ends and characters of `marks` at most, which bounds the memory derived from it.
+    A piece has at most about `MOST_MARKS` line ends and characters of `marks`, which bounds the memory that decoding needs.
     """
     row = 0
     for block in blocks(chunks, size_bytes=BLOCK_BYTES, bounds=bounds):
@@ -196,14 +196,14 @@ def physical_lines(chunks: Iterable[bytes], *, bounds: Bounds, marks: str = "") 
 
 
 def lines_of(block: Block, *, first_row: int) -> Lines:
-    """Return the physical lines of a block; a line whose beginning alone is held is one record."""
+    """Return the physical lines of a block; a line of which only the beginning is held is one record."""
     if not block.unread_bytes:
         return lines_in(block.data, offset=block.offset, first_row=first_row)
     return replace(one_line(block.data, offset=block.offset, row=first_row), unread_bytes=block.unread_bytes)
 
 
 def split_block(block: Block, marks: bytes) -> Iterator[Block]:
-    """Yield a block in pieces that end at a line end, none with many more than `MOST_MARKS` line ends and marks."""
+    """Yield a block in pieces that end at a line end; no piece has many more than `MOST_MARKS` line ends and marks."""
     data = block.data
     codes = np.frombuffer(data, np.uint8)
     count = sum(np.count_nonzero(codes == sign) for sign in b"\n\r" + marks)

@@ -10,7 +10,7 @@ import numpy as np
 from trueup.collect.decode.text.lines import Block, Bounds, Lines, Mask, Offsets, blocks, lines_in, lines_of
 
 _BLOCK_BYTES = 1 << 20
-"""Smaller than for plain lines: the lines after a damaged quote are examined one by one up to the end of their block."""
+"""Bytes of a block, fewer than for plain lines: lines after a damaged quote are examined one by one up to its end."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def quoted_records(chunks: Iterable[bytes], quoting: Quoting, *, bounds: Bounds)
 
 
 def _records(block: Block, quoting: Quoting, bounds: Bounds, *, first_row: int, is_last: bool) -> tuple[Lines, int]:
-    """Return the records of a block, and how many bytes they take; the rest belongs to the next block."""
+    """Return the records of a block, and how many bytes they take; the remaining bytes belong to the next block."""
     data = block.data
     lines = lines_in(data, offset=block.offset, first_row=0)
     if not len(lines):
@@ -89,7 +89,7 @@ class _Quotes:
 def _grouped(lines: Lines, quotes: _Quotes) -> tuple[Offsets, int, bool]:
     """Group physical lines to records.
 
-    Return the first line of each record, the number of sound and complete records, and whether the next one is broken.
+    Return the first line of each record, the number of sound and complete records, and whether the record after them is broken.
     """
     begins = np.flatnonzero(np.searchsorted(quotes.at, lines.starts) % 2 == 0)
     is_last_open = len(quotes.at) % 2 == 1
@@ -106,7 +106,7 @@ def _one_by_one(lines: Lines, quotes: _Quotes, first: int, record_bytes: int, *,
     """Return first and last line of each record from line `first` on, and the line at which the next block resumes.
 
     A line whose quotes do not pair, alone or with the lines after it, is a record by itself. Each line is examined a few times at
-    most. An open quote ends at the next line with an odd number of quotes, soundly or not.
+    most. An open quote ends at the next line with an odd number of quotes, whether or not that line is sound.
     """
     bounds = np.searchsorted(quotes.line, np.arange(len(lines) + 1)).tolist()
     may_open, may_close = quotes.may_open.tolist(), quotes.may_close.tolist()

@@ -18,7 +18,7 @@ from trueup.errors import SourceError
 from trueup.events.reasons import Reason
 
 HEADER = "header"
-"""The column of the line above the attributes, by default the time of the packet."""
+"""The column for the line above the attributes; by default that line is the time of the packet."""
 _BLOCK_BYTES = 1 << 20
 _SHOWN_RECORDS = 1_000
 RADIUS_ATTRIBUTE = re.compile(r"[ \t]+([A-Za-z0-9][\w.:\[\]-]*)[ \t]*(?:\+|:)?=[ \t]*(.*)")
@@ -49,7 +49,7 @@ class DetailReader:
 
     @property
     def repeated(self) -> frozenset[str]:
-        """The attributes that one of the first records has several times, and that would reject it if they were mapped."""
+        """The attributes that occur several times in one of the first records: if mapped, they would reject that record."""
         return frozenset(name for one in self._first for name, values in one.items() if len(values) > 1)
 
     @cached_property
@@ -66,7 +66,7 @@ class DetailReader:
         return detail_blocks(self._unit.stream(), bounds_of(self._unit))
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
-        """Decode blocks; reject those with another line, too many attributes, or a mapped attribute several times."""
+        """Decode blocks; reject a block with a malformed line, too many attributes, or a mapped attribute several times."""
         limits = self._unit.limits
         lines, too_long = within_limit(piece, limits.record_bytes)
         screened = screen_lines(lines, "utf-8")
@@ -109,13 +109,13 @@ def detail_blocks(chunks: Iterable[bytes], bounds: Bounds) -> Iterator[Lines]:
 
 
 def _records(block: Block, bounds: Bounds, *, first_row: int, is_last: bool) -> tuple[Lines, int]:
-    """Return the complete records of a block, and how many bytes they take; the last one may continue in the next block."""
+    """Return the complete records of a block, and how many bytes they take; the last record may continue in the next block."""
     lines = lines_in(block.data, offset=block.offset, first_row=0)
     if not len(lines):
         return lines, len(block.data)
     begins = np.flatnonzero(_begins_record(lines))
     starts, ends = lines.starts[begins], lines.ends[np.append(begins[1:], len(lines)) - 1]
-    # Of a record without end, what is held is a record: it is too long.
+    # A record without an end is too long; the bytes held of it become a record, which is rejected.
     complete = len(starts) if is_last or len(block.data) - int(starts[-1]) > bounds.record_bytes else len(starts) - 1
     used = len(block.data) if complete == len(starts) else int(starts[complete])
     rows = np.arange(first_row, first_row + complete)
@@ -135,7 +135,7 @@ def _begins_record(lines: Lines) -> Mask:
 
 
 def attributes_of(block: str) -> _Texts | None:
-    r"""Return the values of a block by attribute; None where a line is no attribute.
+    r"""Return the values of a block by attribute; None where some line is no attribute.
 
     >>> attributes_of('Fri May  3 10:05:00 2024\n\tUser-Name = "a\\"b"\n\tClass = 0x01')
     {'header': ['Fri May  3 10:05:00 2024'], 'User-Name': ['a"b'], 'Class': ['0x01']}
@@ -155,7 +155,7 @@ def attributes_of(block: str) -> _Texts | None:
 
 
 def _value(text: str) -> str:
-    """Return a value without its quotes and escapes; one whose escapes yield no text stays as it is written."""
+    """Return a value without its quotes and escapes; a value whose escapes yield no text stays as written."""
     if len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0]:
         return text
     inner = text[1:-1]
@@ -184,7 +184,7 @@ def _fault(one: _Texts | None, mapped: Sequence[str], most: int) -> _Fault | Non
 
 
 def _object(texts: _Texts, hidden: Collection[str]) -> str | None:
-    """Return the values that are not hidden as a JSON object, several of one attribute as a list; None without any."""
+    """Return the values that are not hidden as a JSON object, several values of one attribute as a list; None without values."""
     shown = {name: values[0] if len(values) == 1 else values for name, values in texts.items() if name not in hidden}
     shown = {name: value for name, value in shown.items() if value != ""}
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":")) if shown else None

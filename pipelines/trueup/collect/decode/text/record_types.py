@@ -1,4 +1,4 @@
-"""Record types: separates the lines of one type from the others of their file, before a line is cut into fields."""
+"""Record types: separates the lines of one type from the other lines of a file, before lines are cut into fields."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from trueup.config import RecordTypeConfig
 
 
 def of_type(lines: Lines, record_type: RecordTypeConfig | None, dialect: Dialect) -> tuple[Lines, pl.Series]:
-    """Return the lines of the source's record type, and the numbers of the others.
+    """Return the lines of the source's record type, and the numbers of the other lines.
 
-    A line that is not text in its encoding has no known type and is not left out, so that it is rejected.
+    A line that is not text in its encoding has no known type; it is kept, so that the decoder rejects it.
     """
     if record_type is None:
         return lines, pl.Series(dtype=pl.Int64)
@@ -36,7 +36,7 @@ def _is_of_type(text: Lines, record_type: RecordTypeConfig, dialect: Dialect) ->
 
 
 def _fields(line: pl.Series, number: int, dialect: Dialect) -> pl.Series:
-    """Return one field of each line, by number from 1; NULL of a line that is shorter, or whose quotes do not pair."""
+    """Return one field of each line, by number from 1; NULL for a line that is shorter, or whose quotes do not pair."""
     fields = line.str.splitn(dialect.delimiter, number + 1).struct.field(f"field_{number - 1}")
     quoted = line.str.contains(dialect.quote, literal=True).fill_null(False).arg_true()
     if not len(quoted):

@@ -15,7 +15,7 @@ from trueup.collect.decode.text.lines import BOM, DescribedLines, Lines
 from trueup.errors import SourceError
 
 _MOST_ORDERS = 1_000
-"""Changes of the order of columns in one file: each begins a piece of its own."""
+"""Maximum number of changes of column order in one file; each change begins a new piece."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Header:
         self._dialect = dialect
         cells = self._cells(line) or ()
         self.names, self._sorted = unique_names(cells), sorted(cells)
-        # A record of numbers and times may equal a header of numbers, never one of words: some field must be a number or a time.
+        # A record can equal a header of numbers, but not a header of words, because some field of a record is a number or a time.
         self.is_recognisable = bool(cells) and all(cell[:1].isalpha() or cell[:1] == "_" for cell in cells)
         self.longest_name = max((cell.encode(dialect.encoding) for cell in cells), key=len, default=b"")
         least = sum(len(cell.encode(dialect.encoding)) + 1 for cell in cells) - 1
@@ -45,7 +45,7 @@ class Header:
     def named(self, pieces: Iterable[Lines], where: str) -> Iterator[NamedLines]:
         """Yield the lines that are no header, numbered from 0, with the names of the latest header before them.
 
-        No piece is empty.
+        Yield no empty piece.
         """
         names, row, orders = self.names, 0, 0
         for piece in pieces:

@@ -1,1 +1,1 @@
-"""Workbooks (xlsx): bounds what a file may cost, finds its sheet, and reads that row by row as exact texts."""
+"""Workbooks (xlsx): bounds the memory that a file may take, finds its sheet, and reads the sheet row by row as exact texts."""

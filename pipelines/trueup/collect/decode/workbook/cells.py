@@ -11,7 +11,7 @@ from trueup.collect.decode.workbook.package import Sheet
 from trueup.events.reasons import Reason
 
 DIGITS = 15
-"""Significant digits that a spreadsheet keeps of a number."""
+"""Number of significant digits that a spreadsheet keeps of a number."""
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 
@@ -26,7 +26,7 @@ FAULTS: dict[Fault, tuple[Reason, str]] = {
 
 
 class Cell(NamedTuple):
-    """A cell: its text (of a fault, what the file has), whether the file types it as a number, and what is wrong with it."""
+    """A cell: its text (the file's own text where it has a fault), whether the file types it as a number, and its fault."""
 
     text: str | None
     is_number: bool = False
@@ -68,12 +68,12 @@ def _typed(raw: RawCell, value: str, sheet: Sheet) -> Cell:
     style = int(raw.style)
     if style in sheet.dates:
         return Cell(_moment(float(value), style in sheet.durations, sheet.epoch))
-    # Most numbers are short: whatever their digits, a spreadsheet keeps all of them.
+    # Most numbers are short, and a spreadsheet keeps all digits of a short number.
     return Cell(value, is_number=True) if len(value) <= DIGITS and value.isdecimal() else _number(value.strip())
 
 
 def _number(value: str) -> Cell:
-    """Return a number as a plain decimal of the digits that a spreadsheet keeps.
+    """Return a number as a plain decimal with the digits that a spreadsheet keeps.
 
     >>> [_number(text).text for text in ("60", "0.30000000000000004", "1E-7", "007")]
     ['60', '0.3', '0.0000001', '007']

@@ -27,12 +27,12 @@ _DAMAGE = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ParseError, expat.ExpatError, KeyError, ValueError, TypeError,
     AttributeError, IndexError,
 )  # fmt: skip
-"""What the libraries raise for a damaged workbook."""
+"""Exceptions that the libraries raise for a damaged workbook."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One worksheet: its member in the package, and what the texts of its cells depend on.
+    """One worksheet: its member in the package, and the values on which the texts of its cells depend.
 
     `strings` are shared by all cells. `dates` and `durations` are the numbers of styles that show a number as a date or a span of
     time. Such numbers count days from `epoch`.
@@ -46,7 +46,7 @@ class Sheet:
 
 
 class Workbook:
-    """An open workbook; raises `SourceError` for one that is none, is damaged or encrypted, or exceeds a limit."""
+    """An open workbook; raises `SourceError` for a file that is no workbook, is damaged or encrypted, or exceeds a limit."""
 
     def __init__(self, unit: Unit, *, any_sheet: bool = False) -> None:
         self._unit, self._any_sheet = unit, any_sheet
@@ -58,7 +58,7 @@ class Workbook:
 
     @contextmanager
     def damage(self) -> Iterator[None]:
-        """Turn what the libraries raise for a damaged workbook into a `SourceError`."""
+        """Turn the libraries' exceptions for a damaged workbook into a `SourceError`."""
         try:
             yield
         except _DAMAGE as error:
@@ -116,7 +116,7 @@ class Workbook:
 
         reader = ExcelReader(self._file(), read_only=True, keep_links=False)
         with warnings.catch_warnings():
-            # The library warns of what it replaces by defaults, such as missing styles.
+            # The library warns where it uses defaults, for example for missing styles.
             warnings.simplefilter("ignore")
             reader.read_manifest()
             reader.read_workbook()
@@ -132,7 +132,7 @@ class Workbook:
         )  # fmt: skip
 
     def _strings(self, member: str) -> list[str]:
-        """Return the shared strings in order; the library takes ten times as long to read them."""
+        """Return the shared strings in order; this reads them in a tenth of the time that the library takes."""
         strings, held, is_text, phonetic = list[str](), list[str](), False, 0
 
         def start(name: str, attributes: dict[str, str]) -> None:

@@ -26,7 +26,7 @@ _EMPTY = Cell(None)
 
 @dataclass(frozen=True)
 class SheetRows:
-    """Consecutive records of a sheet, under the names of its columns; the first is the unit's `first_row`-th."""
+    """Consecutive records of a sheet, with the names of its columns; the first is the unit's `first_row`-th."""
 
     names: tuple[str, ...]
     rows: tuple[SheetRow, ...]
@@ -71,7 +71,7 @@ class WorkbookReader:
             todo = "decompress it"
             raise SourceError(f"a workbook must not be {unit.compression}-compressed as a whole", where=unit.shown, todo=todo)
         self._unit, self._book = unit, Workbook(unit)
-        # A sheet that is damaged further on is refused before any of it is ingested.
+        # Damage anywhere in the sheet refuses it before any of its rows is ingested.
         check_sheet(self._book, unit.shown)
         first = next(self._rows(), None)
         if first is None:
@@ -86,7 +86,7 @@ class WorkbookReader:
 
     @staticmethod
     def first_rows(unit: Unit, count: int) -> list[SheetRow]:
-        """Return the first rows of a sheet, whatever they are; none of an empty one."""
+        """Return the first rows of a sheet, whatever they hold; an empty sheet has none."""
         return list(islice(sheet_rows(Workbook(unit), unit.limits, unit.shown), count))
 
     def columns(self) -> Sequence[str]:
@@ -109,7 +109,7 @@ class WorkbookReader:
             yield SheetRows(self._names, tuple(held), number)
 
     def read(self, piece: SheetRows, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
-        """Decode rows; reject those with a mapped cell that has no exact value, or with cells beyond the columns."""
+        """Decode rows; reject a row with a mapped cell that has no exact value, or with cells beyond the columns."""
         names = self._names if attributes else tuple(mapped)
         columns = {name: at for at, name in enumerate(self._names)}
         wanted = [(columns[name], name) for name in mapped]
@@ -135,7 +135,7 @@ class WorkbookReader:
         )  # fmt: skip
 
     def at(self, row: int, offset: int, length: int | None) -> SheetRows:
-        """Return the row of this number in the sheet."""
+        """Return the row with this number in the sheet."""
         found = next((one for one in self._rows() if one.number >= offset), None)
         if found is None or found.number != offset:
             raise SourceError(f"the sheet has no row {offset}", where=self._unit.shown)

@@ -24,8 +24,8 @@ _CELL_BYTES = 32
 class SheetRow:
     """A row that has at least one cell: its number in the sheet, its cells by column from 0, and its size in bytes.
 
-    Of a row beyond `record_bytes` or `columns` of the limits (`is_too_large`), the first cells are held. Of a column that a row
-    has twice (`has_repeated`), the first cell is held.
+    A row beyond the limits `record_bytes` or `columns` (`is_too_large`) keeps its first cells. Where a row has a column twice
+    (`has_repeated`), it keeps the first cell.
     """
 
     number: int
@@ -58,7 +58,7 @@ def _column_of(letters: str) -> int:
 def check_sheet(book: Workbook, where: str) -> None:
     """Raise `SourceError` for a sheet that is not well-formed or whose rows are not in order.
 
-    It is a fraction of the cost of reading the cells, and is done before any of them is ingested.
+    The check costs a fraction of reading the cells, and is done before any row is ingested.
     """
     bounded, previous, held = BoundedParser(where), 0, b""
     with book.damage():
@@ -118,7 +118,7 @@ class _Reading:
             self._open = name
             self._texts.setdefault(name, [])
         elif name == "rPh":
-            # Furigana beside a string are no part of it.
+            # Furigana (reading aids beside a string) are no part of the string.
             self._is_phonetic = True
 
     def text(self, data: str) -> None:

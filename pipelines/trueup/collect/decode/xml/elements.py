@@ -1,4 +1,4 @@
-"""Elements: finds where the records of an XML document begin and end, so that a damaged one costs no other."""
+"""Elements: finds where the records of an XML document begin and end, so that a damaged record affects no other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ElementScan:
     """
 
     margin_bytes = 1 << 12
-    """Bytes at the end of a chunk that are looked at with the next one: the name of a tag may continue there."""
+    """Bytes at the end of a chunk that are processed with the next chunk: the name of a tag may continue there."""
 
     def __init__(self, element: str, bounds: Bounds, *, is_sound: bool) -> None:
         name = re.escape(element.encode())
@@ -41,7 +41,7 @@ class ElementScan:
         self._row = 0
 
     def records(self, chunks: Iterable[bytes]) -> Iterator[Lines]:
-        """Yield the records with their offsets in the document; of one that is too long, its beginning."""
+        """Yield the records with their offsets in the document; a record that is too long yields its beginning."""
         for chunk in chunks:
             self._data += chunk
             yield from self._scan(len(self._data) - self.margin_bytes, is_last=False)
@@ -116,7 +116,7 @@ class ElementScan:
         self._gap_at = at if not self._depth else self._gap_at
 
     def _end_gap(self, at: int) -> None:
-        """Add what lies between two records of a damaged document, unless it is tags alone."""
+        """Add the bytes between two records of a damaged document as a record, unless they are only tags."""
         begin = max(self._gap_at, self._base)
         if not self._is_sound and _TAGS.sub(b"", self._data[begin - self._base : at - self._base]).strip():
             self._found.append((begin, at))
@@ -124,7 +124,7 @@ class ElementScan:
     # --- bytes in memory ------------------------------------------------------------------------------------------------
 
     def _lines(self) -> Iterator[Lines]:
-        """Yield the records found; one of which only the beginning is in memory is alone."""
+        """Yield the records found; a record whose beginning alone is in memory is a piece of its own."""
         found, self._found = self._found, []
         if found and self._head is not None:
             (begin, end), *found = found
@@ -145,7 +145,7 @@ class ElementScan:
         return begin + len(record) - len(record.lstrip()), end - (len(record) - len(record.rstrip()))
 
     def _release(self) -> None:
-        """Forget the bytes that no record needs any more; of a record that is too long, all but its beginning."""
+        """Release the bytes that no record still needs; of a record that is too long, keep only the beginning."""
         needed = self._base + self._at
         first = self._item_at if self._depth else self._gap_at if self._row and not self._is_sound else needed
         if needed - first <= self._bounds.longest_bytes:

@@ -1,4 +1,4 @@
-"""Leaves: reads one element by itself, as the texts of its attributes and innermost elements by path."""
+"""Leaves: reads one element as the texts of its attributes and innermost elements, by path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Fault = tuple[Reason, str]
 
 @dataclass
 class Leaves:
-    """Texts of an element by path, in order; a path that is there several times has all of them.
+    """Texts of an element by path, in order; a path that occurs several times has several texts.
 
     `party/number` is the element `number` of the element `party`. `@id` is an attribute of the record, `party/@type` of `party`.
     """
@@ -73,7 +73,7 @@ class Leaves:
 
 
 def leaves_of(record: bytes, encoding: str, limits: LimitsConfig) -> Leaves:
-    """Return the leaves of one element; `fault` is the reason of a rejection."""
+    """Return the leaves of one element; `fault` is the reason for which the element is rejected."""
     leaves, bounded = Leaves(limits), BoundedParser("", encoding=encoding)
     parser = bounded.parser
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = leaves.start, leaves.end, leaves.text
@@ -93,7 +93,7 @@ class XmlForm:
 
 
 def read_elements(lines: Lines, form: XmlForm, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
-    """Decode elements; reject those that are not well-formed, exceed a limit, or have a mapped path several times.
+    """Decode elements; reject an element that is not well-formed, exceeds a limit, or has a mapped path several times.
 
     The `mapped` paths become text columns; the others and those in `kept` become attributes if requested.
     """
@@ -121,7 +121,7 @@ def _repeated(one: Leaves, mapped: Sequence[str]) -> _Fault | None:
 
 
 def _object(texts: Mapping[str, list[str]], hidden: Collection[str]) -> str | None:
-    """Return the texts that are not hidden as a JSON object; None without any. A path that is there several times is a list."""
+    """Return the texts that are not hidden as a JSON object; None without texts. A repeated path becomes a list."""
     shown = {name: values[0] if len(values) == 1 else values for name, values in texts.items() if name not in hidden}
     shown = {name: value for name, value in shown.items() if value != ""}
     return json.dumps(shown, ensure_ascii=False, separators=(",", ":")) if shown else None

@@ -17,14 +17,14 @@ from trueup.errors import SourceError, list_names
 _MOST_NAMES = 20
 _SHOWN_RECORDS = 1_000
 _UNKNOWN_ENCODINGS = (18, 19)
-"""Errors of the parser: an encoding that it does not know, or another one than declared."""
+"""Errors of the parser: an encoding that it does not know, or a file in another encoding than it declares."""
 
 
 class XmlReader:
     """Reader of the elements of one name in a document.
 
-    A document with a document type definition is refused before anything of it is read. Of one that is not well-formed, the damaged
-    records are rejected.
+    A document with a document type definition is refused before any record is read. In a document that is not well-formed, only the
+    damaged records are rejected.
     """
 
     declared_records: int | None = None
@@ -81,7 +81,7 @@ class XmlReader:
         source = self._unit.source
         if first is None:
             if self._is_sound and len(self._names) <= 1:
-                # A root without any element is a delivery without records.
+                # A root element without child elements is a delivery without records.
                 return tuple(dict.fromkeys(name for rule in source.columns.values() for name in rule.names))
             raise SourceError(
                 f"the document has no element {self._element!r}; there are {list_names(list(self._names))}", where=self._unit.shown,

@@ -46,7 +46,7 @@ def comparison(tree: dict[str, Any], build: Compile) -> Node:
 
 
 def compared(one: Node, other: Node, operator: str) -> Node:
-    """Return the comparison of two parts by an operator, as numbers where either is one."""
+    """Return the comparison of two parts by an operator; compare them as numbers where either is a number."""
     kind, (left, right) = of_one_kind((one, other))
     if operator not in ("=", "<>"):
         _check_order(kind, one, other)
@@ -59,7 +59,7 @@ def compared(one: Node, other: Node, operator: str) -> Node:
 
 
 def _check_order(kind: Kind, one: Node, other: Node) -> None:
-    """Refuse an order of texts that is most likely meant as one of numbers: as texts, '9' is greater than '10'."""
+    """Refuse an order of texts where most likely an order of numbers is meant: as texts, '9' is greater than '10'."""
     if kind == "truth":
         raise Refused("orders conditions")
     literals = [node.literal for node in (one, other) if isinstance(node.literal, str)]
@@ -96,7 +96,7 @@ def _distinct(one: Node, other: Node, *, is_negated: bool) -> Node:
 
 
 def connected(tree: dict[str, Any], build: Compile) -> Node:
-    """Return parts that AND or OR connects."""
+    """Return the condition in which AND or OR connects parts."""
     nodes = [as_truth(build(child)) for child in tree["children"]]
     combine = conjunction if tree["type"] == "CONJUNCTION_AND" else disjunction
     return Node("truth", lambda records: combine([part.evaluate(records) for part in nodes]), **reads_of(nodes))
@@ -107,7 +107,7 @@ def _negated(part: Node) -> Node:
 
 
 def between(tree: dict[str, Any], build: Compile) -> Node:
-    """Return whether a part lies between two others, both included."""
+    """Return the condition that a part lies between two others, both included."""
     value, low, high = (build(tree[name]) for name in ("input", "lower", "upper"))
     parts = [compared(value, low, ">="), compared(value, high, "<=")]
     return Node("truth", lambda records: conjunction([part.evaluate(records) for part in parts]), **reads_of(parts))
@@ -178,7 +178,7 @@ def case(tree: dict[str, Any], build: Compile) -> Node:
 
 
 def nullif(arguments: Sequence[Node]) -> Node:
-    """Return a part, and NULL where it equals the other."""
+    """Return a part; NULL where it equals the other part."""
     value, equal = arguments[0], compared(arguments[0], arguments[1], "=")
 
     def evaluate(records: Records) -> Value:

@@ -1,7 +1,7 @@
 """Exact fractions, column by column: whole numerators and denominators of any size, so that nothing wraps or rounds.
 
 Columns are 64-bit integers as long as their largest values show that no result can exceed 64 bits, and Python's integers beyond.
-Which of the two holds a column affects its speed alone.
+The choice between the two affects only the speed of a column.
 """
 
 from __future__ import annotations

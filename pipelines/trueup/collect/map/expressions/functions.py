@@ -89,7 +89,7 @@ def cast(tree: dict[str, Any], build: Compile) -> Node:
 
 
 def _fitting(part: Node, width: int, scale: int, *, is_tried: bool) -> Node:
-    """Return numbers of at most `scale` decimals and `width` digits; others are NULL with `tried`, else an error."""
+    """Return numbers with at most `scale` decimals and `width` digits; other numbers become NULL with `tried`, else an error."""
 
     def evaluate(records: Records) -> Value:
         value = part.evaluate(records)
@@ -97,7 +97,7 @@ def _fitting(part: Node, width: int, scale: int, *, is_tried: bool) -> Node:
         fits = (scaled.numerator % scaled.denominator == 0) & ((abs(scaled) - Fractions.of(10**width)).sign() < 0)
         error = np.where((value.error == 0) & ~value.is_null & ~fits, TOO_LARGE, value.error).astype(np.uint8)
         if is_tried:
-            # Only what the cast itself cannot convert is NULL; a zero divisor within it stays an error.
+            # Only a value that the cast itself cannot convert becomes NULL; a division by zero inside the cast stays an error.
             is_failed = (error == TOO_LARGE) | (error == NO_NUMBER)
             return Value(value.data, value.is_null | is_failed, np.where(is_failed, 0, error).astype(np.uint8))
         return Value(value.data, value.is_null, error)
@@ -225,7 +225,7 @@ _FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Sequence[Node]], Node]]] 
     "~~": ((2,), lambda a: _like(a, is_negated=False)),
     "!~~": ((2,), lambda a: _like(a, is_negated=True)),
 }
-"""Permitted functions and operators: how many arguments each takes, and how it becomes a part of an expression."""
+"""Permitted functions and operators, each with its number of arguments and the function that makes its part of an expression."""
 
 
 def function(tree: dict[str, Any], build: Compile) -> Node:

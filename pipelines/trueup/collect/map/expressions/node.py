@@ -11,14 +11,14 @@ import numpy as np
 from trueup.collect.map.expressions.values import Evaluate, Kind, Records, Value, null_of, number_of, text_of
 
 WHOLE_TYPES = {"INTEGER": 10, "BIGINT": 19, "HUGEINT": 38}
-"""Types of whole numbers, and their digits."""
+"""Types of whole numbers, and the number of digits that each holds."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A part of an expression: the kind of its values, the columns it reads, and those that a record must have for it.
+    """A part of an expression: the kind of its values, the columns it reads, and the columns that a record must have.
 
-    `literal` is the number or text that it names, if it is one; `column` the source column, if it is one.
+    `literal` is the number or text, if the part is a literal; `column` is the source column, if the part is a column.
     """
 
     kind: Kind
@@ -44,7 +44,7 @@ class Reads(TypedDict):
 
 
 def reads_of(nodes: Iterable[Node]) -> Reads:
-    """Return the columns that parts read together, and those they need."""
+    """Return the columns that the parts read, and those that they need."""
     nodes = list(nodes)
     columns = tuple(dict.fromkeys(name for node in nodes for name in node.columns))
     return {"columns": columns, "needed": tuple(dict.fromkeys(name for node in nodes for name in node.needed))}
@@ -81,7 +81,7 @@ def as_text(node: Node) -> Node:
 
 
 def as_truth(node: Node) -> Node:
-    """Return a part as a condition; raise `Refused` for anything else."""
+    """Return a part that is a condition; raise `Refused` for any other part."""
     if node.kind == "null":
         return Node("truth", lambda records: null_of("truth", records.rows))
     if node.kind != "truth":
@@ -102,14 +102,14 @@ def of_one_kind(nodes: Sequence[Node]) -> tuple[Kind, list[Node]]:
 
 
 def whole_literal(node: Node, least: int, what: str) -> int:
-    """Return a whole number that is written out; raise `Refused` for anything else."""
+    """Return a part that is written as a whole number; raise `Refused` for any other part."""
     if not isinstance(node.literal, int) or not least <= node.literal <= 2**31:
         raise Refused(f"needs a whole number of at least {least} as {what}")
     return node.literal
 
 
 def text_literal(node: Node, what: str) -> str:
-    """Return a text that is written out; raise `Refused` for anything else."""
+    """Return a part that is written as a quoted text; raise `Refused` for any other part."""
     if not isinstance(node.literal, str) or not node.literal:
         raise Refused(f"needs a quoted text as {what}")
     return node.literal

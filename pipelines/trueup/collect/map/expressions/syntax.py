@@ -1,6 +1,7 @@
 """Expressions of a mapping: parsed by DuckDB's SQL parser, limited to a fixed list of functions.
 
-DuckDB gives the syntax alone. Its arithmetic would wrap, round or use floats; the parts evaluate themselves, in exact fractions.
+DuckDB only parses the expression. Its arithmetic would wrap, round or use floats, so this package evaluates the parts in exact
+fractions.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from trueup.errors import ConfigError
 
 _MOST_CHARACTERS, _DEEPEST = 10_000, 60
 _LITERALS = {"TINYINT", "SMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", *WHOLE_TYPES}
-"""Types that the parser gives whole numbers."""
+"""Types that the parser assigns to whole numbers."""
 
 
 def parse(text: str, *, where: str) -> Node:
-    """Return a parsed expression; raise `ConfigError` for one that is invalid, names no column, or uses what is not permitted."""
+    """Return a parsed expression; raise `ConfigError` if it is invalid, names no column, or uses a forbidden function."""
     try:
         node = _parsed(text)
     except Refused as refused:

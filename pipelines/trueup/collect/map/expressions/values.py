@@ -1,4 +1,4 @@
-"""Values of expressions, column by column: numbers, texts and truth values with NULL, and the records that have none."""
+"""Values of expressions, column by column: numbers, texts and truth values with NULL, and why a record has no value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trueup.events.reasons import Reason
 
 Kind = Literal["number", "text", "truth", "null"]
 Codes = npt.NDArray[np.uint8]
-"""Why a record has no value; 0 where it has one, or NULL."""
+"""Codes of the reasons why records have no value; 0 where a record has a value or NULL."""
 
 NO_NUMBER, TOO_LARGE, UNCOMPUTABLE = 1, 2, 3
 FAILURES: dict[int, tuple[Reason, str]] = {
@@ -35,9 +35,9 @@ _PLAIN = NotationConfig()
 
 @dataclass(frozen=True)
 class Value:
-    """One value for each record: fractions, a series of texts, or truth values; NULL, or why there is none.
+    """One value for each record: fractions, a series of texts, or truth values; NULL, or the reason for no value.
 
-    Where `error` is not 0 or `is_null` is set, the data have no meaning.
+    Ignore the data of a record where `error` is not 0 or `is_null` is set.
     """
 
     data: Fractions | pl.Series | Mask
@@ -58,14 +58,14 @@ class Value:
 
     @property
     def holds(self) -> Mask:
-        """Where a truth value is true."""
+        """Mask of the records whose truth value is true."""
         assert isinstance(self.data, np.ndarray)
         holds: Mask = self.data & ~self.is_null & (self.error == 0)
         return holds
 
     @property
     def fails(self) -> Mask:
-        """Where a truth value is false."""
+        """Mask of the records whose truth value is false."""
         assert isinstance(self.data, np.ndarray)
         fails: Mask = ~self.data & ~self.is_null & (self.error == 0)
         return fails
@@ -75,7 +75,7 @@ class Value:
 class Records:
     """Records whose expressions are evaluated: their fields, which of them the file types as numbers, and the notation.
 
-    `version` is that of the mapping, by which numbers of the notation are read.
+    `version` is the version of the mapping, which decides how numbers in the notation are read.
     """
 
     fields: pl.DataFrame
@@ -90,13 +90,13 @@ class Records:
         return cls(batch.fields, batch.provenance.height, batch.typed, notation, version)
 
     def text(self, name: str) -> Value:
-        """Return a source column as text; NULL in all records that lack it."""
+        """Return a source column as text; NULL in records that lack it."""
         if name not in self.fields.columns:
             return null_of("text", self.rows)
         return text_value(self.fields[name].cast(pl.String))
 
     def number(self, name: str) -> Value:
-        """Return a source column as numbers in the source's notation; those that the file types are plain."""
+        """Return a source column as numbers in the source's notation; numbers that the file types are plain decimals."""
         if name not in self.fields.columns:
             return null_of("number", self.rows)
         return number_of(self.fields[name].cast(pl.String), self.notation, self.typed.get(name), self.version)
@@ -131,10 +131,10 @@ def text_value(texts: pl.Series, error: Codes | None = None) -> Value:
 
 
 def number_of(texts: pl.Series, notation: NotationConfig, typed: Mask | None, version: int = 4) -> Value:
-    """Return texts as numbers of a notation; those that the file types as numbers are plain decimals."""
+    """Return texts as numbers in a notation; values that the file types as numbers are plain decimals."""
     plain = texts
     if notation != _PLAIN:
-        # Expressions read numbers as version 3 does, whatever the earlier version.
+        # Expressions read numbers as version 3 does, even under an earlier version.
         plain = plain_numbers(texts, notation, version=max(3, version))
         plain = plain if typed is None else plain.zip_with(~pl.Series(typed), texts)
     numbers, no_number, too_long = read_fractions(plain)
@@ -158,13 +158,13 @@ def text_of(value: Value, rows: int) -> Value:
 
 
 def all_of(values: Sequence[Value]) -> tuple[Mask, Codes]:
-    """Return where any value is NULL, and the first error of each record."""
+    """Return the mask of records with any NULL, and the first error of each record."""
     is_null = np.logical_or.reduce([value.is_null for value in values])
     return is_null, reduce(lambda first, error: np.where(first > 0, first, error), [value.error for value in values])
 
 
 def select(choices: Sequence[tuple[Mask, Value]], kind: Kind, rows: int) -> Value:
-    """Return in each record the value of the one choice whose mask is set; NULL where none is."""
+    """Return for each record the value of the choice whose mask is set; NULL where no mask is set."""
     result = null_of(kind, rows)
     data, is_null, error = result.data, result.is_null, result.error
     for chosen, value in choices:
