@@ -210,7 +210,7 @@ def test_a_commit_that_fails_leaves_no_file(project: Project) -> None:
 def test_files_of_a_commit_stay_where_the_catalog_has_them(local: Project) -> None:
     with open_lake(local) as lake:
         commit(lake, charges("a"))
-        file_append.remove_unregistered(lake.connection, [*files(local), local.directory / "gone.parquet"])
+        file_append.remove_unregistered(lake.connection, [*files(local), local.directory / "missing.parquet"])
         assert len(files(local)) == 3 and lake.read("charge").height == 4
 
 
@@ -238,7 +238,7 @@ def test_rows_are_inserted_where_the_path_of_the_lake_is_a_pattern_or_names_a_va
     ["CALL lake.set_option('parquet_compression', 'zstd')", "ALTER TABLE lake.events.charge SET PARTITIONED BY (day, currency)",
      "ALTER TABLE lake.events.charge SET PARTITIONED BY (year(started_at))"],
 )  # fmt: skip
-def test_rows_are_inserted_where_somebody_has_set_how_files_are_written(local: Project, change: str) -> None:
+def test_rows_are_inserted_where_a_user_has_set_how_files_are_written(local: Project, change: str) -> None:
     with open_lake(local) as lake:
         lake.connection.execute(change)
         commit(lake, charges("a"))

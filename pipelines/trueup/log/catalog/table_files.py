@@ -70,7 +70,7 @@ def table_folder(connection: duckdb.DuckDBPyConnection, data: str, table: str) -
     """Return the folder of `events.TABLE` for a writer of files, which the lake then takes over.
 
     `data` is the location of the lake's data. Return None where only DuckLake can write them: the data are not in a folder, its
-    path is ambiguous, the catalog is of an unknown version, its files are encrypted or written by options that somebody has set,
+    path is ambiguous, the catalog is of an unknown version, its files are encrypted or written by options that a user has set,
     or the table's own folder or division is unusual.
     """
     if "://" in data or _AMBIGUOUS.search(data):
