@@ -210,7 +210,7 @@ def test_a_commit_that_fails_leaves_no_file(project: Project) -> None:
 def test_files_of_a_commit_stay_where_the_catalog_has_them(local: Project) -> None:
     with open_lake(local) as lake:
         commit(lake, charges("a"))
-        file_append.remove_unregistered(lake.connection, [*files(local), local.directory / "missing.parquet"])
+        file_append.remove_unregistered(lake.connection, [*files(local), local.directory / "removed.parquet"])
         assert len(files(local)) == 3 and lake.read("charge").height == 4
 
 

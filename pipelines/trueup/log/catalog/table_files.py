@@ -69,9 +69,12 @@ _AMBIGUOUS = re.compile(r"[*?\[\]{}=\\]")
 def table_folder(connection: duckdb.DuckDBPyConnection, data: str, table: str) -> TableFolder | None:
     """Return the folder of `events.TABLE` for a writer of files, which the lake then takes over.
 
-    `data` is the location of the lake's data. Return None where only DuckLake can write them: the data are not in a folder, its
-    path is ambiguous, the catalog is of an unknown version, its files are encrypted or written by options that a user has set,
-    or the table's own folder or division is unusual.
+    `data` is the location of the lake's data. Return None where only DuckLake can write them:
+
+    * the data are not in a folder, or its path is ambiguous,
+    * the catalog has an unknown version,
+    * files are encrypted, or a user has set options for them,
+    * the folder or the partitions of the table are unusual.
     """
     if "://" in data or _AMBIGUOUS.search(data):
         return None
