@@ -276,7 +276,7 @@ def _deduplicate(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _in_bucket_order(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows in the order of their buckets. Columns without values, often half of them, are not moved."""
-    absent = [values.name for values in rows if values.null_count() == rows.height]
+    absent = [values.name for values in rows if values.null_count() == rows.height and values.name != "bucket"]
     ordered = rows.drop(absent).sort("bucket")
     return ordered.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in absent).select(rows.columns)
 
