@@ -119,7 +119,7 @@ ITERATIONS: dict[str, Mutant] = {
     "the fast path takes pairs that may have been final before": Mutant("kernel/fast_path/pairs.py", "_in_time", Select("BitOr", 3), part("right"), CASES),
     "the fast path takes pairs with neighbours": Mutant("kernel/fast_path/pairs.py", "_pairs", Select("BitAnd", 0), part("left", "left"), CASES),
     "the fast path looks for neighbours at one record of a session": Mutant("kernel/fast_path/candidates.py", "_has_neighbour", Select("Tuple", 2), without("elts", 1), CASES),
-    "neighbours in two units of time are not found": Mutant("kernel/fast_path/candidates.py", "_near_another_session", Select("Add", 1), part("left"), FAST_PATH),
+    "neighbours in two units of time are not found": Mutant("kernel/fast_path/candidates.py", "_near_another_session", Select("Add", 2), part("left"), FAST_PATH),
     "parties of all tolerances are one": Mutant("kernel/fast_path/candidates.py", "_neighbour_mask", Select("Eq", 0), source("True"), FAST_PATH),
     "a repeated key counts as unique": Mutant("domain/record_hashes.py", "is_duplicated", Select("IfExp", 0), part("orelse"), FAST_PATH),
     "equal amounts never hide two differences": Mutant("kernel/fast_path/pairs.py", "judge_pairs", Select("BitOr", 0), with_source("flat | True", flat=("left",)), POOL_TESTS),

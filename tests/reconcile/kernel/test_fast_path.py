@@ -26,8 +26,8 @@ from trueup.reconcile.kernel.fast_path import candidates
 from trueup.reconcile.kernel.fast_path.candidates import _neighbour_mask
 from trueup.reconcile.results.outcome import outcome_of
 
-# Some of these party hashes share their upper half. The times are so far apart that a unit of the sort order exceeds a microsecond.
-PARTIES = st.sampled_from([1, 2, 3 << 32, (3 << 32) + 1, 5 << 32])
+# Some of these party hashes share their upper part. The times are so far apart that a unit of the sort order exceeds a microsecond.
+PARTIES = st.sampled_from([1, 2, 3 << 60, (3 << 60) + 1, 5 << 60])
 TIMES = st.integers(0, 20) | st.integers(2**40, 2**40 + 20)
 ROW = st.tuples(PARTIES, TIMES, st.integers(0, 4))
 TOLERANCE_US = 3
@@ -40,29 +40,29 @@ def has_neighbour(rows: list[tuple[int, int, int]], tolerances_us: list[int] | N
 
 
 @given(st.lists(ROW, max_size=12))
-@example([(1, 4, 0), (1, 2**40, 0), (1, 0, 0), (3 << 32, 0, 0), (1, 1, 1), (1, 0, 1)])
-@example([(1, 0, 0), (1, 256, 0), (1, 258, 1), (1, 2**40, 0)])
+@example([(1, 4, 0), (1, 2**40, 0), (1, 0, 0), (3 << 60, 0, 0), (1, 1, 1), (1, 0, 1)])
+@example([(1, 0, 0), (1, 1024, 0), (1, 1026, 1), (1, 2**40, 0)])
 def test_a_session_within_the_tolerance_of_another_of_its_party_has_a_row_with_a_neighbour(
     rows: list[tuple[int, int, int]],
 ) -> None:
     flagged = has_neighbour(rows)
     for party, time_us, session in rows:
         others = [s for p, t, s in rows if p == party and s != session and abs(t - time_us) <= TOLERANCE_US]
-        # Parties with the same upper half of the hash count as one, and a session leaves the fast path with any of its records.
-        own = [n for n, (p, _, s) in enumerate(rows) if p >> 32 == party >> 32 and s == session]
+        # Parties with the same upper part of the hash count as one, and a session leaves the fast path with any of its records.
+        own = [n for n, (p, _, s) in enumerate(rows) if p >> 60 == party >> 60 and s == session]
         assert not others or any(flagged[n] for n in own)
 
 
 def test_records_of_different_parties_or_distant_times_have_no_neighbours() -> None:
-    assert has_neighbour([(1, 0, 1), (1, 100, 2), (1, 100, 2), (5 << 32, 100, 3)]) == [False] * 4
+    assert has_neighbour([(1, 0, 1), (1, 100, 2), (1, 100, 2), (5 << 60, 100, 3)]) == [False] * 4
     assert has_neighbour([(1, 0, 1), (1, 3, 2), (1, 7, 3)]) == [True, True, False]
-    assert has_neighbour([(1, 5, 1), (2, 6, 2)]) == [True, True], "parties with the same upper half of the hash count as one"
+    assert has_neighbour([(1, 5, 1), (2, 6, 2)]) == [True, True], "parties with the same upper part of the hash count as one"
     assert has_neighbour([(1, 5, 1), (2, 2**35, 2)]) == [False, False]
     assert has_neighbour([]) == []
 
 
 def test_parties_of_different_tolerances_are_compared_by_their_own() -> None:
-    rows = [(1, 0, 1), (5 << 32, 0, 2), (1, 8, 3), (5 << 32, 8, 4)]
+    rows = [(1, 0, 1), (5 << 60, 0, 2), (1, 8, 3), (5 << 60, 8, 4)]
     assert has_neighbour(rows, [5, 10, 5, 10]) == [False, True, False, True]
     assert has_neighbour(rows, [10, 5, 10, 5]) == [True, False, True, False]
 
@@ -76,15 +76,15 @@ def test_a_hash_that_occurs_twice_is_duplicated(numbers: list[int]) -> None:
 
 
 def collide(monkeypatch: pytest.MonkeyPatch, values: int) -> None:
-    """Give sessions, records and parties one of a few hashes each."""
+    """Give sessions, records and parties one of a few hashes each, which differ in their upper bits."""
 
-    def few(hashes: Hashes) -> Hashes:
-        return hashes % np.uint64(values)
+    def few(hashes: Hashes, least: int = 0) -> Hashes:
+        return (hashes % np.uint64(values) + np.uint64(least)) << np.uint64(56)
 
     party = candidates._hash
     monkeypatch.setattr(candidates, "session_hashes", lambda rows: few(session_hashes(rows)))
-    monkeypatch.setattr(candidates, "record_hashes", lambda rows: few(record_hashes(rows)) + np.uint64(values))
-    monkeypatch.setattr(candidates, "_hash", lambda *names: party(*names) % values * 2**32)
+    monkeypatch.setattr(candidates, "record_hashes", lambda rows: few(record_hashes(rows), values))
+    monkeypatch.setattr(candidates, "_hash", lambda *names: party(*names) % values * 2**56)
 
 
 @pytest.mark.parametrize("values", [1, 6, 40])

@@ -22,8 +22,7 @@ from trueup.reconcile.domain.record_hashes import Hashes, is_duplicated, record_
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.sessions.grouping import PARTY
 
-_HALF_BITS = 32
-"""Bits of half a hash."""
+_HASH_BITS = 64
 Rows = NDArray[np.int64]
 """Row numbers."""
 
@@ -57,8 +56,8 @@ class Candidates:
         last_policy = len(frontier.policies.all) - 1
         rule_index = frontier.policies.rule_index(last_policy, rows["rule"].to_numpy())
         is_complete = _is_complete(rows, frontier.policies, rule_index) & ~is_duplicated(record)
-        order = np.argsort(session)
-        begin, count, charge_counts = _runs(np.sort(session), is_charge[order])
+        order, ascending = _sorted_rows(session)
+        begin, count, charge_counts = _runs(ascending, is_charge[order])
         single = order[begin[count == 1]]
         two = begin[(count == 2) & (charge_counts == 1)]
         usage, charges_of = _in_order(*_by_stream(order[two], order[two + 1], is_charge), len(order))
@@ -166,6 +165,21 @@ def _hash(*names: str) -> pl.Expr:
     return reduce(operator.xor, (pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)))
 
 
+def _sorted_rows(numbers: Hashes) -> tuple[Rows, Hashes]:
+    """Return row numbers in the order of the upper bits of their numbers, and these bits.
+
+    The row takes the place of the lower bits, so that one sort of numbers gives both: a sort of row numbers takes five times as
+    long. Two hashes that share their upper bits count as one, which sends a few more records through all steps.
+    """
+    row_bits = np.uint64(len(numbers).bit_length())
+    packed = numbers >> row_bits << row_bits
+    packed |= np.arange(len(numbers), dtype=np.uint64)
+    packed.sort()
+    rows = (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).view(np.int64)
+    packed >>= row_bits
+    return rows, packed
+
+
 def _runs(ascending: Hashes, charge: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return where runs of one hash begin, how many rows each has, and how many of them are charges."""
     begin = np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1]))
@@ -242,17 +256,19 @@ def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
 def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Hashes, tolerance_us: int) -> NDArray[np.bool_]:
     """Return which rows are within a tolerance of another session of their party.
 
-    Rows are sorted by one number: half of it is the party's hash and half the time, which is much quicker than sorting by both.
-    So their distance is a difference of two numbers. Two parties that share a half count as one, and times are compared in whole
-    units. Either sends a few more rows through all steps, and has no other effect.
+    Rows are sorted by one number: its upper half is of the party's hash and its lower half is the time, which is much quicker than
+    sorting by both. So their distance is a difference of two numbers. Two parties that share that part of their hash count as one,
+    and times are compared in whole units. Either sends a few more rows through all steps, and has no other effect.
     """
+    row_bits = len(party).bit_length()
+    time_bits = (_HASH_BITS - row_bits) // 2
     since_us = (time_us - time_us.min()).view(np.uint64)
-    unit_us = int(since_us.max() >> np.uint64(_HALF_BITS)) + 1
-    party_and_time = party >> np.uint64(_HALF_BITS) << np.uint64(_HALF_BITS)
-    party_and_time |= since_us if unit_us == 1 else since_us // np.uint64(unit_us)
-    order, ascending = np.argsort(party_and_time), np.sort(party_and_time)
+    unit_us = int(since_us.max() >> np.uint64(time_bits)) + 1
+    times = since_us if unit_us == 1 else since_us // np.uint64(unit_us)
+    above_time = np.uint64(row_bits + time_bits)
+    order, ascending = _sorted_rows((party >> above_time << above_time) | (times << np.uint64(row_bits)))
     # Times within the tolerance may be one unit further apart than the tolerance has whole units.
-    units = min(tolerance_us // unit_us + (unit_us > 1), 2**_HALF_BITS - 1)
+    units = min(tolerance_us // unit_us + (unit_us > 1), 2**time_bits - 1)
     session_in_order = session[order]
     near = (ascending[1:] - ascending[:-1] <= np.uint64(units)) & (session_in_order[1:] != session_in_order[:-1])
     places = np.flatnonzero(near)

@@ -53,12 +53,17 @@ class Codes:
 
 
 def _coded(values: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
-    names = values.unique()
-    if len(names) == 1:
-        return np.zeros(len(values), dtype=np.int32), names
-    names = names.drop_nulls()
-    numbers = values.replace_strict(names, pl.int_range(len(names), eager=True), default=len(names), return_dtype=pl.Int32)
-    return numbers.to_numpy(), names.extend_constant(None, 1)
+    """Return values as indices of their names, and the names."""
+    # Rows come file by file, so that most columns have few values and long runs of each.
+    begins = np.flatnonzero(values.ne_missing(values.shift(1)).to_numpy())
+    begins = begins if len(begins) and begins[0] == 0 else np.append(0, begins)
+    if len(begins) == 1:
+        return np.zeros(len(values), dtype=np.int32), values.head(1)
+    runs = values.gather(begins)
+    names = runs.unique().drop_nulls()
+    of_runs = runs.replace_strict(names, pl.int_range(len(names), eager=True), default=len(names), return_dtype=pl.Int32)
+    numbers = np.repeat(of_runs.to_numpy(), np.diff(begins, append=len(values)))
+    return numbers, names.extend_constant(None, 1)
 
 
 def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes, *, into: str) -> pl.DataFrame:
