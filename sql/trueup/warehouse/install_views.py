@@ -37,7 +37,7 @@ VIEW_ROOMS = {
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
 MACROS = (
-    "steps/micros_as_money", "steps/period_number", "steps/period_first_day", "steps/finding_status",
+    "steps/micros_as_money", "steps/shown_money", "steps/period_number", "steps/period_first_day", "steps/finding_status",
     "steps/invoices/cycle_begin_day", "steps/invoices/cycle_number",
 )  # fmt: skip
 INVOICE_STEPS = (
