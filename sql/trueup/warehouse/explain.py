@@ -76,7 +76,7 @@ def explain(warehouse: Warehouse, id_prefix: str) -> Explanation:
 
 def _explain_fraud(warehouse: Warehouse, prefix: str, id_prefix: str) -> FraudExplanation:
     """Explain the fraud case whose id begins with these digits; raise `TrueupError` where there is none."""
-    cases = warehouse.rows("queries/fraud/cases_by_prefix", {"prefix": prefix})
+    cases = warehouse.rows("queries/fraud_cases/cases_by_prefix", {"prefix": prefix})
     if not cases:
         raise TrueupError(f"there is no finding, event or fraud case {id_prefix}", todo="take an id from `trueup findings`")
     case_id = _only_match([row["case_id"] for row in cases], id_prefix, "fraud case")
@@ -172,7 +172,7 @@ def _explain_event(warehouse: Warehouse, event_id: str, stream: str) -> EventExp
         return EventExplanation(warehouse.rows("queries/records/quarantined_record", value)[0], [])
     if stream in (*STATES, INVOICE):
         return EventExplanation(warehouse.rows(f"queries/records/{stream}", value)[0] | {"stream": stream}, [])
-    fraud_cases = warehouse.rows("queries/fraud/cases_of_event", value) if stream == MOVEMENTS[0] else []
+    fraud_cases = warehouse.rows("queries/fraud_cases/cases_of_event", value) if stream == MOVEMENTS[0] else []
     event, findings = (warehouse.rows(path, value) for path in ("queries/records/event", "queries/findings/findings_of_event"))
     return EventExplanation(event[0], findings, fraud_cases)
 

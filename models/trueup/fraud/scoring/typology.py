@@ -82,7 +82,7 @@ def _of_line(row: Mapping[str, object]) -> str | None:
     """Return the kind that facts about the line name, whatever it calls; None where they name none.
 
     A roaming line is barred at the visited network, a stolen number at its SIM, and a victim of rings is no fraudster. Of what is
-    left, a business line that calls by night is a hacked exchange: its owner has to mend it, whoever earns from the calls.
+    left, a business line that calls by night is a hacked exchange. Its owner has to mend it, whoever earns from the calls.
     """
     if row.get("is_roaming"):
         return "roaming"
@@ -110,7 +110,7 @@ def _of_call(text: str, row: Mapping[str, object]) -> str:
 def is_pbx_hacking(row: Mapping[str, object]) -> bool:
     """Return whether a transaction is of a burst of premium or foreign calls outside office hours, of a line used in office hours.
 
-    A line is used in office hours if of its other calls of 7 days, neither premium nor abroad, at most a quarter are outside them.
+    A line is used in office hours if at most a quarter of its other calls of 7 days, neither premium nor abroad, are outside.
 
     >>> night = {"to_premium": True, "sub_off_hours_24h": 20, "sub_outgoing_24h": 22, "sub_premium_7d": 20, "sub_abroad_7d": 0}
     >>> is_pbx_hacking(night | {"sub_off_hours_7d": 22, "sub_outgoing_7d": 42})

@@ -179,7 +179,7 @@ def first_cases_of(project: Project, summary: ScoreSummary, *, again: bool) -> l
     from trueup.warehouse.query import with_retries
 
     values = {"after": -1 if again else summary.from_position, "most": _FIRST_CASES}
-    return with_retries(project, lambda warehouse: warehouse.rows("queries/fraud/first_cases", values), None)
+    return with_retries(project, lambda warehouse: warehouse.rows("queries/fraud_cases/first_cases", values), None)
 
 
 def _show_money(summary: ScoreSummary) -> None:
