@@ -1,4 +1,4 @@
-"""Unusual input of fraud scoring: tiny operators, features that begin to vary, decisions on nobody, another country's model."""
+"""Unusual input of fraud scoring: tiny operators, features that begin to vary, decisions on no case, another country's model."""
 
 from __future__ import annotations
 
@@ -59,12 +59,13 @@ def test_an_operator_of_ten_subscribers_is_scored_by_detectors_and_starter_witho
     # On the second day, four calls of the first are too few to say that a line is used in office hours.
     expected = {(day, "revenue_share" if day.day == 2 else "pbx_hacking", True) for _, day in hacked}
     assert {tuple(rest) for _, *rest in cases} == expected
-    # Days of so few transactions say nothing about drift.
+    # Days of so few transactions say nothing about drift; that frauds come on each other day is a finding all the same.
     monitor_scores(ten_subscribers)
-    assert query_rows(ten_subscribers, "SELECT count(*) FROM findings WHERE kind IN ('model_drift', 'alert_rate')") == [(0,)]
+    kinds = "SELECT DISTINCT kind FROM findings WHERE kind IN ('model_drift', 'alert_rate')"
+    assert query_rows(ten_subscribers, kinds) == [("alert_rate",)]
 
 
-def test_ten_subscribers_with_three_decisions_train_a_model_or_are_told_what_is_missing(ten_subscribers: Project) -> None:
+def test_ten_subscribers_with_three_decisions_train_a_model_and_without_any_the_message_says_so(ten_subscribers: Project) -> None:
     score(ten_subscribers)
     cases = query_rows(ten_subscribers, "SELECT case_id, transactions FROM cases WHERE type = 'fraud' ORDER BY day LIMIT 3")
     with pytest.raises(ModelError, match="all labels say honest"):

@@ -82,7 +82,8 @@ def _of_line(row: Mapping[str, object]) -> str | None:
     """Return the kind that facts about the line name, whatever it calls; None where they name none.
 
     A roaming line is barred at the visited network, a stolen number at its SIM, and a victim of rings is no fraudster. Of what is
-    left, a business line that calls by night is a hacked exchange. Its owner has to mend it, whoever earns from the calls.
+    left, a business line that calls by night is a hacked exchange. Its owner has to mend it, since another range would only take
+    the place of a barred one.
     """
     if row.get("is_roaming"):
         return "roaming"

@@ -43,7 +43,7 @@ rated AS (
     FROM suspected s
 ),
 -- Of the reasons, the first one that says against what.
-told AS (
+phrased AS (
     SELECT
         r.case_id,
         if(coalesce(r.typology, 'unknown') = 'unknown', 'suspected fraud',
@@ -85,4 +85,4 @@ SELECT
     c.currency,                                   -- of the money
     c.status                                      -- confirmed if any of its transactions is, dismissed if all are, else open
 FROM rated c
-JOIN told t ON t.case_id = c.case_id
+JOIN phrased t ON t.case_id = c.case_id
