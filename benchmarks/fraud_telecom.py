@@ -3,21 +3,27 @@
     python benchmarks/fraud_telecom.py FOLDER [--budget N] [--write-starter] [--many]
 
 Protocol. The detectors' limits and the starter are chosen on the operators of `TRAIN`. Those of `TEST` have other seeds, sizes
-and lengths; each has every kind of fraud, hard variants, and look-alikes. With --many, the eight of `MANY` take their place. On
+and lengths; each has every kind of fraud, hard variants, and look-alikes. With --many, the thirty of `MANY` take their place. On
 an operator's first day nothing is known: features count no label. Three ways of finding cases are measured. (a) The detectors
 alone. (b) The starter alone, at its own threshold. (c) Two weeks of (a) and (b) with BUDGET decisions a day, right by the truth.
-On the later days follows a model of the operator's own.
+On the later days follow the detectors with a model of the operator's own, whose trees are added to the starter's.
 
 A case is a party on a day. The BUDGET cases a day that come first are reviewed. A fraud is caught when one of its records is in a
-reviewed case. Its money is stopped from one hour after its first record in such a case. Simulated operators are stored in FOLDER.
+reviewed case. Its money is stopped from one hour after its first record in such a case. Precision is the share of reviewed cases
+with a record of any fraud. FOLDER keeps the operators, and what was measured of each, so a run that was stopped continues.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -42,9 +48,11 @@ from trueup.simulate.market.services import NAMES, flat_price
 TRAIN = ("101-400-21", "102-300-21", "103-500-21", "104-200-30", "105-600-14", "106-350-28")
 TEST = ("201-300-21", "202-150-30", "203-600-14", "204-400-21")
 """Operators by seed, subscribers and days."""
-SIZES, LENGTHS = (200, 350, 600), (14, 21, 28, 24, 60)
-MANY = tuple(f"{seed}-{SIZES[seed % 3] if seed % 5 < 4 else 200}-{LENGTHS[seed % 5]}" for seed in range(301, 309))
-"""Eight further operators, which neither limits, starter nor settings were chosen on."""
+EARLIER = ("301-350-21", "302-600-28", "303-200-24", "304-200-60", "305-600-14", "306-200-21", "307-350-28", "308-600-24")
+"""Operators on which an earlier version of (c) was measured; they showed that it did not keep its budget."""
+SIZES, LENGTHS = (150, 150, 200), (14, 21, 28, 24)
+MANY = tuple(f"{seed}-{SIZES[seed % 3]}-{LENGTHS[seed % 4] if seed % 11 else 60}" for seed in range(401, 423)) + EARLIER
+"""Thirty further operators, the small ones first, which neither limits, starter nor settings were chosen on."""
 STARTER = Path(__file__).parents[1] / "models/trueup/fraud/starter"
 LABEL_DELAY_US = 7 * DAY_US
 REACTION_US = 3_600_000_000
@@ -152,67 +160,78 @@ def reviewed(alerts: pl.DataFrame, budget: int) -> pl.DataFrame:
     return alerts.join(top, on=["day", "party"], how="semi")
 
 
-@dataclass
-class Outcome:
-    """What one way found at one operator: its reviewed alerts, cases before the budget, and the frauds it could find."""
+def outcome(one: Operator, alerts: pl.DataFrame, budget: int, *, first_day: int = 0) -> dict[str, Any]:
+    """Return what one way found at one operator from a day on, as plain values: its reviewed cases, and each fraud and look-alike.
 
-    alerts: pl.DataFrame
-    cases_a_day: float
-    frauds: pl.DataFrame
-
-
-def outcome(one: Operator, alerts: pl.DataFrame, budget: int, *, first_day: int = 0) -> Outcome:
+    A fraud that began before is not counted as found or missed, but a case about it is right.
+    """
     first = one.events["day"].min()
     days = one.events.group_by("day").agg(n=pl.len()).filter(pl.col("n") >= 0.5 * pl.col("n").median())["day"]
-    after = (pl.col("day") - pl.lit(first)).dt.total_days() >= first_day
-    kept = alerts.filter(after)
-    times = one.events.select("event_id", "at_us", "day")
-    frauds = one.frauds.join(times, on="event_id")
-    # A case that begins before the days under test is left out: its earlier part was seen.
-    begun = (
-        frauds.group_by("case")
-        .agg(begun=pl.col("day").min())
-        .filter((pl.col("begun") - pl.lit(first)).dt.total_days() >= first_day)
-    )
+    since = (pl.col("day") - pl.lit(first)).dt.total_days() >= first_day
+    kept = alerts.filter(since)
+    in_budget = reviewed(kept, budget)
     tested = sum((day - first).days >= first_day for day in days)
-    return Outcome(
-        reviewed(kept, budget), kept.select("day", "party").n_unique() / max(1, tested), frauds.join(begun, on="case", how="semi")
-    )
-
-
-def show(title: str, outcomes: list[Outcome], budget: int) -> tuple[dict[str, dict[str, int]], float]:
-    alerts = pl.concat([o.alerts.with_columns(operator=pl.lit(n)) for n, o in enumerate(outcomes)])
-    frauds = pl.concat([o.frauds for o in outcomes])
-    hit = alerts.select("event_id").unique().with_columns(hit=pl.lit(value=True))
-    rows = frauds.join(hit, on="event_id", how="left").with_columns(pl.col("hit").fill_null(value=False))
+    guilty = one.fraud_rows["event_id"]
+    right = in_budget.group_by("day", "party").agg(pl.col("event_id").is_in(guilty.implode()).any().alias("right"))
+    rows = one.frauds.join(one.events.select("event_id", "at_us", "day"), on="event_id")
+    begun = rows.group_by("case").agg(begun=pl.col("day").min())
+    begun = begun.filter((pl.col("begun") - pl.lit(first)).dt.total_days() >= first_day)
+    rows = rows.join(begun, on="case", how="semi")
+    rows = rows.with_columns(hit=pl.col("event_id").is_in(in_budget["event_id"].unique().implode()))
     rows = rows.join(rows.filter("hit").group_by("case").agg(first_us=pl.col("at_us").min()), on="case", how="left")
     stopped = pl.when(pl.col("at_us") > pl.col("first_us") + REACTION_US).then("money_micros").otherwise(0)
     cases = rows.group_by("category", "kind", "variant", "case").agg(
-        pl.col("hit").any(), money=pl.col("money_micros").sum(), stopped=stopped.sum()
+        caught=pl.col("hit").any(), money_micros=pl.col("money_micros").sum(), stopped_micros=stopped.sum()
     )  # fmt: skip
-    guilty = frauds.filter(pl.col("category") == "fraud").select("event_id").unique().with_columns(fraud=pl.lit(value=True))
-    by_case = alerts.join(guilty, on="event_id", how="left").group_by("operator", "day", "party").agg(pl.col("fraud").any())
-    precision = by_case["fraud"].fill_null(value=False).mean()
-    print(f"\n{title}: precision {precision:.2f} of {by_case.height} reviewed cases; "
-          f"cases a day {', '.join(f'{o.cases_a_day:.1f}' for o in outcomes)} (budget {budget})")  # fmt: skip
-    summary = cases.group_by("category", "kind", "variant").agg(
-        cases=pl.len(), caught=pl.col("hit").sum(), money=pl.col("money").sum(), stopped=pl.col("stopped").sum()
+    return {
+        "reviewed": right.height, "right": int(right["right"].sum()),
+        "cases_a_day": kept.select("day", "party").n_unique() / max(1, tested), "cases": cases.sort("case").to_dicts(),
+    }  # fmt: skip
+
+
+def shown(title: str, outcomes: list[dict[str, Any]], budget: int) -> tuple[pl.DataFrame, float]:
+    """Print the sums of a way over all operators; return its counts by kind and variant, and its precision."""
+    reviewed_cases, right = (sum(o[name] for o in outcomes) for name in ("reviewed", "right"))
+    precision = right / max(1, reviewed_cases)
+    a_day = ", ".join(f"{o['cases_a_day']:.1f}" for o in outcomes)
+    print(f"\n{title}: precision {precision:.2f} of {reviewed_cases} reviewed cases; cases a day {a_day} (budget {budget})")
+    cases = pl.DataFrame([case for o in outcomes for case in o["cases"]], infer_schema_length=None)
+    counted = cases.group_by("category", "kind", "variant").agg(
+        cases=pl.len(), caught=pl.col("caught").sum(), money=pl.col("money_micros").sum(), stopped=pl.col("stopped_micros").sum()
     ).sort("category", "kind", pl.col("variant") == "hard")  # fmt: skip
-    measured: dict[str, dict[str, int]] = {}
-    for category, kind, variant, count, caught, money, saved in summary.iter_rows():
-        share = f"{saved / money:.2f}" if money else "no money"
-        print(f"  {category:<10}{kind:<20}{variant:<7}{caught:>3} of {count:<3} caught, money stopped {share}")
-        measured[f"{kind} ({variant})"] = {"cases": count, "caught": caught}
-    plain = cases.filter((pl.col("category") == "fraud") & (pl.col("variant") == "plain"))
-    print(
-        f"  plain frauds: {plain['hit'].sum()} of {plain.height} caught, "
-        f"{plain['stopped'].sum() / max(1, plain['money'].sum()):.2f} of their money stopped"
-    )
-    return measured, float(precision)  # type: ignore[arg-type]
+    for category, kind, variant, count, caught, money, stopped in counted.iter_rows():
+        print(f"  {category:<10}{kind:<20}{variant:<7}{caught:>3} of {count:<3} caught, money stopped {_share(stopped, money)}")
+    plain = counted.filter((pl.col("category") == "fraud") & (pl.col("variant") == "plain")).sum()
+    of_plain = _share(plain["stopped"][0], plain["money"][0])
+    print(f"  plain frauds: {plain['caught'][0]} of {plain['cases'][0]} caught, {of_plain} of their money stopped")
+    return counted, precision
 
 
-def after_decisions(one: Operator, alerts: pl.DataFrame, budget: int) -> pl.DataFrame:
-    """Return the alerts of the operator's own model, trained on two weeks of decisions on the reviewed cases."""
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2f}" if whole else "no money"
+
+
+def show_table(found: dict[str, list[dict[str, Any]]], counted: dict[str, tuple[pl.DataFrame, float]]) -> None:
+    """Print the ways side by side, as a table of Markdown: of each kind the cases caught, and the share of their money stopped."""
+    ways = [way for way in TABLE_WAYS if way in counted]
+    print(f"\n| kind | {' | '.join(ways)} |\n|---|{'---:|' * len(ways)}")
+    rows = counted[ways[0]][0].select("category", "kind", "variant").iter_rows()
+    for category, kind, variant in rows:
+        cells = []
+        for way in ways:
+            of = counted[way][0].filter((pl.col("kind") == kind) & (pl.col("variant") == variant))
+            caught = f"{of['caught'].sum()} of {of['cases'].sum()}"
+            cells.append(f"{caught}, {_share(of['stopped'].sum(), of['money'].sum())}" if category == "fraud" else caught)
+        name = f"{kind.replace('_', ' ')}{'' if variant == 'plain' else f', {variant}'}"
+        print(f"| {name if category == 'fraud' else f'look-alike: {name}'} | {' | '.join(cells)} |")
+    print(f"| precision of reviewed cases | {' | '.join(f'{counted[way][1]:.2f}' for way in ways)} |")
+    for title, measure_of in (("least", min), ("median", lambda v: sorted(v)[len(v) // 2]), ("most", max)):
+        a_day = (measure_of([o["cases_a_day"] for o in found[way]]) for way in ways)
+        print(f"| cases a day before the cut, {title} | {' | '.join(f'{value:.1f}' for value in a_day)} |")
+
+
+def after_decisions(one: Operator, alerts: pl.DataFrame, budget: int, *, by_rules: pl.DataFrame, start: Model | None) -> Model:
+    """Return the operator's own model, trained on two weeks of decisions on the reviewed cases."""
     end_us = int(one.events["at_us"].min()) + LEARNING_DAYS * DAY_US  # type: ignore[arg-type]
     decided = reviewed(alerts.filter(pl.col("at_us") < end_us), budget)["event_id"].unique()
     table = training_table(one)
@@ -223,28 +242,44 @@ def after_decisions(one: Operator, alerts: pl.DataFrame, budget: int) -> pl.Data
     )
     known = (rows["decided_us"].is_not_null() | (rows["honest_us"] <= end_us)) & (rows["at_us"] < end_us)
     at, later = np.flatnonzero(known.to_numpy()), np.flatnonzero((~known & (rows["at_us"] < end_us)).to_numpy())
-    settings = Settings(alerts_per_day=budget, label_delay_us=LABEL_DELAY_US, trials=1)
+    taken = by_rules.filter(pl.col("at_us") < end_us).select("day", party=pl.lit(f"{one.name} ") + pl.col("party")).unique()
+    settings = Settings(alerts_per_day=budget, label_delay_us=LABEL_DELAY_US, trials=1, start=start, taken=taken)
     known_table = Table(table.values[at], rows[at])
-    model = train_model(telecom_features(), known_table, settings, recent=Table(table.values[later], rows[later]), now_us=end_us)
-    return alerts_by_model(one, model, model.threshold)
+    return train_model(telecom_features(), known_table, settings, recent=Table(table.values[later], rows[later]), now_us=end_us)
 
 
-WAYS = ("(a) detectors", "(b) starter", "(a) and (b)", "(c) after two weeks of decisions: own model and detectors")
+RULES, STARTER_ALONE, BOTH = "(a) detectors", "(b) starter", "(a) and (b)"
+OWN = "(c) own labels"
+TABLE_WAYS = (RULES, STARTER_ALONE, OWN)
 
 
-def measure(one: Operator, starter: Model, budget: int) -> dict[str, Outcome]:
+def measure(one: Operator, starter: Model, budget: int) -> dict[str, dict[str, Any]]:
     """Return what each way found at one operator; (c) needs a week after the two of decisions, and some frauds in them."""
     by_rules, by_starter = alerts_by_rules(one), alerts_by_model(one, starter, starter.threshold)
     both = pl.concat([by_rules, by_starter])
-    found = {way: outcome(one, alerts, budget) for way, alerts in zip(WAYS, (by_rules, by_starter, both), strict=False)}
-    if one.events["day"].n_unique() >= LEARNING_DAYS + 7:
-        try:
-            later = pl.concat([after_decisions(one, both, budget), by_rules])
-        except ModelError as error:
-            print(f"{one.name}: no own model, {error}")
-        else:
-            found[WAYS[3]] = outcome(one, later, budget, first_day=LEARNING_DAYS)
+    found = {way: outcome(one, alerts, budget) for way, alerts in ((RULES, by_rules), (STARTER_ALONE, by_starter), (BOTH, both))}
+    if one.events["day"].n_unique() < LEARNING_DAYS + 7:
+        return found
+    try:
+        model = after_decisions(one, both, budget, by_rules=by_rules, start=starter)
+    except ModelError as error:
+        print(f"{one.name}: no own model, {error}")
+    else:
+        later = pl.concat([alerts_by_model(one, model, model.threshold), by_rules])
+        found[OWN] = outcome(one, later, budget, first_day=LEARNING_DAYS)
     return found
+
+
+def measured_once(folder: Path, name: str, starter: Model, budget: int) -> dict[str, dict[str, Any]]:
+    """Measure an operator, or read what an earlier run with the same starter and code measured."""
+    path = folder / name / f"measured-{starter.model_id}-{budget}-{_code()}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = measure(operator(folder, name), starter, budget)
+        # Written at once, so that a run that is stopped leaves no half of it.
+        path.with_suffix(".new").write_text(json.dumps(found), "utf-8")
+        path.with_suffix(".new").replace(path)
+    return dict(json.loads(path.read_text("utf-8")))
 
 
 def described(starter: Model, measured: dict[str, dict[str, int]], precision: float, budget: int) -> Model:
@@ -273,12 +308,29 @@ def train_starter(operators: list[Operator], budget: int) -> Model:
     return replace(model, threshold=SUSPICIOUS, calibration=shifted)
 
 
+@cache
+def _code() -> str:
+    """Return a hash of the code that decides what is measured."""
+    files = (Path(__file__), *sorted((STARTER.parent).rglob("*.py")))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+
+
+def show_all(folder: Path, names: Sequence[str], starter: Model, budget: int) -> tuple[pl.DataFrame, float]:
+    """Measure operators one after the other, print every way, and return the counts and precision of the starter."""
+    measured = [measured_once(folder, name, starter, budget) for name in names]
+    found = {way: [m[way] for m in measured if way in m] for way in (RULES, STARTER_ALONE, BOTH, OWN)}
+    counted = {way: shown(way, outcomes, budget) for way, outcomes in found.items() if outcomes}
+    show_table(found, counted)
+    return counted[STARTER_ALONE]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budget", type=int, default=5)
     parser.add_argument("--write-starter", action="store_true", help="train the starter again and store it in the package")
     parser.add_argument("--many", action="store_true", help="measure on the operators of MANY instead of TEST")
+    parser.add_argument("--most", type=int, default=len(MANY), metavar="N", help="only the first N of MANY")
     options = parser.parse_args()
     if options.many and options.write_starter:
         parser.error("the starter's card is of the operators of TEST: leave out --many")
@@ -289,15 +341,11 @@ def main() -> None:
         print(
             f"trained the starter on {starter.card['transactions']} transactions, {time.process_time() - begun:.0f} s of processor"
         )
-    names = MANY if options.many else TEST
-    measured = [measure(operator(options.folder, name), starter, options.budget) for name in names]
-    for title in WAYS[:3]:
-        cases, precision = show(title, [m[title] for m in measured], options.budget)
-        if title == WAYS[1]:
-            of_starter = cases, precision
-    show(WAYS[3], [m[WAYS[3]] for m in measured if WAYS[3] in m], options.budget)
+    names = MANY[: options.most] if options.many else TEST
+    cases, precision = show_all(options.folder, names, starter, options.budget)
     if options.write_starter:
-        described_starter = described(starter, *of_starter, options.budget)
+        of_kinds = {f"{kind} ({variant})": {"cases": n, "caught": caught} for _, kind, variant, n, caught, *_ in cases.iter_rows()}
+        described_starter = described(starter, of_kinds, precision, options.budget)
         stored = described_starter.save(STARTER.parent / "starter.new")
         STARTER.mkdir(exist_ok=True)
         for file in stored.iterdir():

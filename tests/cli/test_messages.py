@@ -83,6 +83,7 @@ def test_leakage_is_added_up_by_kind_and_currency_largest_impact_first() -> None
 
 def test_the_summary_is_short_and_says_what_to_look_at_first(capsys: pytest.CaptureFixture[str]) -> None:
     party = {"party": "+999700", "day": "2024-03-01", "transactions": 3, "probability": None, "reason": "many-calls"}
+    party |= {"exposure": Decimal("540.5"), "currency": "EUR", "summary": "+999700, likely PBX hacking: 540.50 EUR at risk."}
     feed = {
         "source": "msc", "kind": "missing_records", "currency": "EUR", "first_day": "2024-03-01", "last_day": "2024-03-02",
         "records_low": 1, "records_high": 9, "impact_low": Decimal("1.5"), "impact_high": Decimal("12.25"),
@@ -95,6 +96,8 @@ def test_the_summary_is_short_and_says_what_to_look_at_first(capsys: pytest.Capt
     assert "and 4 more kinds: trueup findings --project demo" in shown
     assert "and 2 more parties: trueup cases --type fraud --project demo" in shown
     assert any(line.startswith("1. unbilled, 1 finding, 70 EUR: Look for the charge") for line in shown)
+    assert any(line.startswith("2. +999700, likely PBX hacking: 540.50 EUR at risk. Then `trueup decide") for line in shown)
+    assert any("540.50" in line and "many-calls" in line for line in shown)
     assert any(line.startswith("3. msc, missing_records since 2024-03-01: Request") for line in shown)
     assert len(shown) <= 30
 

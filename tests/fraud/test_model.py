@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import xgboost as xgb
 from card_dataset_fixture import DECLARED, SETTINGS, payments, table
 
 from trueup.fraud.features.feature_engine import history
@@ -16,12 +17,13 @@ from trueup.fraud.scoring.model import Model, ModelError, load_model
 from trueup.fraud.scoring.model_score import contributions, score_features, with_reasons
 from trueup.fraud.scoring.reason_text import sentence
 from trueup.fraud.scoring.reasons import reasons_of
-from trueup.fraud.scoring.typology import typology_of
+from trueup.fraud.scoring.typology import typology_of, typology_of_rule
 from trueup.fraud.training.budget import NEVER, threshold_for
 from trueup.fraud.training.calibrate import Calibration
 from trueup.fraud.training.card import recall_by_type
 from trueup.fraud.training.cost import CostThreshold, ReviewCost, cost_threshold
-from trueup.fraud.training.folds import Table, folds, known_at
+from trueup.fraud.training.cross_fit import cross_fitted
+from trueup.fraud.training.folds import Known, Table, folds, known_at
 from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
 from trueup.fraud.training.train import train_model
 
@@ -128,6 +130,37 @@ def test_the_threshold_alerts_no_more_parties_a_day_than_the_budget() -> None:
     assert threshold_for(rows, 1) == 0.7
     assert threshold_for(rows, 2) == 0.5
     assert threshold_for(rows, 100) == 0.4
+
+
+def test_cases_of_rules_take_their_part_of_the_budget_and_are_no_further_cases_of_the_model() -> None:
+    rows = pl.DataFrame({"day": [1, 1, 1, 1], "party": ["a", "b", "c", "d"], "score": [0.9, 0.8, 0.7, 0.6]})
+    of_rules = pl.DataFrame({"day": [1, 1, 9], "party": ["a", "x", "b"]})
+    # Of a budget of four, the rules have two on this day. Of two they leave nothing, so the model has half.
+    assert threshold_for(rows, 4, of_rules) == 0.7
+    assert threshold_for(rows, 2, of_rules) == 0.8
+    assert threshold_for(rows, 3) == 0.7
+
+
+def test_a_threshold_is_set_on_scores_by_trees_as_many_as_the_final_ones() -> None:
+    world = table()
+    seen: list[set] = []
+
+    def train(known: Known) -> xgb.Booster:
+        seen.append(set(world.rows["party"][known.at]))
+        data = xgb.DMatrix(world.values[known.at], known.fraud, weight=known.weight)
+        return xgb.train({"objective": "binary:logistic", "nthread": 1}, data, 2)
+
+    owners = [DECLARED.owners[name] for name in DECLARED.names]
+    scored = cross_fitted(world.take(np.arange(200)), world.take(np.arange(200, 300)), train, owners, budget=2)
+    assert scored is not None
+    assert scored["event_id"].to_list() == world.rows["event_id"][:300].to_list()
+    assert scored["is_known"].sum() == 200
+    # Each transaction was scored by trees that had not seen its party.
+    parties = set(world.rows["party"][:200])
+    assert all(parties - of for of in seen)
+    assert set().union(*(parties - of for of in seen)) == parties
+    alone = world.rows.head(200).with_columns(fraud=pl.col("party") == world.rows["party"][0])
+    assert cross_fitted(Table(world.values[:200], alone), None, train, owners, budget=2) is None
 
 
 def test_quiet_days_do_not_raise_the_number_of_cases_on_ordinary_ones() -> None:
@@ -380,6 +413,44 @@ def test_a_reason_does_not_repeat_the_amount_of_another() -> None:
 )
 def test_the_facts_of_a_transaction_name_its_kind_of_fraud(row: dict, kind: str) -> None:
     assert typology_of(["sub_called_24h", "pair_count_30d"], row, "subscriber").name == kind
+
+
+NIGHT = {"to_premium": True, "to_abroad": True, "sub_off_hours_24h": 20, "sub_outgoing_24h": 24, "sub_premium_7d": 20}
+OFFICE = {"sub_outgoing_7d": 60, "sub_off_hours_7d": 24}
+"""Of the other forty calls, four are outside office hours."""
+HOME = {"sub_outgoing_7d": 60, "sub_off_hours_7d": 40}
+"""Of the other forty calls, twenty are outside office hours."""
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        (NIGHT | OFFICE, "pbx_hacking"),
+        (NIGHT | OFFICE | {"to_premium": False}, "pbx_hacking"),
+        (NIGHT | HOME, "revenue_share"),
+        (NIGHT | OFFICE | {"sub_outgoing_7d": 26}, "revenue_share"),
+        (NIGHT | OFFICE | {"sub_off_hours_24h": 7}, "revenue_share"),
+        (NIGHT | OFFICE | {"sub_outgoing_24h": 50}, "revenue_share"),
+        (NIGHT | OFFICE | {"is_roaming": True}, "roaming"),
+        (NIGHT | OFFICE | {"sub_sims_7d": 2}, "account_takeover"),
+        (NIGHT | OFFICE | {"range_rung_7d": 40, "range_short_ring_share_7d": 1.0}, "wangiri"),
+    ],
+)
+def test_a_burst_outside_the_office_hours_of_a_business_line_is_pbx_hacking_and_no_other_is(row: dict, kind: str) -> None:
+    assert typology_of(["sub_premium_1h", "sub_abroad_1h"], row, "subscriber").name == kind
+    # The rules that name either kind agree, whichever of them matches.
+    assert {typology_of_rule(named, row, "subscriber").name for named in ("revenue_share", "pbx_hacking")} == {kind}
+    assert typology_of_rule("sim_box", row, "subscriber").name == "sim_box"
+
+
+def test_a_session_is_suspected_with_its_usual_volume_and_not_with_its_size_alone() -> None:
+    names = ("kilobytes", "sub_kilobytes_24h")
+    row = {"kilobytes": 900_000, "sub_kilobytes_24h": 9_000_000, "sub_kilobytes_7d": 9_120_000, "is_received": False}
+    row |= {"sub_age_30d": 20 * DAY}
+    assert sentences_of(names, row, [3.0, 0.1]) == [
+        "9.0 GB of data by this subscriber in 24 hours; own usual: 20 MB of data",
+        "the session carries 900 MB; own usual of a day: 20 MB of data",
+    ]
 
 
 def test_a_received_call_accuses_its_caller_only_where_the_callers_behaviour_explains_the_score() -> None:

@@ -117,11 +117,34 @@ def test_a_challenger_is_judged_on_later_days_and_promoted_or_retired_with_its_f
     assert last["role"] in done
 
 
-def put_in_force_again(project: Project, role: str) -> None:
+def put_in_force_again(project: Project, role: str, *, threshold: float | None = None) -> None:
     from trueup.fraud.scoring.model_registry import promote
 
     with Lake.open(project) as lake:
-        promote(lake, telecom_features(), model_of_champion(project), role=role)
+        promote(lake, telecom_features(), model_of_champion(project), role=role, threshold=threshold)
+
+
+def test_a_champion_over_its_budget_gets_a_higher_threshold_once_and_the_log_says_why(operator: Project) -> None:
+    operator = set_fraud(operator, 'own_model = "champion"')
+    model_id = put_in_force(operator)
+    score(operator)
+    assert advance(operator) == []
+    put_in_force_again(operator, "champion", threshold=1e-9)
+    add_days(operator, DAYS, DAYS + 6)
+    score(operator)
+    # All twelve subscribers are a case on each day, against a budget of one.
+    (done,) = advance(operator)
+    assert f"the threshold of {model_id} is " in done
+    assert done.endswith("as a week had more cases than 1 a day")
+    declared = declarations(operator)[-1]
+    assert (declared["role"], declared["own_model"]) == ("champion", {"budget": 1})
+    assert declared["threshold"] > 1e-9
+    assert advance(operator) == []
+    add_days(operator, DAYS + 6, DAYS + 8)
+    score(operator)
+    later = (BEGIN + timedelta(days=DAYS + 6)).date()
+    (cases,) = query_rows(operator, f"SELECT count(*) FROM cases WHERE type = 'fraud' AND day >= '{later}'")[0]
+    assert cases <= 2
 
 
 def test_training_may_add_trees_to_those_of_the_starter(operator: Project) -> None:

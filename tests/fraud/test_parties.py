@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -9,10 +10,12 @@ import polars as pl
 import pytest
 from small_operator import query_rows, records, write_project
 
+from trueup.cli import main
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.fraud.load import decisions_of
 from trueup.fraud.scoring.digest import score_digest
+from trueup.investigation.notify import body_of, notify
 from trueup.log.lake import Lake
 from trueup.warehouse.decide import decide
 
@@ -79,3 +82,97 @@ def test_a_score_of_an_earlier_version_keeps_its_line_of_the_digest(project: Pro
     old = pl.DataFrame([scored(2, CALLER, None)])
     assert score_digest(old) == score_digest(old.with_columns(party=pl.lit("another")))
     assert score_digest(old) != score_digest(old.with_columns(party_rank=pl.lit(1)))
+
+
+def reasons(kind: str | None, *sentences: str, action: str | None = None) -> str:
+    return json.dumps({"sentences": list(sentences), "typology": kind, "action": action})
+
+
+def append(project: Project, *rows: dict) -> None:
+    with Lake.open(project) as lake:
+        lake.commit(lambda transaction: transaction.append("score", pl.DataFrame(rows)))
+
+
+BURST = "30 premium calls by this subscriber in 1 hour; own usual: 0; others: 0, one in 100 above 1"
+
+
+def test_the_sentence_of_a_case_names_party_money_against_what_and_what_to_do(project: Project) -> None:
+    why = reasons("pbx_hacking", "it goes to a premium number", BURST, action="Bar it.")
+    append(project, *(
+        scored(n, "+4930", 1, loss_micros=620_250_000) | {"reasons": why, "started_at": AT.replace(hour=n)} for n in (10, 11, 12)
+    ))  # fmt: skip
+    rows = dict(query_rows(project, "SELECT party, summary FROM cases WHERE type = 'fraud'"))
+    assert rows["+4930"] == (
+        f"+4930, likely PBX hacking on 2024-03-02: 1,860.75 EUR at risk so far, 930.38 EUR more with each hour. {BURST}. Bar it."
+    )
+    assert "its money is at risk in the case of the other party" in rows[CALLED]
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        # A rule alone, no price, no action and no kind.
+        (
+            {"source": "rule", "role": "alert", "name": "watched", "probability": None, "margin": None, "loss_micros": None,
+             "currency": None, "reasons": reasons(None, "watched: a number on the hot list")},
+            "+4930, suspected fraud on 2024-03-02: the money at risk is unknown, as [[fraud.loss]] has no price of its services. "
+            "watched: a number on the hot list. Look at the records of this party, then call the customer.",
+        ),
+        (
+            {"loss_micros": 40_000, "reasons": reasons("sim_box", action="Block its SIMs.")},
+            "+4930, likely SIM box on 2024-03-02: 0.04 EUR at risk so far, 0.04 EUR more with each hour. no reason is stored. "
+            "Block its SIMs.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_case_without_price_kind_or_reason_says_so(project: Project, row: dict, text: str) -> None:
+    append(project, scored(9, "+4930", 1) | row)
+    assert query_rows(project, "SELECT summary FROM cases WHERE party = '+4930'") == [(text,)]
+
+
+def test_a_case_has_the_kind_of_most_of_its_transactions_and_their_reasons(project: Project) -> None:
+    kinds = {"revenue_share": 3, "wangiri": 2, "unknown": 4}
+    rows = [(kind, n) for kind, count in kinds.items() for n in range(count)]
+    append(project, *(
+        scored(20 + number, "+4930", 1) | {"reasons": reasons(kind, kind, action=kind), "probability": 0.9 + number / 1000}
+        for number, (kind, _) in enumerate(rows)
+    ))  # fmt: skip
+    found = "SELECT typology, action, sentences FROM cases WHERE party = '+4930'"
+    assert query_rows(project, found) == [("revenue_share", "revenue_share", '["revenue_share"]')]
+    # The first calls of a burst from an exchange look like revenue share.
+    append(project, scored(40, "+4930", 1) | {"reasons": reasons("pbx_hacking", "burst", action="Bar it.")})
+    assert query_rows(project, found) == [("pbx_hacking", "Bar it.", '["burst"]')]
+
+
+def test_a_case_and_its_records_are_explained_with_the_same_sentence(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--project", str(project.directory)]
+    case_id, summary = query_rows(project, f"SELECT case_id, summary FROM cases WHERE party = '{CALLED}'")[0]
+    assert main(["explain", case_id, *where]) == 0
+    said = capsys.readouterr().out
+    assert summary in said
+    assert f"next: trueup decide {case_id[:12]}" in said
+    assert main(["cases", case_id, *where]) == 0
+    assert summary in capsys.readouterr().out
+    assert main(["explain", case_id, "--json", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["case"]["summary"] == summary
+    assert main(["explain", "ff", *where]) == 2
+    assert "there is no finding, event or fraud case ff" in capsys.readouterr().err
+
+
+def test_a_record_in_a_fraud_case_is_explained_with_its_sentence(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    event_id = query_rows(project, "SELECT lower(hex(min(event_id))) FROM lake.events.usage")[0][0]
+    append(project, scored(9, "+4930", 1) | {"event_id": bytes.fromhex(event_id)})
+    assert main(["explain", event_id, "--project", str(project.directory)]) == 0
+    said = capsys.readouterr().out
+    assert "in fraud case" in said
+    assert "+4930, likely wangiri on 2024-03-02: 1.50 EUR at risk so far" in said
+
+
+def test_a_message_about_a_fraud_case_has_its_sentence_and_counts_its_money_at_risk(project: Project) -> None:
+    path = project.directory / "trueup.toml"
+    path.write_text(path.read_text("utf-8") + '[notify]\nfile = "messages.jsonl"\nabove = "1.5"\n', "utf-8")
+    append(project, scored(9, "+4930", 1, loss_micros=1_400_000))
+    assert notify(Project.load(project.directory)).sent == 1
+    (message,) = map(json.loads, (project.directory / "messages.jsonl").read_text("utf-8").splitlines())
+    assert message["party"] == CALLER
+    assert body_of(message).startswith(f"summary: {CALLER}, likely wangiri on 2024-03-02: 1.50 EUR at risk so far")

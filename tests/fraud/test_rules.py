@@ -106,9 +106,9 @@ def test_a_rule_of_conditions_matches_where_all_of_them_hold_and_says_so() -> No
     assert found["event_id"].to_list() == [2]
     reasons = json.loads(found["reasons"][0])
     assert reasons["sentences"] == [
-        "r: 2 calls and messages to premium numbers by this subscriber in 1 hour; own usual: none yet, it is new",
+        "r: 2 calls and messages to premium numbers by this subscriber in 1 hour; own usual: none yet, it is new; limit: 2 or more",
         "r: it goes to a premium number",
-        "r: the first record by this subscriber was 1 minutes ago",
+        "r: the first record by this subscriber was 1 minute ago; limit: below 1.0 days",
     ]
     assert reasons["action"] == "Bar premium numbers."
 
@@ -159,6 +159,25 @@ def test_detectors_see_calls_to_premium_numbers_and_messages_to_consecutive_ones
     assert ("premium-burst", "+99970000001") in detected(*hacked)
     bulk = [call(n, n, "+99970000001", f"+4479460{n:05d}", seconds=1, service="sms") for n in range(10)]
     assert detected(*bulk) == [("message-sequence", "+99970000001")]
+
+
+def named(*calls: dict) -> set[str]:
+    """Return the kinds of fraud that the detectors name in some calls."""
+    events = transactions(pl.DataFrame(list(calls), schema_overrides=SCHEMA), CONFIG)
+    declared = telecom_features()
+    found = rule_matches(detector_rules("alert"), events, history(declared, events), declared.owners)
+    return {json.loads(text)["typology"] for text in found.filter(pl.col("rule") == "premium-off-hours")["reasons"]}
+
+
+def test_a_detector_names_premium_calls_by_night_pbx_hacking_only_of_a_line_used_in_office_hours() -> None:
+    day, midnight = 24 * 60, -12 * 60
+    night = midnight + 6 * day + 60
+    burst = [call(100 + n, night + n * 2, "+99970000001", f"+99990012345{n % 4}", seconds=600) for n in range(30)]
+    office = [call(n, midnight + n * day + 10 * 60, "+99970000001", "+99970000002") for n in range(6)]
+    home = [call(50 + n, midnight + n * day + 20 * 60, "+99970000001", "+99970000002") for n in range(6)]
+    assert named(*office, *burst) == {"pbx_hacking"}
+    assert named(*office, *home, *burst) == {"revenue_share"}
+    assert named(*burst) == {"revenue_share"}
 
 
 def test_detectors_see_gigabytes_in_a_free_class() -> None:

@@ -36,12 +36,14 @@ def test_the_job_gives_the_scores_of_one_run_and_resumes_with_its_windows(disord
 
 def test_the_job_reports_that_no_model_is_in_force_and_uses_one_promoted_while_it_runs(operator: Project) -> None:
     path = operator.directory / "trueup.toml"
-    path.write_text(path.read_text("utf-8").split("[[fraud.rule]]")[0], "utf-8")
+    text = path.read_text("utf-8").split("[[fraud.rule]]")[0]
+    path.write_text(text.replace("trials = 1\n", 'trials = 1\nown_model = "champion"\n'), "utf-8")
     project = Project.load(operator.directory)
     other, notes = copied(project, "other"), list[str]()
     with streaming.running_here(project, notes, groups=2) as job:
         streaming.wait_for_job(lambda: len(set(streaming.position(project))) == 1, job)
         assert "scoring waits: no model is in force" in notes[0]
+        assert f"`own_model` advances beside this job: schedule `trueup score --project {project.directory}`" in notes[1]
         assert position(project) == 0
         put_in_force(project)
         streaming.wait_for_job(lambda: position(project) == streaming.position(project)[1], job)

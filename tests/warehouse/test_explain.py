@@ -156,7 +156,13 @@ def test_a_quarantined_record_is_explained_by_its_reason(warehouse: Warehouse) -
 
 @pytest.mark.parametrize(
     ("id_text", "message"),
-    [("f", "no finding or event"), ("66", "more than one"), ("xyz", "invalid id"), ("", "invalid id"), ("0" * 33, "invalid id")],
+    [
+        ("f", "no finding, event or fraud case"),
+        ("66", "more than one"),
+        ("xyz", "invalid id"),
+        ("", "invalid id"),
+        ("0" * 33, "invalid id"),
+    ],
 )
 def test_an_invalid_id_is_refused(warehouse: Warehouse, id_text: str, message: str) -> None:
     with pytest.raises(TrueupError, match=message):

@@ -1,16 +1,18 @@
-"""Text of `explain`: a finding or an event, line by line."""
+"""Text of `explain`: a finding, an event or a fraud case, line by line."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from trueup.cli.output import counted, moment
 
 if TYPE_CHECKING:
-    from trueup.warehouse.explain import EventExplanation, FindingExplanation
+    from trueup.warehouse.explain import EventExplanation, Explanation, FindingExplanation, FraudExplanation
 
 _SHOWN_MEMBERS = 50
+_SHORT_ID = 12
 _PROVISIONAL = {
     "quarantined record": "the missing record may be one in quarantine",
     "quarantined share": "more records of its day than declared are in quarantine without a key",
@@ -40,11 +42,34 @@ _OMITTED_STATE_COLUMNS = frozenset({
 """Columns of a state that are shown in another line, or not at all."""
 
 
-def explanation_lines(result: FindingExplanation | EventExplanation) -> Iterator[str]:
-    """Yield the explanation of a finding or event, line by line."""
-    from trueup.warehouse.explain import FindingExplanation
+def explanation_lines(result: Explanation) -> Iterator[str]:
+    """Yield the explanation of a finding, event or fraud case, line by line."""
+    from trueup.warehouse.explain import FindingExplanation, FraudExplanation
 
+    if isinstance(result, FraudExplanation):
+        return _fraud_lines(result)
     return _finding_lines(result) if isinstance(result, FindingExplanation) else _event_lines(result)
+
+
+def _fraud_lines(result: FraudExplanation) -> Iterator[str]:
+    from trueup.warehouse.explain import money
+
+    case = result.case
+    yield f"fraud case {case['case_id']}: {case['status']}"
+    yield case["summary"]
+    yield ""
+    yield counted(case["transactions"], "suspicious transaction")
+    for row in result.transactions[:_SHOWN_MEMBERS]:
+        probability = "" if row["probability"] is None else f", probability {row['probability']:.3f}"
+        at_risk = "" if row["exposure"] is None else f", {money(row['exposure'], row['currency'])} at risk"
+        ends = f"{row['service']} of {row['subscriber']} with {row['peer'] or 'no other party'}"
+        yield f"  {ends} at {moment(row['started_at'])}{probability}{at_risk}"
+        yield from (f"      {sentence}" for sentence in json.loads(row["sentences"] or "[]"))
+    left = case["transactions"] - len(result.transactions[:_SHOWN_MEMBERS])
+    if left:
+        yield f"  … and {left} more, in suspicious_transactions"
+    yield ""
+    yield f"next: trueup decide {case['case_id'][:_SHORT_ID]} confirmed, or dismissed"
 
 
 def _finding_lines(result: FindingExplanation) -> Iterator[str]:
@@ -142,7 +167,10 @@ def _event_lines(result: EventExplanation) -> Iterator[str]:
     yield f"{_origin(event)}, ingested at position {event['position']} ({moment(event['taken_at'])})"
     if is_state:
         return
-    yield "" if result.findings else "no finding refers to it"
+    yield "" if result.findings or result.fraud_cases else "no finding refers to it"
+    for case in result.fraud_cases:
+        yield f"in fraud case {case['case_id']}: {case['status']}"
+        yield f"  {case['summary']}"
     for finding in result.findings:
         impact = money(finding["impact"], finding["currency"])
         yield f"in {finding['kind']} {finding['finding_id']}: {finding['status']}, impact {impact}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 KINDS, PARTIES, FEEDS = 6, 3, 3
 """Largest number of rows of each table."""
-_PARTIES = ("party", "day", "transactions", "probability", "first reason")
+_PARTIES = ("party", "day", "transactions", "probability", "money at risk", "currency", "first reason")
 _FEEDS = ("feed", "what is wrong", "days", "records", "money at stake", "currency")
 _LEAKAGE = ("kind", "findings", "leakage", "overcharge", "currency")
 
@@ -27,8 +27,8 @@ def show_first_look(look: FirstLook, project: str) -> None:
         _more(len(look.leakage) - KINDS, "kind", f"trueup findings{project}")
     if look.parties:
         output.line()
-        rows = ([row["party"], row["day"], row["transactions"], _share(row["probability"]), row["reason"]] for row in look.parties)
-        output.table(_PARTIES, list(rows)[:PARTIES], title="suspicious transactions, by party")
+        rows = [_party(row) for row in look.parties[:PARTIES]]
+        output.table(_PARTIES, rows, title="suspicious transactions, by party")
         _more(len(look.parties) - PARTIES, "party", f"trueup cases --type fraud{project}", plural="parties")
     if look.feeds:
         output.line()
@@ -40,6 +40,12 @@ def show_first_look(look: FirstLook, project: str) -> None:
         output.line("look at this first")
         for number, sentence in enumerate(sentences, start=1):
             output.line(f"{number}. {sentence}")
+
+
+def _party(row: Mapping[str, Any]) -> list[object]:
+    exposure = "unknown" if row["exposure"] is None else f"{row['exposure']:.2f}"
+    known = [row["party"], row["day"], row["transactions"], _share(row["probability"])]
+    return [*known, exposure, row["currency"], row["reason"]]
 
 
 def _feed(row: Mapping[str, Any]) -> list[object]:

@@ -147,5 +147,18 @@ def _apprise_channel(address: str) -> Channel:
 
 def body_of(message: dict[str, Any]) -> str:
     """Return the text of a message: one fact a line, harmless on any display."""
-    names = ("case_id", "status", "open_impact", "currency", "party", "owner", "due_on", "action", "reason", "decided_by", "id")
+    names = (
+        "summary",
+        "case_id",
+        "status",
+        "open_impact",
+        "currency",
+        "party",
+        "owner",
+        "due_on",
+        "action",
+        "reason",
+        "decided_by",
+        "id",
+    )
     return "\n".join(f"{name.replace('_', ' ')}: {visible(str(message[name]))}" for name in names if message.get(name) is not None)

@@ -140,8 +140,8 @@ def run(
         scoring = _Scoring(lake) if options.score else None
         if run_options.until_idle and first == lake.last_position() and not (scoring and scoring.is_behind()):
             return StreamSummary(first, first, 0, scoring.summary() if scoring else None)
-        if scoring and scoring.blocked_by:
-            log(f"scoring waits: {scoring.blocked_by}")
+        for note in scoring.notes if scoring else ():
+            log(note)
         log(f"resuming from position {first}, " + (f"state {before}" if before else "without a state"))
         own_options = replace(options, progress=str(folder / PROGRESS), hash_runs_folder=str(folder / HASH_RUNS))
         if run_options.metrics is not None:
@@ -198,7 +198,9 @@ class _Scoring:
         self._lake, self._consumer, self._is_behind = lake, SCORER, is_behind
         self._first, self._suspicious_before = lake.consumer_position(SCORER), self._suspicious()
         without_model = active_models(lake, after=self._first, upto=max(lake.last_position(), self._first + 1)) is None
-        self.blocked_by = no_model(lake.project) if without_model else ""
+        self.notes = [f"scoring waits: {no_model(lake.project)}"] if without_model else []
+        if lake.project.config.fraud.own_model != "off":
+            self.notes.append(f"`own_model` advances beside this job: schedule `trueup score --project {lake.project.directory}`")
 
     def is_behind(self) -> bool:
         """Return whether transactions are left to score."""

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from trueup.errors import TrueupError
-from trueup.events.streams import INVOICE, STATES
+from trueup.events.streams import INVOICE, MOVEMENTS, STATES
 from trueup.reconcile.domain.kinds import ITEM_REASONS, KINDS
 from trueup.warehouse.query import Warehouse
 
@@ -43,29 +43,53 @@ class FindingExplanation:
 
 @dataclass(frozen=True)
 class EventExplanation:
-    """A record of the log and the findings it belongs to; a quarantined record or a state belongs to none."""
+    """A record of the log, the findings it belongs to, and of usage the fraud cases; a quarantined record or a state has none."""
 
     event: dict[str, Any]
     findings: list[dict[str, Any]]
+    fraud_cases: list[dict[str, Any]] = field(default_factory=list)
 
 
-def explain(warehouse: Warehouse, id_prefix: str) -> FindingExplanation | EventExplanation:
-    """Explain the finding or event with this id, or unique beginning of an id; raise `TrueupError` where there is none."""
+@dataclass(frozen=True)
+class FraudExplanation:
+    """A fraud case, and its suspicious transactions with their reasons, the most probable first."""
+
+    case: dict[str, Any]
+    transactions: list[dict[str, Any]]
+
+
+Explanation = FindingExplanation | EventExplanation | FraudExplanation
+
+
+def explain(warehouse: Warehouse, id_prefix: str) -> Explanation:
+    """Explain the finding, event or fraud case with this id, or unique beginning of it; raise `TrueupError` without one."""
     prefix = _normalised_prefix(id_prefix)
     finding_ids = _matching_findings(warehouse, prefix)
     if finding_ids:
         return _explain_finding(warehouse, _only_match(finding_ids, id_prefix, "finding"))
     events = warehouse.rows("queries/records/events_by_prefix", _id_range(prefix))
     if not events:
-        raise TrueupError(f"there is no finding or event {id_prefix}", todo="take an id from `trueup findings`")
+        return _explain_fraud(warehouse, prefix, id_prefix)
     event_id = _only_match([row["event_id"] for row in events], id_prefix, "event")
     return _explain_event(warehouse, event_id, str(events[0]["stream"]))
+
+
+def _explain_fraud(warehouse: Warehouse, prefix: str, id_prefix: str) -> FraudExplanation:
+    """Explain the fraud case whose id begins with these digits; raise `TrueupError` where there is none."""
+    cases = warehouse.rows("queries/fraud_cases/cases_by_prefix", {"prefix": prefix})
+    if not cases:
+        raise TrueupError(f"there is no finding, event or fraud case {id_prefix}", todo="take an id from `trueup findings`")
+    case_id = _only_match([row["case_id"] for row in cases], id_prefix, "fraud case")
+    members = {"case_id": case_id, "most": _MAX_TRACED_RECORDS}
+    return FraudExplanation(cases[0], warehouse.rows("queries/cases/largest_transactions", members))
 
 
 def event_ids_of(warehouse: Warehouse, id_prefix: str) -> list[str]:
     """Return the event with this id, or all records of the finding with this id; raise `TrueupError` where there is neither."""
     result = explain(warehouse, id_prefix)
-    return [result.event["event_id"]] if isinstance(result, EventExplanation) else [m["event_id"] for m in result.members]
+    if isinstance(result, EventExplanation):
+        return [result.event["event_id"]]
+    return [m["event_id"] for m in (result.members if isinstance(result, FindingExplanation) else result.transactions)]
 
 
 def finding_id_of(warehouse: Warehouse, id_prefix: str) -> str:
@@ -148,9 +172,9 @@ def _explain_event(warehouse: Warehouse, event_id: str, stream: str) -> EventExp
         return EventExplanation(warehouse.rows("queries/records/quarantined_record", value)[0], [])
     if stream in (*STATES, INVOICE):
         return EventExplanation(warehouse.rows(f"queries/records/{stream}", value)[0] | {"stream": stream}, [])
-    return EventExplanation(
-        warehouse.rows("queries/records/event", value)[0], warehouse.rows("queries/findings/findings_of_event", value)
-    )
+    fraud_cases = warehouse.rows("queries/fraud_cases/cases_of_event", value) if stream == MOVEMENTS[0] else []
+    event, findings = (warehouse.rows(path, value) for path in ("queries/records/event", "queries/findings/findings_of_event"))
+    return EventExplanation(event[0], findings, fraud_cases)
 
 
 def _explained_position(finding: dict[str, Any]) -> int:

@@ -61,7 +61,8 @@ def advice(look: FirstLook) -> list[str]:
         findings = "1 finding" if row["findings"] == 1 else f"{row['findings']} findings"
         sentences.append(f"{row['kind']}, {findings}, {row['impact']} {row['currency']}: {_next_step(row['kind'])}")
     if look.parties:
-        sentences.append(f"{look.parties[0]['party']}: Review its cases; `trueup decide CASE confirmed` or `dismissed` records it.")
+        row = look.parties[0]
+        sentences.append(f"{row['summary']} Then `trueup decide CASE confirmed` or `dismissed` records it.")
     if look.feeds:
         row = look.feeds[0]
         sentences.append(f"{row['source']}, {row['kind']} since {row['first_day']}: {_next_step(row['kind'])}")

@@ -36,7 +36,9 @@ VIEW_ROOMS = {
     "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds", "controls"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
-MACROS = ("micros_as_money", "period_number", "period_first_day", "finding_status", "cycle_begin_day", "cycle_number")
+MACROS = (
+    "micros_as_money", "shown_money", "period_number", "period_first_day", "finding_status", "cycle_begin_day", "cycle_number",
+)  # fmt: skip
 """The macros of the steps and views, in the folder `steps/macros/`."""
 STEP_ROOMS: dict[str, tuple[str, ...]] = {
     "suspense": ("suspense", "suspense_day", "finding_provisional"),

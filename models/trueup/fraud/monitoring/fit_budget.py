@@ -16,10 +16,10 @@ _DAYS = 14
 def fitted_threshold(lake: Lake, model_id: str) -> float:
     """Return the threshold at which a model's last two weeks of ordinary days would have kept to the budget of cases.
 
-    Cases that rules raise use up the budget first. Days that the model was trained on do not count. Raises `TrueupError` where
+    Cases of rules take up to half of the budget first. Days that the model was trained on do not count. Raises `TrueupError` where
     no day can be counted, or where the budget was kept.
     """
-    from trueup.fraud.training.budget import lowest_within
+    from trueup.fraud.training.budget import left_by_rules, lowest_within
 
     install_views.set_variables(lake.connection, lake.project)
     warehouse, budget = Warehouse(lake, None), lake.project.config.fraud.alerts_per_day
@@ -33,7 +33,7 @@ def fitted_threshold(lake: Lake, model_id: str) -> float:
     counted = cases.join(last, on="day", how="semi")
     by_rules = counted.filter("has_rule").height
     of_model = counted.filter(~pl.col("has_rule") & (pl.col("model_id") == model_id))["probability"].to_numpy()
-    allowed = max(0, budget * last.height - by_rules)
+    allowed = left_by_rules(budget * last.height, by_rules)
     if len(of_model) <= allowed:
         a_day = (len(of_model) + by_rules) / last.height
         kept = f"the budget of {budget} is kept: {a_day:.1f} cases a day in {last.height} days"

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import polars as pl
 
 from trueup.config import Project
+from trueup.errors import TrueupError
 from trueup.fraud.features.telecom import telecom_features
+from trueup.fraud.monitoring.fit_budget import fitted_threshold
+from trueup.fraud.monitoring.watch import is_over_budget
 from trueup.fraud.scoring.model import Model, ModelError, load_model
-from trueup.fraud.scoring.model_registry import SCORER, Role, declare_role, folder_of, model_intervals
+from trueup.fraud.scoring.model_registry import SCORER, ModelInterval, Role, declare_role, folder_of, model_intervals
 from trueup.fraud.training.train_run import learnable, measure, settings_of, train
 from trueup.log.lake import Lake
 from trueup.warehouse import install_views
+from trueup.warehouse.query import Warehouse
 from trueup.warehouse.statements import statement
 
 BY = "own_model"
@@ -36,13 +41,44 @@ class OwnModel:
 
 
 def advance_own_model(lake: Lake) -> list[str]:
-    """Take the next step that the settings allow, if there are enough labels; return one line for each declaration made.
+    """Take the next steps that the settings allow, if enough is known; return what was done, one line for each declaration.
 
-    A challenger is judged once, as soon as later days have as many confirmed cases as its training needed.
+    A challenger is judged once: after as many confirmed cases on later days as its training needed. The threshold of a champion is
+    raised where its last week had more cases than the budget.
     """
-    project, config = lake.project, lake.project.config.fraud
+    config = lake.project.config.fraud
     if config.own_model == "off" or not lake.consumer_position(SCORER):
         return []
+    raised = _keep_budget(lake) if config.own_model == "champion" else []
+    return [*raised, *_advance(lake)]
+
+
+def _keep_budget(lake: Lake) -> list[str]:
+    """Declare a higher threshold for the champion if the last ordinary week had more cases than the budget, by more than chance."""
+    champions = _champions(lake)
+    install_views.set_variables(lake.connection, lake.project)
+    days = pl.DataFrame(Warehouse(lake, None).table("queries/fraud/cases_of_days"))
+    budget = lake.project.config.fraud.alerts_per_day
+    if not champions or not is_over_budget(days, alerts_per_day=budget):
+        return []
+    champion = champions[-1]
+    in_force = champion.threshold
+    if in_force is None:
+        in_force = load_model(folder_of(lake.project, champion.model_id), telecom_features()).threshold
+    try:
+        threshold = fitted_threshold(lake, champion.model_id)
+    except TrueupError:
+        # Two weeks kept the budget, although the last one did not.
+        return []
+    if threshold <= in_force:
+        return []
+    position = declare_role(lake, champion.model_id, "champion", {"threshold": threshold, BY: {"budget": budget}})
+    over = f"a week had more cases than {budget} a day"
+    return [f"the threshold of {champion.model_id} is {threshold:.4f}, declared at position {position}, as {over}"]
+
+
+def _advance(lake: Lake) -> list[str]:
+    project, config = lake.project, lake.project.config.fraud
     own = _last_own(lake)
     if own is not None and own.is_challenger and config.own_model == "champion":
         trained_day = _last_day(project, own)
@@ -75,8 +111,7 @@ def _judge(lake: Lake, own: OwnModel, trained_day: date, later: int) -> list[str
     at = np.flatnonzero((known.table.rows["day"] > trained_day).to_numpy())
     if not known.table.fraud[at].any():
         return []
-    upto = lake.last_position()
-    champions = [s.model_id for s in model_intervals(lake, after=upto, upto=upto + 1) if s.role == "champion"]
+    champions = [champion.model_id for champion in _champions(lake)]
 
     def precision(model: Model, role: str) -> float:
         return measure(model, role, known.table, at, had_seen=False, settings=settings).average_precision
@@ -91,6 +126,12 @@ def _judge(lake: Lake, own: OwnModel, trained_day: date, later: int) -> list[str
         )
     role: Role = "champion" if reached > needed else "retired"
     return [_declare(lake, own.model_id, role, figures)]
+
+
+def _champions(lake: Lake) -> list[ModelInterval]:
+    """Return the champion of the next positions, or none."""
+    upto = lake.last_position()
+    return [s for s in model_intervals(lake, after=upto, upto=upto + 1) if s.role == "champion"]
 
 
 def _declare(lake: Lake, model_id: str, role: Role, figures: Mapping[str, object]) -> str:

@@ -104,6 +104,12 @@ def budget_findings(cases: pl.DataFrame, *, alerts_per_day: int) -> list[_Row]:
     return rows
 
 
+def is_over_budget(cases: pl.DataFrame, *, alerts_per_day: int) -> bool:
+    """Return whether the newest ordinary day ends a week over the budget (see `budget_findings`)."""
+    found = budget_findings(cases, alerts_per_day=alerts_per_day)
+    return bool(found) and found[-1][3] == ordinary_days(cases)["day"].max()
+
+
 def changes(open_findings: pl.DataFrame, now: pl.DataFrame, position: int) -> pl.DataFrame:
     """Return the changes from open findings to current ones (rows of `MONITORING_FINDING`), as rows of `events.finding`."""
     key = ["kind", "control", "model_id", "day"]

@@ -160,8 +160,11 @@ def folder_of(project: Project, model_id: str) -> Path:
 
 
 def models_of(project: Project, declared: FeatureSet, parts: list[ModelInterval]) -> dict[str, Model]:
-    """Return the models of intervals, each read once; raises `ModelError` for one that cannot be used."""
-    return {s.model_id: load_model(folder_of(project, s.model_id), declared) for s in parts}
+    """Return the models of intervals, each read once; raises `TrueupError` for one that cannot be used with these settings."""
+    models = {s.model_id: load_model(folder_of(project, s.model_id), declared) for s in parts}
+    for model in models.values():
+        _check_home(model, project)
+    return models
 
 
 def within(position: str, interval: ModelInterval) -> pl.Expr:

@@ -64,6 +64,7 @@ _RATIOS = {
     "sub_in_out_7d": "calls received for each call or message of this subscriber in 7 days",
     "sub_cells_per_call_7d": "cells for each call or message of this subscriber in 7 days",
 }  # fmt: skip
+_LIMIT = {">": "above {}", ">=": "{} or more", "<": "below {}", "<=": "{} or less", "=": "{}"}
 _MORNING, _NIGHT = 6, 22
 _DAY_US, _HOUR_US, _MINUTE_US = 86_400_000_000, 3_600_000_000, 60_000_000
 
@@ -95,7 +96,7 @@ def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str |
     if value is None:
         return None
     if name in ("units", "seconds", "kilobytes", "hour"):
-        return _own_amount(name, row)
+        return _own_amount(name, row, usual)
     if name in _SHARES:
         return f"{100 * _float(value):.0f} % {_SHARES[name]}{_others(usual, percent=True)}"
     if name in _RATIOS:
@@ -103,6 +104,30 @@ def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str |
     if name == "sub_mean_seconds_24h":
         return f"{_duration(value)} per call on average by this subscriber in 24 hours{_others(usual, 'seconds')}"
     return _windowed(name, value, row, usual)
+
+
+def sentence_with_limit(name: str, row: Mapping[str, object], sign: str, limit: float) -> str | None:
+    """Return the sentence of a feature that a rule compares, with the rule's limit; None where it says nothing to a person.
+
+    >>> sentence_with_limit("sub_premium_1h", {"sub_premium_1h": 34}, ">=", 6)
+    '34 calls and messages to premium numbers by this subscriber in 1 hour; limit: 6 or more'
+    >>> sentence_with_limit("peer_short_ring_share_24h", {"peer_short_ring_share_24h": 1.0}, ">=", 0.8)
+    "100 % of this number's calls in 24 hours last ten seconds or less; limit: 80 % or more"
+    >>> sentence_with_limit("to_premium", {"to_premium": True}, "=", 1)
+    'it goes to a premium number'
+    """
+    text = sentence(name, row)
+    return text if text is None or name in _OWN else f"{text}; limit: {_LIMIT[sign].format(_limit(name, limit))}"
+
+
+def _limit(name: str, limit: float) -> str:
+    if name in _SHARES:
+        return f"{100 * limit:.0f} %"
+    if name == "pair_rung_ago_24h" or "_age_" in name:
+        return _time(limit)
+    if "kilobytes" in name:
+        return _volume(limit)
+    return _duration(limit) if "seconds" in name else plain_number(limit)
 
 
 def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual) -> str | None:
@@ -130,15 +155,21 @@ def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual)
     return f"{plain_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where} {_WINDOWS[window]}{compared}"
 
 
-def _own_amount(name: str, row: Mapping[str, object]) -> str | None:
+def _own_amount(name: str, row: Mapping[str, object], usual: Usual) -> str | None:
     value = row[name]
     if name == "hour":
         return f"it is at {plain_number(value)} o'clock" if _float(value) < _MORNING or _float(value) >= _NIGHT else None
+    if not value or (name == "units" and not row.get("is_received")):
+        return None
     if name == "kilobytes":
-        return f"the session carries {_volume(value)}" if value else None
-    if name == "seconds":
-        return f"the call lasts {_duration(value)}" if value else None
-    return f"the call lasts {_duration(value)}" if row.get("is_received") else None
+        return f"the session carries {_volume(value)}{_own_day(name, row)}{_others(usual, name)}"
+    own = "" if row.get("is_received") else _own_day("seconds", row)
+    return f"the call lasts {_duration(value)}{own}{_others(usual, 'seconds')}"
+
+
+def _own_day(what: str, row: Mapping[str, object]) -> str:
+    """Return the party's own usual of a day, for a sentence about one transaction."""
+    return _own("sub", what, "24h", row).replace("own usual:", "own usual of a day:")
 
 
 def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
@@ -210,5 +241,6 @@ def _volume(kilobytes: object) -> str:
 def _time(value: object) -> str:
     us = _float(value)
     if us < _HOUR_US:
-        return f"{us / _MINUTE_US:.0f} minutes"
+        minutes = f"{us / _MINUTE_US:.0f}"
+        return "1 minute" if minutes == "1" else f"{minutes} minutes"
     return f"{us / _DAY_US:.1f} days" if us >= _DAY_US else f"{us / _HOUR_US:.1f} hours"

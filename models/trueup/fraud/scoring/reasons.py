@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def leading_sentences(
     """Return the sentences of the features that contribute most, the greatest first; `say` has None for one without sentence.
 
     What one transaction is means little without the behaviour of its party. So at most one `weak` feature is named, and last,
-    unless nothing else is left. A sentence that repeats the amount of an earlier one is left out.
+    unless nothing else raises the score. A sentence that repeats the amount of an earlier one is left out.
     """
     named = [i for i in leading if added[i] >= _LEAST_SHARE * added[leading[0]]]
     texts: dict[str, tuple[bool, str]] = {}
@@ -101,6 +102,9 @@ def leading_sentences(
     strong = [text for is_weak, text in texts.values() if not is_weak]
     first_weak = next((n for n, (is_weak, _) in enumerate(texts.values()) if is_weak), _REASONS)
     facts = [text for is_weak, text in texts.values() if is_weak]
+    if facts and not strong:
+        behaviour = (say(i) for i in leading if i not in weak)
+        strong = list(itertools.islice((t for t in behaviour if t), 1))
     # A fact that is among the first three stays one of three.
     room = _REASONS - 1 if first_weak < _REASONS else _REASONS
     return [*strong[:room], *facts[: _REASONS - min(room, len(strong))]] or [_NO_FEATURE]

@@ -19,8 +19,8 @@ from trueup.config import FraudConfig, HotRule
 from trueup.fraud.features.feature_spec import Feature, FeatureError, FeatureSet, Owner
 from trueup.fraud.scoring.accused import Side, actor_of, side_of
 from trueup.fraud.scoring.detectors import DETECTORS, detector_rules
-from trueup.fraud.scoring.reason_text import sentence
-from trueup.fraud.scoring.typology import TYPOLOGIES
+from trueup.fraud.scoring.reason_text import sentence_with_limit
+from trueup.fraud.scoring.typology import typology_of_rule
 from trueup.party_numbers import digits_of, international_digits
 
 RULE_TEXT = {
@@ -78,8 +78,11 @@ def rule_matches(
     for rule in rules:
         for accuses, condition in _conditions(rule, rows, owners):
             matches = rows.filter(condition)
-            side = [str(accuses(row)) for row in matches.select("is_received", "peer").iter_rows(named=True)]
-            reasons = pl.Series([_reasons(rule, row) for row in matches.iter_rows(named=True)], dtype=pl.String)
+            side = [accuses(row) for row in matches.select("is_received", "peer").iter_rows(named=True)]
+            reasons = pl.Series(
+                [_reasons(rule, row, accused) for row, accused in zip(matches.iter_rows(named=True), side, strict=True)],
+                dtype=pl.String,
+            )
             named = matches.select("event_id", rule=pl.lit(rule.name), shadow=pl.lit(rule.shadow))
             parts.append(named.with_columns(side=pl.Series(side, dtype=pl.String), reasons=reasons))
     return pl.concat(parts).sort("rule", "event_id", "side")
@@ -132,10 +135,10 @@ def _limit(rule: HotRule) -> int:
     return max(rule.above, 1) if rule.kind == "travel" else rule.above
 
 
-def _reasons(rule: HotRule, row: Mapping[str, Any]) -> str:
+def _reasons(rule: HotRule, row: Mapping[str, Any], side: Side) -> str:
     """Return the reasons of a match as JSON: sentences, and where they are known the kind of fraud and what to do."""
     detector = DETECTORS.get(rule.name)
-    kind = None if detector is None else TYPOLOGIES[detector.typology]
+    kind = None if detector is None else typology_of_rule(detector.typology, row, side)
     content: dict[str, Any] = {"sentences": [f"{rule.name}: {text}" for text in _texts(rule, row)]}
     if kind is not None:
         content["typology"] = kind.name
@@ -147,12 +150,19 @@ def _reasons(rule: HotRule, row: Mapping[str, Any]) -> str:
 
 def _texts(rule: HotRule, row: Mapping[str, Any]) -> list[str]:
     if rule.kind == "all":
-        texts = (sentence(c.feature, row) for c in rule.conditions)
+        texts = (sentence_with_limit(c.feature, row, c.sign, c.limit) for c in rule.conditions)
         return [text for text in texts if text][:_SENTENCES] or ["all its conditions hold"]
     if rule.kind == "velocity" and rule.feature:
-        return [f"{sentence(rule.feature, row) or rule.feature}; limit: {rule.above}"]
+        text = sentence_with_limit(rule.feature, row, ">", rule.above)
+        return [text or f"{rule.feature}; limit: above {rule.above}"]
     how_much = "" if rule.kind in ("hot_list", "range") else f", {row[_number(rule)]} against {_limit(rule)}"
     return [RULE_TEXT[rule.kind] + how_much]
+
+
+def cases_of_rules(matches: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """Return the cases (day, party) that matches raise; `facts` has `event_id`, `day`, `subscriber` and `peer`."""
+    party = pl.when(pl.col("side") == "peer").then("peer").otherwise("subscriber").alias("party")
+    return matches.join(facts, on="event_id", how="inner").select("day", party).unique().sort("day", "party")
 
 
 def back_test(rules: Sequence[HotRule], matches: pl.DataFrame, rows: pl.DataFrame, *, by_day: bool = False) -> pl.DataFrame:

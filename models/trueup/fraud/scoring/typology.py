@@ -1,4 +1,8 @@
-"""Name the kind of fraud that reasons point to, and what to do about it."""
+"""Name the kind of fraud that reasons point to, and what to do about it.
+
+The kinds are tried in an order, and the first one that holds counts. What decides where to act comes before what is called: a
+visited network, a stolen number, a hacked exchange. The same premium calls have another remedy there.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ from trueup.fraud.scoring.accused import Side
 
 _TWO_SIMS, _RUNG, _SHORT_RINGS = 2, 6, 0.8
 _NEW_US = 7 * 86_400_000_000
+_BURST, _BURST_SHARE = 8, 0.5
+_OFFICE_CALLS, _OFFICE_TO_OTHER = 5, 3
+_BY_DESTINATION = frozenset({"revenue_share", "pbx_hacking", "subscription"})
+"""Kinds whose rules look at destinations alone, so that facts about the line may name the case better."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,15 @@ def typology_of(leading: Sequence[str], row: Mapping[str, object], side: Side) -
     return TYPOLOGIES[_name(leading, row, side)]
 
 
+def typology_of_rule(named: str, row: Mapping[str, object], side: Side) -> Typology:
+    """Return the kind of fraud of a rule's match: the one that the rule names, or an earlier one of the order that holds."""
+    if side == "peer" or named not in _BY_DESTINATION:
+        return TYPOLOGIES[named]
+    of_line = _of_line(row)
+    # The rule's own limits are no evidence of an exchange.
+    return TYPOLOGIES[of_line or ("revenue_share" if named == "pbx_hacking" else named)]
+
+
 def _name(leading: Sequence[str], row: Mapping[str, object], side: Side) -> str:
     text = " ".join(leading)
     if side == "peer":
@@ -56,12 +73,32 @@ def _name(leading: Sequence[str], row: Mapping[str, object], side: Side) -> str:
     if row.get("kilobytes"):
         is_machine = row.get("sub_received_7d") == 0 and row.get("sub_cells_7d") in (0, 1)
         return "device_misuse" if is_machine or "handset" in text else "subscription" if "age" in text else "unknown"
-    if "sims" in text or _number(row, "sub_sims_7d") >= _TWO_SIMS:
+    if "sims" in text:
+        return "account_takeover"
+    return _of_line(row) or _of_call(text, row)
+
+
+def _of_line(row: Mapping[str, object]) -> str | None:
+    """Return the kind that facts about the line name, whatever it calls; None where they name none.
+
+    A roaming line is barred at the visited network, a stolen number at its SIM, and a victim of rings is no fraudster. Of what is
+    left, a business line that calls by night is a hacked exchange. Its owner has to mend it, since another range would only take
+    the place of a barred one.
+    """
+    if row.get("is_roaming"):
+        return "roaming"
+    if _number(row, "sub_sims_7d") >= _TWO_SIMS:
         return "account_takeover"
     if row.get("is_message"):
-        return "inflated_messages"
+        return None
     if row.get("to_abroad") and _is_rung_by_the_range(row):
         return "wangiri"
+    return "pbx_hacking" if is_pbx_hacking(row) else None
+
+
+def _of_call(text: str, row: Mapping[str, object]) -> str:
+    if row.get("is_message"):
+        return "inflated_messages"
     if row.get("to_premium") or "premium" in text:
         return "revenue_share"
     if "age" in text or (row.get("to_abroad") and 0 <= _number(row, "sub_age_30d") < _NEW_US):
@@ -69,6 +106,28 @@ def _name(leading: Sequence[str], row: Mapping[str, object], side: Side) -> str:
     if row.get("to_abroad") or "abroad" in text:
         return "revenue_share"
     return "sim_box" if any(part in text for part in ("called", "in_out", "cells", "outgoing", "handset")) else "unknown"
+
+
+def is_pbx_hacking(row: Mapping[str, object]) -> bool:
+    """Return whether a transaction is of a burst of premium or foreign calls outside office hours, of a line used in office hours.
+
+    A line is used in office hours if at most a quarter of its other calls of 7 days, neither premium nor abroad, are outside.
+
+    >>> night = {"to_premium": True, "sub_off_hours_24h": 20, "sub_outgoing_24h": 22, "sub_premium_7d": 20, "sub_abroad_7d": 0}
+    >>> is_pbx_hacking(night | {"sub_off_hours_7d": 22, "sub_outgoing_7d": 42})
+    True
+    >>> is_pbx_hacking(night | {"sub_off_hours_7d": 32, "sub_outgoing_7d": 42})
+    False
+    """
+    if not (row.get("to_premium") or row.get("to_abroad")):
+        return False
+    off_hours, outgoing = _number(row, "sub_off_hours_24h"), _number(row, "sub_outgoing_24h")
+    if off_hours < _BURST or off_hours < _BURST_SHARE * outgoing:
+        return False
+    office = _number(row, "sub_outgoing_7d") - _number(row, "sub_off_hours_7d")
+    costly = max(_number(row, "sub_premium_7d"), _number(row, "sub_abroad_7d"))
+    other = max(0.0, _number(row, "sub_off_hours_7d") - costly)
+    return office >= _OFFICE_CALLS and office >= _OFFICE_TO_OTHER * other
 
 
 def _is_rung_by_the_range(row: Mapping[str, object]) -> bool:

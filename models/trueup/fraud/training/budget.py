@@ -16,10 +16,12 @@ NEVER = 2.0
 """A threshold that no probability reaches."""
 
 
-def with_parties(table: Table, margin: Floats, booster: xgb.Booster, owners: list[Owner]) -> pl.DataFrame:
-    """Return the rows with their score and the party that they accuse first; only the highest scores are explained to find it."""
+def with_parties(
+    table: Table, margin: Floats, booster: xgb.Booster, owners: list[Owner], *, most: int = _MOST_EXPLAINED
+) -> pl.DataFrame:
+    """Return the rows with their score and the party first accused, which is explained for the `most` highest scores only."""
     rows = table.rows.with_columns(score=pl.Series(margin, dtype=pl.Float64))
-    top = np.sort(np.argsort(-margin, kind="stable")[:_MOST_EXPLAINED])
+    top = np.sort(np.argsort(-margin, kind="stable")[:most])
     has_peer = rows["peer"].is_not_null().to_numpy()[top]
     if not has_peer.any():
         return rows
@@ -30,14 +32,30 @@ def with_parties(table: Table, margin: Floats, booster: xgb.Booster, owners: lis
     return rows.with_columns(party=pl.when(pl.Series(peer_first)).then("peer").otherwise("party"))
 
 
-def threshold_for(scored: pl.DataFrame, alerts_per_day: int) -> float:
+def threshold_for(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFrame | None = None) -> float:
     """Return the lowest score that gives on an average ordinary day no more cases than `alerts_per_day`.
 
-    A case is a party on a day. `scored`: day, party, score.
+    A case is a party on a day. `scored`: day, party, score. `taken` (day, party) are the cases that rules raise anyway. A score in
+    one of them is no further case.
     """
     days = ordinary_days(scored.group_by("day").agg(transactions=pl.len()))
     cases = scored.join(days, on="day", how="semi").group_by("day", "party").agg(pl.col("score").max())
-    return lowest_within(cases["score"].to_numpy(), alerts_per_day * days.height)
+    by_rules = 0
+    if taken is not None:
+        by_rules = taken.join(days, on="day", how="semi").unique().height
+        cases = cases.join(taken, on=["day", "party"], how="anti", nulls_equal=True)
+    return lowest_within(cases["score"].to_numpy(), left_by_rules(alerts_per_day * days.height, by_rules))
+
+
+def left_by_rules(budget: int, by_rules: int) -> int:
+    """Return how many cases of a budget a model may raise: what the cases of rules leave, and half of it at least.
+
+    So rules that match every day cannot silence the model.
+
+    >>> left_by_rules(70, 20), left_by_rules(70, 60), left_by_rules(7, 100)
+    (50, 35, 4)
+    """
+    return max(budget - by_rules, (budget + 1) // 2)
 
 
 def lowest_within(scores: Floats, allowed: int) -> float:

@@ -15,18 +15,23 @@ from numpy.typing import NDArray
 from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.scoring.model import Model, threads_for
 from trueup.fraud.scoring.reasons import kinds_of
-from trueup.fraud.training.budget import threshold_for, with_parties
+from trueup.fraud.training.budget import NEVER, threshold_for, with_parties
 from trueup.fraud.training.calibrate import Calibration
 from trueup.fraud.training.card import Evaluated, card_of
 from trueup.fraud.training.cost import ReviewCost, cost_threshold
+from trueup.fraud.training.cross_fit import cross_fitted
 from trueup.fraud.training.folds import Bools, Floats, Fold, Known, Table, folds, weights_of
 from trueup.fraud.training.metrics import average_precision
+from trueup.fraud.training.time_span import time_span
 
 DAY_US = 86_400_000_000
 _GRID: dict[str, tuple[float, ...]] = {"max_depth": (5, 3), "scale": (1.0, 0.5), "eta": (0.1,), "min_child_weight": (5, 1)}
 """Settings that are tried in this order, up to the number of trials; frauds weigh the class ratio to the power `scale`."""
 _MOST_ROUNDS, _USUAL_ROUNDS, _LEAST_ROUNDS, _PATIENCE = 300, 100, 30, 25
 _STOPPING_SHARE = 0.2
+_NEWEST_US = 14 * DAY_US
+"""The time before the newest transaction that says how many cases a day has."""
+_SILENT = "at its threshold it raises no case: too many cases share its highest score"
 _HIGH = 99
 
 
@@ -34,7 +39,8 @@ _HIGH = 99
 class Settings:
     """Settings of training. `label_delay_us`: a transaction without a label after this time counts as honest.
 
-    `start` is a model of the same features, to whose trees training adds new ones; by default training starts without trees.
+    `start` is a model of the same features whose trees the new ones are added to; by default training begins without trees. `taken`
+    (day, party) are the cases that rules raise anyway, a part of the budget.
     """
 
     alerts_per_day: int = 100
@@ -44,6 +50,7 @@ class Settings:
     seed: int = 0
     review_cost: ReviewCost | None = None
     start: Model | None = None
+    taken: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -65,35 +72,43 @@ def train_model(
     declared: FeatureSet, table: Table, settings: Settings, *, recent: Table | None = None, card: dict[str, Any] | None = None,
     now_us: int | None = None,
 ) -> Model:  # fmt: skip
-    """Search the grid on folds, calibrate on their later transactions, then train on all rows.
+    """Search the grid on folds, then train on all rows; set calibration and threshold on scores by trees as these.
 
-    The threshold fills the budget of cases on the newest transactions, judged by the last fold's trees, which were not trained on
-    them. `recent` are the newest transactions without a label. Raises `ModelError` without labels of both classes, or when no
-    fold can be tested.
+    The threshold fills the budget of cases on the newest transactions; `recent` are those without a label. Raises `ModelError`
+    without labels of both classes, or when no fold can be tested.
     """
     parts = folds(table, settings.folds, now_us=now_us)
     trials = [_trial(table, parts, parameters, settings) for parameters in _grid(settings.trials)]
     best = _best(trials, len(parts))
-    unseen = np.concatenate([f.test for f in parts])
-    calibration = Calibration.fitted(np.concatenate(best.margins), table.fraud[unseen])
     owners = [declared.owners[name] for name in declared.names]
-    newest, newest_margin = _newest(table, recent, parts[-1], best)
-    scored = with_parties(newest, newest_margin, best.boosters[-1], owners)
-    scored = scored.with_columns(score=pl.Series(calibration.probability(scored["score"].to_numpy())))
-    # A transaction that is no more likely fraud than the average is not suspicious, even where the budget has room.
-    limits = {"budget": threshold_for(scored, settings.alerts_per_day), "average": float(table.fraud.mean())}
+    rounds = int(np.median(best.rounds))
+
+    def trained(known: Known) -> xgb.Booster:
+        parameters = _parameters(known.fraud, best.parameters, settings.seed)
+        return xgb.train(parameters, _data(table, known), rounds, xgb_model=_start(settings))
+
+    unseen = cross_fitted(table, recent, trained, owners, budget=settings.alerts_per_day)
+    if unseen is None:
+        unseen = _by_folds(table, recent, parts, best, owners)
+    calibration = _calibrated(unseen)
+    unseen = unseen.with_columns(score=pl.Series(calibration.probability(unseen["score"].to_numpy())))
+    newest = unseen.filter(pl.Series(_is_newest(unseen["at_us"])))
+    # A transaction no likelier fraud than the average one is not suspicious, even where the budget allows it.
+    limits = {
+        "budget": threshold_for(newest, settings.alerts_per_day, settings.taken), "average": float(table.fraud.mean()),
+    }  # fmt: skip
     cost_facts: dict[str, Any] = {}
     if settings.review_cost is not None:
-        cost_facts = _cost_facts(_judged(table, parts, best, calibration, owners), settings.review_cost, limits)
+        cost_facts = _cost_facts(unseen.filter("is_known"), settings.review_cost, limits)
     threshold = max(cost_facts.get("thresholds", limits).values())
     decided = table.rows["decided_us"].is_not_null().to_numpy()
-    everything = Known(np.arange(len(table.fraud)), table.fraud, weights_of(decided))
-    rounds = int(np.median(best.rounds))
-    booster = xgb.train(
-        _parameters(table.fraud, best.parameters, settings.seed), _data(table, everything), rounds, xgb_model=_start(settings)
-    )
+    booster = trained(Known(np.arange(len(table.fraud)), table.fraud, weights_of(decided)))
     evaluated = _evaluated(table, parts, trials, owners)
+    # Drift compares with the final trees' own margins: those of other trees differ without any drift.
+    newest_margin = _newest_margin(booster, table, recent)
     facts = card_of(declared, table, evaluated, newest_margin, budget=settings.alerts_per_day, seed=settings.seed)
+    if limits["budget"] == NEVER:
+        facts["blind_spots"].append(_SILENT)
     facts |= {
         "seed": settings.seed, "threads": threads_for(table.rows.height), "rounds": rounds, "parameters": best.parameters,
         "xgboost": xgb.__version__, "alerts_per_day": settings.alerts_per_day, "label_delay_us": settings.label_delay_us,
@@ -101,6 +116,25 @@ def train_model(
     usual = usual_of(declared.names, table)
     facts |= cost_facts
     return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, facts | (card or {}))
+
+
+def _calibrated(unseen: pl.DataFrame) -> Calibration:
+    known = unseen.filter("is_known")
+    return Calibration.fitted(known["score"].to_numpy(), known["fraud"].to_numpy())
+
+
+def _is_newest(at_us: pl.Series) -> Bools:
+    """Return which transactions are of the last two weeks; those of a wrong clock are not."""
+    at = at_us.to_numpy()
+    last_us = time_span(at)[1]
+    newest: Bools = (at > last_us - _NEWEST_US) & (at <= last_us)
+    return newest
+
+
+def _newest_margin(booster: xgb.Booster, table: Table, recent: Table | None) -> Floats:
+    parts = [table] if recent is None else [table, recent]
+    is_newest = _is_newest(pl.concat([part.rows["at_us"] for part in parts]))
+    return _margins(booster, np.concatenate([part.values for part in parts])[is_newest])
 
 
 def _trial(table: Table, parts: Sequence[Fold], parameters: dict[str, float], settings: Settings) -> _Trial:
@@ -141,15 +175,6 @@ def _evaluated(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], ow
     return Evaluated(pl.concat(judged), is_calibrated=bool(first))
 
 
-def _judged(table: Table, parts: Sequence[Fold], trial: _Trial, calibration: Calibration, owners: list[Any]) -> pl.DataFrame:
-    """Return the transactions of all folds with the party and probability that a setting gives them."""
-    judged = []
-    for part, margin, booster in zip(parts, trial.margins, trial.boosters, strict=True):
-        rows = with_parties(table.take(part.test), margin, booster, owners)
-        judged.append(rows.with_columns(score=pl.Series(calibration.probability(margin))))
-    return pl.concat(judged)
-
-
 def _cost_facts(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]) -> dict[str, Any]:
     """Return the card's facts about the threshold by cost, and all thresholds; the highest threshold is in force."""
     found = cost_threshold(judged, cost)
@@ -160,14 +185,19 @@ def _cost_facts(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]
     return facts | {"thresholds": limits | {"cost": found.score}, "by_cost": saved}
 
 
-def _newest(table: Table, recent: Table | None, last: Fold, best: _Trial) -> tuple[Table, Floats]:
-    """Return all transactions since the last cut, and the margins that the trees trained before it give them."""
-    since = np.flatnonzero((table.rows["at_us"] >= last.cut_us).to_numpy())
-    newest = table.take(since)
-    if recent is not None and recent.rows.height:
-        both = np.concatenate([newest.values, recent.values]), pl.concat([newest.rows, recent.rows])
-        newest = Table(*both)
-    return newest, _margins(best.boosters[-1], newest.values)
+def _by_folds(table: Table, recent: Table | None, parts: Sequence[Fold], best: _Trial, owners: list[Any]) -> pl.DataFrame:
+    """Return the transactions since the first cut, each scored by the trees of its fold, and those without a label by the last."""
+    scored = [
+        with_parties(table.take(fold.test), margin, booster, owners)
+        for fold, margin, booster in zip(parts, best.margins, best.boosters, strict=True)
+    ]
+    known = pl.concat(scored).with_columns(is_known=pl.lit(value=True))
+    since_cut = np.flatnonzero((table.rows["at_us"] >= parts[-1].cut_us).to_numpy())
+    later = table.take(np.setdiff1d(since_cut, np.concatenate([fold.test for fold in parts])))
+    if recent is not None:
+        later = Table(np.concatenate([later.values, recent.values]), pl.concat([later.rows, recent.rows]))
+    newest = with_parties(later, _margins(best.boosters[-1], later.values), best.boosters[-1], owners)
+    return pl.concat([known, newest.with_columns(is_known=pl.lit(value=False))])
 
 
 def _grid(budget: int) -> list[dict[str, float]]:

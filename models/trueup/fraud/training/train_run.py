@@ -17,7 +17,7 @@ from trueup.fraud.load import decisions_of, events_of, labels_of, usage_of
 from trueup.fraud.scoring.model import Model, ModelError, load_model
 from trueup.fraud.scoring.model_registry import folder_of, model_intervals
 from trueup.fraud.scoring.model_score import margins
-from trueup.fraud.scoring.rules import back_test, rule_matches, rules_of, with_cell_areas, with_rule_features
+from trueup.fraud.scoring.rules import back_test, cases_of_rules, rule_matches, rules_of, with_cell_areas, with_rule_features
 from trueup.fraud.scoring.starter import starter_model
 from trueup.fraud.training.budget import with_parties
 from trueup.fraud.training.cost import ReviewCost
@@ -68,13 +68,17 @@ def settings_of(config: FraudConfig) -> Settings:
 
 @dataclass(frozen=True)
 class Learnable:
-    """The training data of a log: rows with a known label, later rows without one, and the position and newest time of the log."""
+    """The training data of a log: rows with a known label, later rows without one, and the position and newest time of the log.
+
+    `rule_cases` (day, party) are the cases that rules raise, which are part of the budget.
+    """
 
     table: Table
     recent: Table
     position: int
     newest_us: int
     contradictions: int
+    rule_cases: pl.DataFrame
 
 
 def learnable(project: Project, truth: Path | None) -> Learnable:
@@ -88,9 +92,13 @@ def learnable(project: Project, truth: Path | None) -> Learnable:
     rows = rows.join(facts, on="event_id", how="left", maintain_order="left")
     if log_labels.types is not None:
         rows = rows.join(log_labels.types, on="event_id", how="left", maintain_order="left")
-    features = history(declared, log_labels.events)
+    rules = [rule for rule in rules_of(project.config.fraud) if not rule.shadow]
+    with_rules, events = with_rule_features(declared, rules), with_cell_areas(log_labels.events, rules)
+    features = history(with_rules, events)
     known_table, recent = (table_of(declared, features, rows.filter(of)) for of in (known, ~known))
-    return Learnable(known_table, recent, log_labels.position, log_labels.newest_us, log_labels.contradictions)
+    matches = rule_matches(rules, events, features, with_rules.owners)
+    cases = cases_of_rules(matches, facts.rename({"party": "subscriber"}))
+    return Learnable(known_table, recent, log_labels.position, log_labels.newest_us, log_labels.contradictions, cases)
 
 
 @dataclass(frozen=True)
@@ -163,7 +171,7 @@ def train(project: Project, *, truth: Path | None = None) -> Trained:
         "trained_on": {"position": known.position, "first_us": at.min(), "last_us": at.max()},
         "contradictions": known.contradictions, "home_prefixes": list(config.home_prefixes),
     }  # fmt: skip
-    settings = settings_of(config)
+    settings = replace(settings_of(config), taken=known.rule_cases)
     model = train_model(telecom_features(), known.table, settings, recent=known.recent, card=card, now_us=known.newest_us)
     return Trained(model, model.save(project.resolve(config.models), picture=_picture(model)), known.position)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from trueup.fraud.training.train_run import Compared
 
 _COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "value_detected_ratio", "cases", "had_seen")
+_FIRST_CASES, _SHORT_ID = 3, 12
 _Truth = Annotated[
     Path | None,
     typer.Option("--truth", metavar="FILE", help="Take labels from a simulated truth.parquet; by default from decisions."),
@@ -151,20 +153,33 @@ def score(
     summary = scored(opened, runner_options=only_options(runner_options), log=output.note)
     rescored = _rescore(opened, first) if first is not None else None
     monitor_scores(opened)
+    found = summary.suspicious or (rescored is not None and rescored.suspicious)
+    first_cases = first_cases_of(opened, summary, again=rescored is not None) if found else []
     if json:
-        output.json_value(summary if rescored is None else {"score": summary, "again": rescored})
+        value = {**asdict(summary), "first_cases": first_cases}
+        output.json_value(value if rescored is None else {"score": value, "again": rescored})
         return
     output.line(summary_line(summary))
     _show_money(summary)
+    for case in first_cases:
+        output.line(f"{case['case_id'][:_SHORT_ID]}: {case['summary']}")
     if rescored is not None:
         counted = output.counted(rescored.transactions, "transaction")
         output.line(f"rescored by {rescored.model_id} from {first} on: {counted}, {rescored.suspicious} suspicious")
         if rescored.in_sample:
             seen = output.counted(rescored.in_sample, "transaction")
             output.line(f"{seen} of days that it was trained on prove nothing: in_sample in the view cases")
-    if summary.suspicious or (rescored is not None and rescored.suspicious):
+    if found:
         cases = "SELECT * FROM cases WHERE type = 'fraud' AND status = 'open' ORDER BY day DESC, rank_of_day"
         output.line(f'next: trueup sql --project {project} "{cases}"')
+
+
+def first_cases_of(project: Project, summary: ScoreSummary, *, again: bool) -> list[dict[str, Any]]:
+    """Return the first open cases of a run, those with the greatest expected loss; `again`: it also judged earlier records."""
+    from trueup.warehouse.query import with_retries
+
+    values = {"after": -1 if again else summary.from_position, "most": _FIRST_CASES}
+    return with_retries(project, lambda warehouse: warehouse.rows("queries/fraud_cases/first_cases", values), None)
 
 
 def _show_money(summary: ScoreSummary) -> None:

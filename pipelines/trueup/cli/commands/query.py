@@ -182,12 +182,12 @@ def _short(row: dict[str, object]) -> dict[str, object]:
 
 
 def explain(
-    id_prefix: Annotated[str, typer.Argument(metavar="ID", help="The id of a finding or event, or the beginning of its id.")],
+    id_prefix: Annotated[str, typer.Argument(metavar="ID", help="The id of a finding, event or fraud case, or its beginning.")],
     as_of: AsOfOption = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Explain a finding: meaning, records, arithmetic and history; or show one event."""
+    """Explain a finding: meaning, records, arithmetic and history; or show one event or fraud case."""
     from trueup.warehouse import explain as explanation
     from trueup.warehouse.query import with_retries
 

@@ -107,6 +107,8 @@ def _case_blocks(case: CaseView, shown: int) -> Iterator[Block]:
         ("fact", "value"),
         tuple((name.replace("_", " "), cell(case.case[name])) for name in _CASE_FACTS if case.case[name] is not None),
     )
+    if case.case["summary"] is not None:
+        yield Text(visible(case.case["summary"]))
     yield Text(visible(f"What all its members share: {case.title.partition(': ')[2]}"))
     total = case.case["findings"] if case.case["type"] == "root_cause" else case.case["transactions"]
     if case.case["type"] == "root_cause" and shown < total:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from trueup.errors import TrueupError
 from trueup.units import MICROS
 from trueup.warehouse.decide import Recorded
-from trueup.warehouse.explain import FindingExplanation, explain
+from trueup.warehouse.explain import FindingExplanation, FraudExplanation, explain
 from trueup.workbench.access.sessions import Session
 from trueup.workbench.pages.fraud import fraud_case
 from trueup.workbench.parts import charts
@@ -96,6 +96,8 @@ def register(workbench: Workbench) -> None:
                 return
             if isinstance(explained, FindingExplanation):
                 _finding(workbench, session, explained)
+            elif isinstance(explained, FraudExplanation):
+                ui.navigate.to(f"/case/{explained.case['case_id']}")
             else:
                 _event(explained.event, explained.findings)
 

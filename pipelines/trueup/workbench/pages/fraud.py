@@ -1,4 +1,4 @@
-"""Fraud: suspected parties, most probable first, with reasons, links and time line of the one that is selected."""
+"""Fraud: suspected parties, the greatest expected loss first, with reasons, links and time line of the one that is selected."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ COLUMNS = (
     Column("party", "Party", width=165),
     Column("day", "Day", "day", 112),
     Column("transactions", "Transactions", "number", 125),
+    Column("exposure", "Money at risk", "money", 130),
+    Column("typology", "Kind", "words", 130),
     Column("why", "Most telling reason", grow=3),
     Column("rules", "Rules", width=120),
     Column("status", "Status", "words", 110),
@@ -83,7 +85,7 @@ class _Parties(Queue):
 
     def counted(self) -> str:
         more = f"; the first {MOST_SHOWN:,} are shown" if len(self.rows) == MOST_SHOWN else ""
-        return f"{count_text(len(self.rows), 'case')}, most probable first{more}. Select one to see why."
+        return f"{count_text(len(self.rows), 'case')}, the greatest expected loss first{more}. Select one to see why."
 
     async def selected(self) -> list[str]:
         return await super().selected() or [case for case in [self.state["case"]] if case]
@@ -120,6 +122,7 @@ async def fraud_case(workbench: Workbench, session: Session, row: Row, *, with_a
             text(
                 "div", f"{count_text(row['transactions'], 'suspicious transaction')}, probability {share_text(row['probability'])}"
             ).classes("tu-quiet")
+            text("div", row["summary"]).mark("summary")
         with ui.element("div").classes("tu-actions"):
             text("span", words(status)).classes(f"tu-chip {status}").mark("status")
             if with_actions:

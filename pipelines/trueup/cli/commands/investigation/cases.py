@@ -104,6 +104,8 @@ def _short(row: dict[str, object]) -> dict[str, object]:
 def _show(shown: CaseView) -> None:
     case = shown.case
     output.line(f"case {case['case_id']}: {shown.title}")
+    if case["summary"] is not None:
+        output.line(case["summary"])
     hidden = (
         f"; {output.counted(case['hidden_findings'], 'finding')} hidden, {case['hidden_impact']}" if case["hidden_findings"] else ""
     )

@@ -1,25 +1,65 @@
 -- Fraud cases: the suspicious transactions of one party on one day, the greatest expected loss first.
 -- Grain: one row per suspected party and UTC day. Owner: fraud.
-WITH suspected AS (
+-- A case has the kind of fraud of most of its transactions; of kinds with as many, the one of its most suspicious transaction. A
+-- hacked exchange looks like revenue share until its burst is long enough to be one, so those transactions count for it.
+WITH kinds AS (
+    SELECT
+        t.case_id, coalesce(t.typology, 'unknown') AS typology,
+        if(coalesce(t.typology, 'unknown') = 'unknown', 0, count(*))
+        + if(t.typology = 'pbx_hacking', coalesce(sum(count(*)) FILTER (t.typology = 'revenue_share') OVER (PARTITION BY t.case_id), 0), 0)
+            AS transactions,
+        max((coalesce(t.probability, 0), t.event_id)) AS most_suspicious
+    FROM main.suspicious_transactions t
+    GROUP BY t.case_id, t.typology
+),
+kind AS (
+    SELECT k.case_id, arg_max(k.typology, (k.transactions, k.most_suspicious)) AS typology FROM kinds k GROUP BY k.case_id
+),
+suspected AS (
     SELECT
         t.case_id, t.day, any_value(t.party) AS party, CAST(count(*) AS BIGINT) AS transactions, min(t.started_at) AS first_at,
         max(t.started_at) AS last_at, max(t.probability) AS probability,
         array_to_string(list_sort(list_distinct(flatten(list(string_split(t.rules, ', ')) FILTER (t.rules IS NOT NULL)))), ', ') AS rules,
-        arg_max(t.sentences, (coalesce(t.probability, 0), t.event_id)) AS sentences, arg_max(t.typology, (coalesce(t.probability, 0), t.event_id)) AS typology,
-        arg_max(t.action, (coalesce(t.probability, 0), t.event_id)) AS action, bool_or(t.in_sample) AS in_sample,
+        -- The reasons are of the most suspicious transaction of the kind of the case.
+        arg_max(
+            {'sentences': t.sentences, 'typology': t.typology, 'action': t.action},
+            (coalesce(t.typology, 'unknown') = k.typology, coalesce(t.probability, 0), t.event_id)
+        ) AS reasons,
+        bool_or(t.in_sample) AS in_sample,
         CAST(sum(t.exposure) AS DECIMAL(38, 6)) AS exposure, any_value(t.currency) AS currency,
         greatest(1, date_diff('second', min(t.started_at), max(t.started_at)) / 3600.0) AS hours,
         CASE WHEN bool_or(t.status NOT IN ('open', 'dismissed')) THEN 'confirmed'
             WHEN bool_and(t.status = 'dismissed') THEN 'dismissed' ELSE 'open'
         END AS status
     FROM main.suspicious_transactions t
+    JOIN kind k ON k.case_id = t.case_id
     GROUP BY t.case_id, t.day
 ),
 rated AS (
     SELECT
-        s.*, CAST(s.exposure / s.hours AS DECIMAL(38, 6)) AS exposure_per_hour,
+        s.*, s.reasons.sentences AS sentences, s.reasons.typology AS typology, s.reasons.action AS action,
+        CAST(s.exposure / s.hours AS DECIMAL(38, 6)) AS exposure_per_hour,
         CAST(s.exposure / s.hours * coalesce(s.probability, 0.5) AS DECIMAL(38, 6)) AS expected_loss_per_hour
     FROM suspected s
+),
+-- Of the reasons, the first one that says against what.
+phrased AS (
+    SELECT
+        r.case_id,
+        if(coalesce(r.typology, 'unknown') = 'unknown', 'suspected fraud',
+            'likely ' || replace(replace(replace(r.typology, '_', ' '), 'pbx', 'PBX'), 'sim box', 'SIM box')) AS what,
+        CASE
+            WHEN r.exposure IS NOT NULL THEN steps.shown_money(r.exposure, r.currency) || ' at risk so far, '
+                || steps.shown_money(r.exposure_per_hour, r.currency) || ' more with each hour'
+            WHEN r.currency IS NOT NULL THEN 'its money is at risk in the case of the other party'
+            ELSE 'the money at risk is unknown, as [[fraud.loss]] has no price of its services'
+        END AS money,
+        coalesce(
+            list_filter(CAST(r.sentences AS VARCHAR[]), lambda s: contains(s, '; '))[1], CAST(r.sentences AS VARCHAR[])[1],
+            'rules ' || r.rules, 'no reason is stored'
+        ) AS why,
+        coalesce(r.action, 'Look at the records of this party, then call the customer.') AS action
+    FROM rated r
 )
 SELECT
     c.case_id,                                    -- party and day, hashed: the same case keeps its id
@@ -34,8 +74,9 @@ SELECT
     c.last_at,                                    -- UTC
     c.probability,                                -- of its most suspicious transaction; NULL where only rules alert
     c.rules,                                      -- the rules that alert; NULL where none does
-    c.sentences,                                  -- reasons of its most suspicious transaction: a JSON array
-    c.typology,                                   -- the kind of fraud that its reasons point to
+    coalesce(c.party, 'unknown') || ', ' || t.what || ' on ' || c.day || ': ' || t.money || '. ' || t.why || '. ' || t.action AS summary, -- who, what, how much money, against what, and what to do
+    c.sentences,                                  -- reasons of the most suspicious transaction of its kind: a JSON array
+    c.typology,                                   -- the kind of fraud of most of its transactions, by their reasons
     c.action,                                     -- what to do
     c.in_sample,                                  -- whether a score is of a day that the model was trained on: it proves nothing
     c.exposure,                                   -- money so far, each transaction in one case only; NULL without [[fraud.loss]]
@@ -44,3 +85,4 @@ SELECT
     c.currency,                                   -- of the money
     c.status                                      -- confirmed if any of its transactions is, dismissed if all are, else open
 FROM rated c
+JOIN phrased t ON t.case_id = c.case_id

@@ -10,7 +10,7 @@ every AS (
         r.hidden_micros, r.confidence, r.opened_at, r.first_at, r.last_at, r.assignee, r.due_on, r.snoozed_until, r.suppressed_until,
         r.merged_into, lower(hex(r.parent)) AS parent, r.awaits_second_person, r.note, r.decisions, NULL AS rank_of_day,
         NULL AS probability, NULL AS rules, NULL AS sentences, NULL AS typology, NULL AS action, NULL AS in_sample, NULL AS exposure,
-        NULL AS exposure_per_hour, NULL AS expected_loss_per_hour, NULL AS exposure_currency
+        NULL AS exposure_per_hour, NULL AS expected_loss_per_hour, NULL AS exposure_currency, NULL AS summary
     FROM steps.root_cause r
     UNION ALL
     SELECT
@@ -19,7 +19,7 @@ every AS (
         if(f.status = 'open', coalesce(s.micros, 0), 0), 0, 0, coalesce(f.probability, 0.5), f.last_at, f.first_at, f.last_at,
         n.assignee, n.due_on, n.snoozed_until, NULL, NULL, NULL, coalesce(n.awaits_second_person, false), n.note,
         coalesce(n.decisions, 0), f.rank_of_day, f.probability, f.rules, f.sentences, f.typology, f.action, f.in_sample, f.exposure,
-        f.exposure_per_hour, f.expected_loss_per_hour, f.currency
+        f.exposure_per_hour, f.expected_loss_per_hour, f.currency, f.summary
     FROM steps.fraud_case f
     LEFT JOIN fraud_sums s ON s.case_id = unhex(f.case_id)
     LEFT JOIN steps.case_note n ON n.subject = unhex(f.case_id)
@@ -68,13 +68,14 @@ SELECT
     c.rank_of_day,                                -- among the fraud cases of its day; 1 is the first to review
     c.probability,                                -- of its most suspicious transaction; NULL where only rules alert
     c.rules,                                      -- the rules that alert; NULL where none does
-    c.sentences,                                  -- reasons of its most suspicious transaction: a JSON array
-    c.typology,                                   -- the kind of fraud that its reasons point to
+    c.sentences,                                  -- reasons of the most suspicious transaction of its kind: a JSON array
+    c.typology,                                   -- the kind of fraud of most of its transactions, by their reasons
     c.action,                                     -- what to do
     c.in_sample,                                  -- whether a score is of a day that the model was trained on: it proves nothing
     c.exposure,                                   -- loss so far by [[fraud.loss]], each transaction in one case only; NULL without it
     c.exposure_per_hour,                          -- what stopping it saves in an hour, at its rate so far
     c.expected_loss_per_hour,                     -- the same times the probability, which is 0.5 where only rules alert
-    c.exposure_currency                           -- of the loss
+    c.exposure_currency,                          -- of the loss
+    c.summary                                     -- of fraud: who, what, how much money at risk, against what, and what to do
 FROM every c
 ORDER BY c.currency, rank
