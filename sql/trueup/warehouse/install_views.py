@@ -47,15 +47,15 @@ INVOICE_STEPS = (
 )  # fmt: skip
 """Steps in the folder `steps/invoices/`."""
 CASE_STEPS = (
-    "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money", "money_item",
-    "money_share", "money_event", "fraud_case",
+    "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "kind_precision", "case_sums",
+    "root_cause", "fraud_money", "money_item", "money_share", "money_event", "fraud_case",
 )  # fmt: skip
 """Steps in the folder `steps/cases/`."""
 STEPS = (
     "policy_now", "reconciled", "finding_change", "decision_event", "case_opening", "case_filing", "decision_on_finding",
     "decision_now", "booking_now", "finding_now", "finding_standing", "recovery", "match_rule",
     "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
-    "case_note", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
+    "case_note", "kind_precision", "case_sums", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
     "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop", *INVOICE_STEPS,
 )  # fmt: skip
 STEPS_ON_VIEWS = {"cases": ("fraud_case",)}
@@ -105,15 +105,20 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
     with _creating:
         existing = _existing_views(connection)
         if not existing:
-            connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
-            for path in MACROS:
-                connection.execute(statement(path).text)
+            create_macros(connection)
         for name in _ORDER:
             if name not in existing and (required is None or name in required):
                 _create_view(connection, _target(name), view_statement(name))
         for name in VIEWS:
             if required is None and comments and existing.get(name) is None:
                 comment_on(connection, "VIEW", f"main.{name}", view_statement(name))
+
+
+def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the macros that views call."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
+    for path in MACROS:
+        connection.execute(statement(path).text)
 
 
 def _target(name: str) -> str:
