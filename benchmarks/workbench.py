@@ -2,9 +2,9 @@
 
     python benchmarks/workbench.py [FINDINGS] [SCORES] [--lake FOLDER] [--part questions|browser]
 
-A generator in a process of its own writes the results into a real lake, because this measures what pages cost, not how findings are
-made. `questions` asks in this process what pages ask; the time is that of the processor, which other programs on the machine change
-little. `browser` opens the pages of a server in headless Chromium and waits for their content; the time is that of a clock, beside
+A generator in a process of its own writes the results into a real lake: this measures what pages cost, not how findings are made.
+`questions` asks in this process what pages ask; the time is that of the processor, which other programs on the machine change
+little. `browser` opens the pages of a server in headless Chromium and waits for their content. It prints the time of a clock and
 that of the server's processor. With `--lake` the lake is kept, and read by the next run.
 """
 

@@ -1,8 +1,8 @@
 """What decisions since the copy of the views have changed, computed by the views themselves for what they concern.
 
-The views and their steps are asked with other sources. In place of the log they read the findings and transactions that decisions
-concern, as the copy has them, and the decisions, as the lake has them. So a decision costs as much as its case, and no rule is
-repeated. Pages read the schema `shown`: the copy, with these results in place of its rows.
+The views and their steps are asked with other sources. In place of the log they read the copy's rows of the findings and
+transactions that decisions concern, and the lake's decisions. So a decision costs as much as its case, and no rule is repeated.
+Pages read the schema `shown`: the copy, with these results in place of its rows.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Decided:
     """What is shown of one copy: its tables, and what decisions since have changed of them.
 
     `snapshot` is the commit up to which decisions are shown, `commits` the number of those that brought them. `needs_copy` says
-    that a decision has changed more than is computed here: it moved findings to another case, or was about a feed, so that other
-    findings become or cease to be provisional.
+    that a decision has changed more than is computed here. It moved findings to another case, or was about a feed, which decides
+    what findings are provisional.
     """
 
     def __init__(self, root: duckdb.DuckDBPyConnection, project: Project, snapshot: int) -> None:
