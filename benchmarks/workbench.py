@@ -1,34 +1,35 @@
 """Times of the web page over many findings and scores: p50 and p95 in milliseconds, and the memory of the process.
 
-    python benchmarks/workbench.py [FINDINGS] [SCORES]
+    python benchmarks/workbench.py [FINDINGS] [SCORES] [--lake FOLDER] [--part questions|browser]
 
-A generator writes the results into a real lake, because this measures what pages cost, not how findings are made. The time is that
-of the processor, which other programs on the machine change little; pages use two threads.
+A generator in a process of its own writes the results into a real lake: this measures what pages cost, not how findings are made.
+`questions` asks in this process what pages ask; the time is that of the processor, which other programs on the machine change
+little. `browser` opens the pages of a server in headless Chromium and waits for their content. It prints the time of a clock and
+that of the server's processor. With `--lake` the lake is kept, and read by the next run.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from trueup.config import Project, SqlConfig, parse
-from trueup.log.lake import Lake, Transaction
+from workbench_browser import measure_pages
+from workbench_lake import NOW, memory_mb
+
+from trueup.config import FILE_NAME, Project, SqlConfig
 from trueup.warehouse.decide import Decision, record
 from trueup.workbench.reading.browser_queries import BrowserQueries
 from trueup.workbench.reading.questions import Questions
 from trueup.workbench.reading.view_copy import ViewCopy
 
-NOW = datetime(2024, 4, 2, tzinfo=UTC)
-POLICY = {
-    "kernel": 1, "services": {}, "default": {"price": None, "price_per": 1, "currency": None}, "sources": {}, "horizon_us": 1,
-}  # fmt: skip
 PERIOD: dict[str, object] = {
     "currency": "EUR",
     "zone": "UTC",
@@ -37,6 +38,7 @@ PERIOD: dict[str, object] = {
     "from_day": date(2024, 3, 1),
     "to_day": date(2024, 3, 31),
 }
+TODAY = ("leakage", "standing", "sums", "services", "feeds", "counts", "changes", "top_cases")
 QUEUE: dict[str, object] = {
     "type": "", "status": "open", "kind": "", "owner": "", "currency": "", "search": "", "most": 2_000, "now": NOW,
 }  # fmt: skip
@@ -46,48 +48,51 @@ AGGREGATE = (
 )
 
 
-def main(findings: int, scores: int) -> None:
-    """Print the times of each page's questions."""
-    with tempfile.TemporaryDirectory() as folder:
-        project = Project(Path(folder), parse('[project]\ncurrency = "EUR"\n'))
-        _write_lake(project, findings, scores)
-        copy = ViewCopy(project, lambda: NOW)
-        print(f"{findings:,} findings, {scores:,} scores")
-        _report("copy of the views", copy.refresh, 1)
-        print(f"the copy has {copy.current.path.stat().st_size / 1e6:,.0f} MB")
-        _report_pages(Questions(project, copy))
-        _report_explore(copy)
-        finding = _first(Questions(project, copy), "cases/queue", QUEUE | {"type": "finding"})["key"]
-        decision = Decision("confirmed", decided_by="ann")
-        _report("decision", lambda: record(project, [finding], decision, clock=lambda: NOW), 3)
-        _report("look for news", copy.is_stale, 5)
-        copy.close()
-    print(f"memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB at most")
+def main() -> None:
+    """Write the lake and print the times of each part."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("findings", type=int, nargs="?", default=1_000_000)
+    parser.add_argument("scores", type=int, nargs="?", default=200_000)
+    parser.add_argument("--lake", type=Path, help="keep the lake in this folder")
+    parser.add_argument("--part", choices=["questions", "browser"], help="measure this part alone")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.lake or Path(temporary, "lake")
+        if not (folder / FILE_NAME).exists():
+            generator = Path(__file__).with_name("workbench_lake.py")
+            subprocess.run([sys.executable, generator, folder, str(options.findings), str(options.scores)], check=True)
+        print(f"{options.findings:,} findings, {options.scores:,} scores")
+        if options.part != "browser":
+            _measure_questions(Project.load(folder))
+        if options.part != "questions":
+            measure_pages(folder)
 
 
-def _write_lake(project: Project, findings: int, scores: int) -> None:
-    Lake.create(project)
+def _measure_questions(project: Project) -> None:
+    copy = ViewCopy(project, lambda: NOW)
+    _report("copy of the views", copy.refresh, 1)
+    print(f"the copy has {copy.current.path.stat().st_size / 1e6:,.0f} MB; memory {memory_mb():,.0f} MB at most")
+    _report_pages(Questions(project, copy))
+    _report_explore(copy)
+    for what, values in (("finding", {"type": "finding"}), ("case", {"type": "root_cause"})):
+        subject = _first(Questions(project, copy), "cases/queue", QUEUE | values)["key"]
+        for decision in (Decision("confirmed", decided_by="ann"), Decision("reopened", decided_by="ann")):
+            _report(f"{decision.name} {what}", lambda s=subject, d=decision: record(project, [s], d, clock=lambda: NOW), 1)
+            _report(f"shown {what}", copy.show_decisions, 1)
+    _report_pages(Questions(project, copy), after=" after decisions")
+    _report("look for news", copy.follow, 5)
+    copy.close()
+    print(f"memory {memory_mb():,.0f} MB at most")
 
-    def write(transaction: Transaction) -> None:
-        transaction.declare("policy", content=POLICY)
-        connection = transaction.connection
-        connection.execute(f"SET VARIABLE findings = {findings}")
-        connection.execute(f"SET VARIABLE scores = {scores}")
-        connection.execute(Path(__file__).with_name("workbench_lake.sql").read_text("utf-8"))
-        transaction.set_consumer_position("reconcile", 1)
 
-    with Lake.open(project, clock=lambda: NOW) as lake:
-        lake.commit(write)
-
-
-def _report_pages(questions: Questions) -> None:
+def _report_pages(questions: Questions, after: str = "") -> None:
     """Print the time of all questions that each page asks when it is opened, or a person filters."""
     case = _first(questions, "cases/queue", QUEUE | {"type": "root_cause"})["case_id"]
     fraud = _first(questions, "fraud/queue", {"status": "open", "search": "", "most": 1})
     party: dict[str, object] = {"party": fraud["party"]}
     one: dict[str, object] = {"id": case, "most": 1_000}
     pages: dict[str, list[tuple[str, dict[str, object]]]] = {
-        "Today": [(f"today/{name}", PERIOD) for name in ("leakage", "standing", "sums", "services", "feeds", "counts", "changes")],
+        "Today": [(f"today/{name}", PERIOD) for name in TODAY],
         "Cases": [("cases/totals", {}), ("cases/queue", QUEUE)],
         "Cases, filtered": [("cases/queue", QUEUE | {"search": "+493012"})],
         "Case": [(f"case/{name}", one) for name in ("case", "members", "sums", "days", "accounts", "kinds")],
@@ -100,7 +105,7 @@ def _report_pages(questions: Questions) -> None:
         "Quality": [("quality/findings", PERIOD)],
     }  # fmt: skip
     for page, asked in pages.items():
-        _report(page, lambda asked=asked: _ask_all(questions, asked), 5)  # type: ignore[misc]
+        _report(page + after, lambda asked=asked: _ask_all(questions, asked), 5)
 
 
 def _ask_all(questions: Questions, asked: list[tuple[str, dict[str, object]]]) -> None:
@@ -134,8 +139,8 @@ def _report(name: str, ask: Callable[[], object], times: int) -> None:
         measured.append((time.process_time() - began) * 1000)
     ordered = sorted(measured)
     p50, p95 = ordered[len(ordered) // 2], ordered[round(0.95 * (len(ordered) - 1))]
-    print(f"{name:24} p50 {p50:9.1f} ms   p95 {p95:9.1f} ms", flush=True)
+    print(f"{name:34} p50 {p50:9.1f} ms   p95 {p95:9.1f} ms", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, int(sys.argv[2]) if len(sys.argv) > 2 else 200_000)
+    main()

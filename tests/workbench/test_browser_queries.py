@@ -98,15 +98,13 @@ def test_a_query_too_long_in_text_or_time_ends_with_a_message(queries: BrowserQu
     hurried.close()
 
 
-def test_a_decision_shows_at_once_and_the_copy_follows_the_lake(views: ViewCopy) -> None:
+def test_a_copy_is_kept_until_its_last_reader_has_finished(views: ViewCopy) -> None:
     with views.reading() as (before, connection):
         finding = connection.execute("SELECT finding_id FROM findings WHERE kind = 'underbilled'").fetchone()
-        assert finding is not None and not views.is_stale()
+        assert finding is not None and views.follow() == "nothing"
         decide(views._project, finding[0], "prevented", decided_by="ann", clock=clock)
-        views.note_decisions({finding[0]: "prevented"})
-        assert views.status_of(finding[0], "open") == "prevented" and views.is_stale()
+        assert views.follow() == "decisions"
         after = views.refresh()
-        assert after.snapshot > before.snapshot and views.status_of(finding[0], "of the copy") == "of the copy"
-        # A reader keeps its copy until it has finished; then the file is deleted.
+        assert after.snapshot > before.snapshot and views.follow() == "nothing"
         assert connection.execute("SELECT count(*) FROM findings").fetchone() and Path(before.path).exists()
     assert not Path(before.path).exists() and views.refresh() is after

@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, time
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from trueup.clock import Clock
+from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.investigation.reshape import merge, split
 from trueup.warehouse.decide import Decision, Recorded, amount_micros_of, record
@@ -74,22 +76,18 @@ async def decide_all(workbench: Workbench, session: Session, subjects: Sequence[
             f"{len(subjects):,} rows are selected, and at most {MOST_AT_ONCE:,} are decided at once", todo="select fewer"
         )
     decision = _decision(form, user.name, ZoneInfo(workbench.project.config.project.timezone))
-    recorded = await asyncio.to_thread(_record, workbench, list(subjects), decision, form)
-    if recorded[0].into:
-        # Findings have moved to another case, which only a newer copy shows.
+    recorded = await asyncio.to_thread(_record, workbench.project, list(subjects), decision, form, workbench.clock)
+    if await asyncio.to_thread(workbench.copy.show_decisions):
+        # It has moved findings to another case, or changed which are provisional.
         await workbench.wait_for_newer_copy()
     shown = ", ".join(each.subject_id for each in recorded[:20])
     workbench.actions.append(user, recorded[0].decision, shown, subjects=len(recorded), note=decision.note)
     return recorded
 
 
-def _record(workbench: Workbench, subjects: Sequence[str], decision: Decision, form: Form) -> list[Recorded]:
-    """Record a decision, and have pages show it."""
-    project, clock = workbench.project, workbench.clock
+def _record(project: Project, subjects: Sequence[str], decision: Decision, form: Form, clock: Clock) -> list[Recorded]:
     if form.choice.subject != "root_cause":
-        recorded = record(project, subjects, decision, clock=clock)
-        workbench.copy.note_decisions({each.subject_id: each.decision for each in recorded})
-        return recorded
+        return record(project, subjects, decision, clock=clock)
     if len(subjects) > 1:
         raise TrueupError(f"a case is {decision.name} alone, and {len(subjects):,} rows are selected", todo="select one")
     (case_id,), values = subjects, form.values

@@ -22,6 +22,8 @@ LogFn = Callable[[str], None]
 REFRESH_EVERY_S = 2.0
 REST = 3
 """How many times as long as the last copy took no other begins: copying takes a quarter of the time at most."""
+REST_AFTER_DECISIONS_S = 600.0
+"""How long no copy begins because of decisions alone: cases and the queue show them without one."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +114,19 @@ async def _keep_fresh(workbench: Workbench) -> None:
     """Copy the views again when the lake has changed, while a page is open."""
     from nicegui import Client
 
-    now, took_s = asyncio.get_running_loop().time, 0.0
+    now = asyncio.get_running_loop().time
+    took_s, copied_at = 0.0, now()
     while True:
-        await asyncio.sleep(max(REFRESH_EVERY_S, REST * took_s))
-        if Client.instances:
-            began = now()
-            try:
-                if await asyncio.to_thread(workbench.copy.is_stale):
-                    await asyncio.to_thread(workbench.copy.refresh)
-            except TrueupError:
-                # A lake that cannot be read for a moment: the pages keep what they show, with its position.
-                continue
-            finally:
-                took_s = now() - began
+        await asyncio.sleep(REFRESH_EVERY_S)
+        if not Client.instances or now() - copied_at < REST * took_s:
+            continue
+        try:
+            behind = await asyncio.to_thread(workbench.copy.follow)
+            if behind == "more" or (behind == "decisions" and now() - copied_at > REST_AFTER_DECISIONS_S):
+                began = now()
+                await asyncio.to_thread(workbench.copy.refresh)
+                copied_at = now()
+                took_s = copied_at - began
+        except TrueupError:
+            # A lake that cannot be read for a moment: the pages keep what they show, with its position.
+            continue

@@ -23,8 +23,8 @@ from trueup.warehouse.statements import statement
 
 _ID_DIGITS = 32
 _QUERIES = (
-    "queries/cases/subjects", "queries/cases/subject_money", "queries/findings/findings_by_prefix",
-    "queries/fraud/suspicions_by_prefix",
+    "queries/cases/subjects", "queries/cases/suspected_subjects", "queries/cases/subject_money",
+    "queries/findings/findings_by_prefix", "queries/fraud/suspicions_by_prefix",
 )  # fmt: skip
 """The queries that a decision runs within its transaction."""
 
@@ -152,16 +152,29 @@ def _subjects(warehouse: Warehouse, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Return each subject's id, type and merger; raise `TrueupError` for an id that the log does not have."""
     if not ids:
         raise TrueupError("no id is given", todo="take ids from `trueup cases` or `trueup findings`")
-    asked = [subject_id_of(warehouse, ids[0])] if len(ids) == 1 else list(dict.fromkeys(text.strip().lower() for text in ids))
+    asked = list(dict.fromkeys(text.strip().lower() for text in ids))
+    if len(asked) == 1 and len(asked[0]) != _ID_DIGITS:
+        asked = [subject_id_of(warehouse, asked[0])]
     invalid = next((text for text in asked if len(text) != _ID_DIGITS or not set(text) <= set("0123456789abcdef")), None)
     if invalid is not None:
         raise TrueupError(f"invalid id {invalid!r}", todo=f"several ids have {_ID_DIGITS} hex digits each")
-    found = {row["id"]: row for row in warehouse.rows("queries/cases/subjects", {"ids": asked})}
+    found = subjects_by_id(warehouse, asked)
     unknown = [text for text in asked if text not in found]
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise TrueupError(f"there is no finding {unknown[0]}{more}", todo="take ids from `trueup cases` or `trueup findings`")
     return [found[text] for text in asked]
+
+
+def subjects_by_id(warehouse: Warehouse, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what each of a list of full ids is, with its merger; ids that the log does not have are missing."""
+    found: dict[str, dict[str, Any]] = {}
+    # All scores are read only for ids that are neither findings nor cases of root causes.
+    for query in ("queries/cases/subjects", "queries/cases/suspected_subjects"):
+        unknown = [text for text in ids if text not in found]
+        if unknown:
+            found |= {row["id"]: row for row in warehouse.rows(query, {"ids": unknown})}
+    return found
 
 
 def append(

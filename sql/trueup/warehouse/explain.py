@@ -103,8 +103,9 @@ def finding_id_of(warehouse: Warehouse, id_prefix: str) -> str:
 def subject_id_of(warehouse: Warehouse, id_prefix: str) -> str:
     """Return the full id of a finding, fraud case or suspicious transaction; raise `TrueupError` where there is none."""
     prefix = _normalised_prefix(id_prefix)
-    suspicions = (row["id"] for row in warehouse.rows("queries/fraud/suspicions_by_prefix", {"prefix": prefix}))
-    matches = _matching_findings(warehouse, prefix) or list(suspicions)
+    matches = _matching_findings(warehouse, prefix)
+    if not matches:
+        matches = [row["id"] for row in warehouse.rows("queries/fraud/suspicions_by_prefix", {"prefix": prefix})]
     if not matches:
         raise TrueupError(f"there is no finding {id_prefix}", todo="take an id from `trueup findings`, or from the view `cases`")
     return _only_match(matches, id_prefix, "finding or case")

@@ -49,8 +49,8 @@ STEP_ROOMS: dict[str, tuple[str, ...]] = {
         "invoice_number_check", "invoice_coverage_check",
     ),
     "cases": (
-        "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money",
-        "money_item", "money_share", "money_event", "fraud_case",
+        "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "kind_precision", "case_sums",
+        "root_cause", "fraud_money", "money_item", "money_share", "money_event", "fraud_case",
     ),
 }  # fmt: skip
 """The folder of `steps/` that holds the SQL of a step; steps without one are in `steps/` itself."""
@@ -58,7 +58,7 @@ STEPS = (
     "policy_now", "reconciled", "finding_change", "decision_event", "case_opening", "case_filing", "decision_on_finding",
     "decision_now", "booking_now", "finding_now", "finding_standing", "recovery", "match_rule",
     "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
-    "case_note", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
+    "case_note", "kind_precision", "case_sums", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
     *STEP_ROOMS["chain"], *STEP_ROOMS["invoices"],
 )  # fmt: skip
 STEPS_ON_VIEWS = {"cases": ("fraud_case",)}
@@ -112,15 +112,20 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
     with _creating:
         existing = _existing_views(connection)
         if not existing:
-            connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
-            for macro in MACROS:
-                connection.execute(statement(f"steps/macros/{macro}").text)
+            create_macros(connection)
         for name in _ORDER:
             if name not in existing and (required is None or name in required):
                 _create_view(connection, _target(name), view_statement(name))
         for name in VIEWS:
             if required is None and comments and existing.get(name) is None:
                 comment_on(connection, "VIEW", f"main.{name}", view_statement(name))
+
+
+def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the macros that views call."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
+    for macro in MACROS:
+        connection.execute(statement(f"steps/macros/{macro}").text)
 
 
 def _target(name: str) -> str:

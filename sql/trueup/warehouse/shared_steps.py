@@ -7,31 +7,48 @@ A view expands all views that it reads, again for each place in which it reads t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import duckdb
 
 from trueup.warehouse import install_views
 
-_READ = re.compile(r"\b(main|steps)\.(\w+)")
+_READ = re.compile(r"\b(main|steps|lake\.events)\.(\w+)")
+Source = tuple[str, str]
+"""A view, a step or a table of the log: (`main`, name), (`steps`, name) or (`lake.events`, name)."""
 
 
 class SharedSteps:
     """Steps of one connection as temporary tables; with `with_views` the views of `main` as well.
 
+    `given` names tables or subqueries that are read instead of steps, views and tables of the log, and that are not computed.
     Steps of single records stay views, because a copy of them would be one of the log. The session variables of the connection may
     not change before `drop`.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, with_views: bool = False) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, *, with_views: bool = False, given: Mapping[Source, str] | None = None
+    ) -> None:
         self._connection = connection
         self._shared = {"steps", "main"} if with_views else {"steps"}
-        self._tables: dict[tuple[str, str], str] = {}
+        self._tables: dict[Source, str] = {}
+        self._given = dict(given or {})
 
     def read(self, query: str) -> str:
         """Return a query that reads temporary tables instead of steps, and compute those that are not there yet."""
         for schema, name in _READ.findall(query):
             self._compute(schema, name)
-        return _READ.sub(lambda found: self._tables.get((found[1], found[2]), found[0]), query)
+        return _READ.sub(lambda found: self._source_of((found[1], found[2])) or found[0], query)
+
+    def read_view(self, name: str) -> str:
+        """Return the query of a view or step, as `read` does."""
+        return self.read(install_views.view_statement(name).text)
+
+    def give(self, source: Source, table: str) -> None:
+        """Have later queries read a table instead of a step or view; drop the temporary table of it."""
+        self._given[source] = table
+        if source in self._tables:
+            self._connection.execute(f"DROP TABLE {self._tables.pop(source)}")
 
     def drop(self) -> None:
         """Drop the temporary tables."""
@@ -39,11 +56,14 @@ class SharedSteps:
             self._connection.execute(f"DROP TABLE {table}")
         self._tables.clear()
 
+    def _source_of(self, source: Source) -> str | None:
+        return self._given.get(source) or self._tables.get(source)
+
     def _compute(self, schema: str, name: str) -> None:
-        is_known = name in (install_views.ALL_STEPS if schema == "steps" else install_views.VIEWS)
-        if not is_known or (schema, name) in self._tables:
+        known = {"steps": install_views.ALL_STEPS, "main": install_views.VIEWS}.get(schema, ())
+        if name not in known or self._source_of((schema, name)) is not None:
             return
-        query = self.read(install_views.view_statement(name).text)
+        query = self.read_view(name)
         if schema in self._shared and name not in install_views.STEPS_OF_RECORDS:
             table = f"temp.main.{schema}_{name}"
             self._connection.execute(f"CREATE TEMP TABLE {schema}_{name} AS {query}")

@@ -14,6 +14,7 @@ from trueup.investigation.evidence.document import Block, Code, Document, Grid, 
 from trueup.investigation.evidence.render import as_html, as_pdf
 from trueup.printable import visible
 from trueup.proof.raw.records import VerifyResult, verify_record
+from trueup.warehouse.decide import subjects_by_id
 from trueup.warehouse.explain import FindingExplanation, explain, subject_id_of
 from trueup.warehouse.query import Warehouse
 from trueup.warehouse.text import as_json
@@ -75,7 +76,7 @@ def _position(warehouse: Warehouse) -> int:
 def _subjects(warehouse: Warehouse, id_prefix: str, most: int) -> tuple[CaseView | None, list[FindingExplanation]]:
     """Return the case and the explanations of its findings; for a single finding, only its own explanation."""
     subject = subject_id_of(warehouse, id_prefix)
-    (found,) = warehouse.rows("queries/cases/subjects", {"ids": [subject]})
+    found = subjects_by_id(warehouse, [subject])[subject]
     if found["type"] == "transaction":
         raise TrueupError(f"{subject} is one transaction", todo="name its case, which `trueup explain` and the view `cases` show")
     case = None if found["type"] == "finding" else view_case(warehouse, subject, most=most)

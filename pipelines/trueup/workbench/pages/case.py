@@ -73,7 +73,7 @@ def register(workbench: Workbench) -> None:
     async def case(request: Request, case_id: str) -> None:
         with shell(workbench, request, "Case") as session:
             rows = await workbench.questions.rows("case/case", id=case_id)
-            if not rows and await asyncio.to_thread(workbench.copy.is_stale):
+            if not rows and await asyncio.to_thread(workbench.copy.follow) == "more":
                 # It may have been opened a moment ago.
                 await workbench.wait_for_newer_copy()
                 rows = await workbench.questions.rows("case/case", id=case_id)
@@ -158,7 +158,7 @@ async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
 
 
 def _case_actions(workbench: Workbench, session: Session, subject_id: str, status: str, subject: Subject) -> None:
-    status_chip = text("span", words(workbench.copy.status_of(subject_id, status))).classes(f"tu-chip {status}").mark("status")
+    text("span", words(status)).classes(f"tu-chip {status}").mark("status")
 
     async def selected() -> list[str]:
         return [subject_id]
@@ -166,9 +166,8 @@ def _case_actions(workbench: Workbench, session: Session, subject_id: str, statu
     def decided(recorded: Sequence[Recorded]) -> None:
         if recorded[0].into:
             ui.navigate.to(f"/case/{recorded[0].into}")
-            return
-        status_chip.set_text(words(workbench.copy.status_of(subject_id, status)))
-        ui.navigate.reload()
+        else:
+            ui.navigate.reload()
 
     decision_buttons(workbench, session, selected, decided, subject)
     evidence_button(workbench, session, subject_id)
@@ -197,8 +196,6 @@ def _members(workbench: Workbench, session: Session, row: Row, members: Sequence
         with ui.element("div").classes("tu-actions tu-push"):
             ui.button("Open finding", on_click=open_selected).props('outline dense no-caps data-key="Enter"')
             ui.button("CSV", icon="download", on_click=guarded(workbench, session, "reader", export)).props("flat dense no-caps")
-    for member in members:
-        member["status"] = workbench.copy.status_of(member["finding_id"], member["status"])
     drawn = grid(COLUMNS, members, label="Findings of the case", select=True)
     drawn.on("rowDoubleClicked", open_row, ["data"])
 

@@ -115,7 +115,7 @@ async def fraud_case(workbench: Workbench, session: Session, row: Row, *, with_a
         ask("fraud/same_party", party=row["party"]),
         workbench.questions.lake_rows("fraud/reasons", id=case_id),
     )
-    status = workbench.copy.status_of(case_id, row["status"])
+    status = row["status"]
     with ui.element("div").classes("tu-head"):
         with ui.element("div"):
             text("div", f"{row['party']}, {row['day']:%-d %b %Y}").classes("tu-title")

@@ -90,11 +90,7 @@ class Queue(ABC):
         return [row["key"] for row in await self.grid.get_selected_rows()]
 
     async def _load(self) -> None:
-        rows, wanted = await self.ask(MOST_SHOWN), self.value_of("status")
-        for row in rows:
-            row["status"] = self.workbench.copy.status_of(row["case_id"], row["status"])
-        # What was decided since the views were copied has left the queue.
-        self.rows = [row for row in rows if wanted in ("", row["status"])]
+        self.rows = await self.ask(MOST_SHOWN)
         self.shown.set_text(self.counted())
 
     async def _reload(self) -> None:

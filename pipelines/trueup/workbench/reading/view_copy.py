@@ -1,7 +1,8 @@
 """A copy of the views as tables of a DuckDB file, which all pages read; it is replaced when the lake has changed.
 
 A page that read the views themselves would compute every finding again. The copy is written once for each state of the lake, by
-a connection that only reads the lake. Pages and browsers attach it read-only, and ask the lake nothing.
+a connection that only reads the lake. Pages and browsers attach it read-only, and ask the lake nothing. Decisions made since are
+shown on top of it (`decided.py`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import duckdb
 
@@ -20,18 +22,16 @@ from trueup.clock import Clock
 from trueup.config import Project
 from trueup.errors import LogBusyError
 from trueup.log.catalog.connection import localise
-from trueup.reconcile.domain.decision_kinds import DECISIONS
-from trueup.warehouse import install_views
 from trueup.warehouse.query import Warehouse, with_retries
-from trueup.workbench.reading.statements import has_statement, statement_text
+from trueup.workbench.reading.copying import quoted, write_copy
+from trueup.workbench.reading.decided import Decided
+from trueup.workbench.reading.statements import statement_text
 
-COPIED = (
-    "finding_kinds", "finding_causes", "findings", "finding_history", "conservation", "source_units", "feed_quality",
-    "exposure_by_day", "suspense_by_day", "provisioning", "suspicious_transactions", "cases", "case_members", "case_history",
-    "money_by_account", "fraud_daily", "fraud_drift", "subscriptions", "loose_findings",
-)  # fmt: skip
-"""The views that pages read. Of one with a file in `queries/copy/`, the copy holds what that file selects, where
-`copy.main` is the copy itself."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Behind = Literal["nothing", "decisions", "more"]
+"""What the lake has that pages do not show: nothing; the effects of decisions on pages that show no case; or more."""
 
 
 @dataclass
@@ -44,6 +44,7 @@ class CopyVersion:
     reconciled: int
     copied_at: datetime
     root: duckdb.DuckDBPyConnection = field(repr=False)
+    decided: Decided = field(repr=False)
     readers: int = 0
     replaced: bool = False
 
@@ -59,10 +60,9 @@ class ViewCopy:
     def __init__(self, project: Project, clock: Clock) -> None:
         self._project, self._clock = project, clock
         self._folder = tempfile.TemporaryDirectory(prefix="trueup-workbench-", ignore_cleanup_errors=True)
-        self._lock, self._copying = threading.Lock(), threading.Lock()
+        self._lock, self._copying, self._deciding = threading.Lock(), threading.Lock(), threading.Lock()
         self._current: CopyVersion | None = None
         self._written = 0
-        self._decided: dict[str, tuple[str, int]] = {}
 
     @property
     def current(self) -> CopyVersion:
@@ -74,29 +74,51 @@ class ViewCopy:
         with self._copying:
             newest = with_retries(self._project, lambda warehouse: _snapshot(warehouse))
             if self._current is None or self._current.snapshot != newest:
-                self._replace(with_retries(self._project, self._written_copy))
+                version = with_retries(self._project, self._written_copy)
+                with self._deciding:
+                    # Decisions made while it was written must not vanish from pages.
+                    self._catch_up(version)
+                    self._replace(version)
             assert self._current is not None
             return self._current
 
-    def is_stale(self) -> bool:
-        """Return whether the lake has changed since the copy; a locked catalog counts as unchanged."""
+    def show_decisions(self) -> bool:
+        """Show the decisions that anyone has committed since the copy; return whether only another copy shows all they change."""
+        return self._caught_up()[1]
+
+    def follow(self) -> Behind:
+        """Show the decisions since the copy, and return what else the lake has; a locked catalog counts as unchanged."""
         try:
-            return self._current is None or with_retries(self._project, _snapshot) != self._current.snapshot
+            newest, _ = self._caught_up()
         except LogBusyError:
-            return False
+            return "nothing"
+        version = self.current
+        if newest <= version.snapshot:
+            return "nothing"
+        only_decisions = newest == version.snapshot + version.decided.commits and not version.decided.needs_copy
+        return "decisions" if only_decisions else "more"
 
-    def note_decisions(self, decisions: Mapping[str, str]) -> None:
-        """Note decisions, by subject, that this server has just committed: pages show them before the views are copied again."""
-        snapshot = with_retries(self._project, _snapshot)
-        for subject, decision in decisions.items():
-            status = DECISIONS[decision].status
-            if status is not None:
-                self._decided[subject] = status, snapshot
+    def _caught_up(self) -> tuple[int, bool]:
+        self.current  # noqa: B018 - the first call writes the copy
+        with self._deciding:
+            assert self._current is not None
+            return self._catch_up(self._current)
 
-    def status_of(self, subject: str, status: str) -> str:
-        """Return the status of a finding or case: that of the copy, or of a later decision."""
-        decided, snapshot = self._decided.get(subject, (status, -1))
-        return decided if snapshot > self.current.snapshot else status
+    def _catch_up(self, version: CopyVersion) -> tuple[int, bool]:
+        """Show in a copy the decisions it lacks; return the lake's newest commit, and whether they change more than is shown."""
+        shown = version.decided.snapshot
+
+        def fresh(warehouse: Warehouse) -> tuple[int, pa.Table | None]:
+            newest = _snapshot(warehouse)
+            if newest <= shown:
+                return shown, None
+            # Only the files of these commits are read, however many decisions there are.
+            relation, values = warehouse.lake.relation("decision", shown, newest)
+            text = statement_text("decided/fresh").replace("lake.events.decision", relation)
+            return newest, warehouse.lake.connection.execute(text, [*values, shown, newest]).to_arrow_table()
+
+        newest, decisions = with_retries(self._project, fresh)
+        return newest, decisions is not None and version.decided.apply(decisions, newest)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[tuple[CopyVersion, duckdb.DuckDBPyConnection]]:
@@ -109,7 +131,7 @@ class ViewCopy:
         connection = version.root.cursor()
         # A cursor has settings of its own: times are UTC, as in every result.
         localise(connection)
-        connection.execute("USE copy.main")
+        connection.execute("USE memory.shown")
         try:
             yield version, connection
         finally:
@@ -131,7 +153,6 @@ class ViewCopy:
     def _replace(self, version: CopyVersion) -> None:
         with self._lock:
             before, self._current = self._current, version
-            self._decided = {subject: noted for subject, noted in self._decided.items() if noted[1] > version.snapshot}
             if before is None:
                 return
             before.replaced = True
@@ -146,31 +167,16 @@ class ViewCopy:
         # Read before the tables: a commit in between makes the copy look older than it is, never newer.
         snapshot, position = _snapshot(warehouse), warehouse.lake.last_position()
         reconciled = min(position, warehouse.lake.consumer_position("reconcile"))
-        connection = warehouse.lake.connection
-        install_views.create_views(connection, comments=False)
-        name = f"workbench_copy_{self._written}"
-        connection.execute(f"ATTACH '{_quoted(path)}' AS {name}")
-        try:
-            connection.execute("BEGIN")
-            try:
-                for view in COPIED:
-                    source = statement_text(f"copy/{view}") if has_statement(f"copy/{view}") else f"FROM memory.main.{view}"
-                    connection.execute(f"CREATE TABLE {name}.main.{view} AS {source.replace('copy.main.', f'{name}.main.')}")
-                connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(duckdb.TransactionException):
-                    connection.execute("ROLLBACK")
-                raise
-            connection.execute(f"CHECKPOINT {name}")
-        finally:
-            connection.execute(f"DETACH {name}")
-        return CopyVersion(path, snapshot, position, reconciled, self._clock().astimezone(UTC), attached(path))
+        write_copy(warehouse, path, f"workbench_copy_{self._written}")
+        root = attached(path)
+        decided = Decided(root, self._project, snapshot)
+        return CopyVersion(path, snapshot, position, reconciled, self._clock().astimezone(UTC), root, decided)
 
 
 def attached(path: Path) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB of its own with a copy attached read-only as `copy`."""
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "threads": "2"})
-    connection.execute(f"ATTACH '{_quoted(path)}' AS copy (READ_ONLY)")
+    connection.execute(f"ATTACH '{quoted(path)}' AS copy (READ_ONLY)")
     return connection
 
 
@@ -178,7 +184,3 @@ def _snapshot(warehouse: Warehouse) -> int:
     row = warehouse.lake.connection.execute("FROM lake.current_snapshot()").fetchone()
     assert row is not None
     return int(row[0])
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

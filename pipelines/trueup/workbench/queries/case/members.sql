@@ -3,8 +3,7 @@
 SELECT
     f.finding_id, f.finding_id AS key, f.kind, f.status, f.service, f.subscriber, f.peer, f.node, f.day, f.started_at, f.expected,
     f.billed, f.impact, f.currency, f.reason, f.provisional
-FROM case_members m
-JOIN findings f ON f.finding_id = m.member_id
-WHERE m.case_id = $id
+FROM findings f
+WHERE f.case_id = $id
 ORDER BY abs(f.impact) DESC, f.day, f.finding_id
 LIMIT $most

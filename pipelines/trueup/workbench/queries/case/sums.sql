@@ -7,6 +7,5 @@ SELECT
     coalesce(sum(f.billed), 0) AS billed,         -- what was billed
     coalesce(sum(f.impact), 0) AS impact,         -- what the findings claim
     count(*) FILTER (WHERE f.provisional) AS provisional -- findings that may vanish
-FROM case_members m
-JOIN findings f ON f.finding_id = m.member_id
-WHERE m.case_id = $id AND f.status NOT IN ('resolved', 'retracted')
+FROM findings f
+WHERE f.case_id = $id AND f.stands

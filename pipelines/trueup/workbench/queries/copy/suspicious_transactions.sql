@@ -1,2 +1,7 @@
 -- Suspicious transactions without the contribution of each feature, which is large and read for one transaction at a time.
-SELECT t.* EXCLUDE (reasons) FROM memory.main.suspicious_transactions t
+-- Grain: one row per suspicious transaction and accused party. Owner: workbench.
+SELECT
+    t.* EXCLUDE (reasons),
+    s.scored_snapshot                             -- the commit of its first score
+FROM main.suspicious_transactions t
+JOIN steps.suspicion s ON s.event_id = unhex(t.event_id) AND s.case_id = t.case_id

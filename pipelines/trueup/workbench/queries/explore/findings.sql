@@ -4,5 +4,5 @@ SELECT
     coalesce(f.reason, 'unknown') AS reason, f.cause, f.subscriber, f.peer, CAST(f.impact AS DOUBLE) AS impact, f.currency,
     hour(f.started_at) AS hour, f.provisional, f.finding_id
 FROM copy.main.findings f
-WHERE f.status NOT IN ('resolved', 'retracted') AND f.day IS NOT NULL
-    AND coalesce(f.usage_event_id, f.charge_event_id) IS NOT NULL
+WHERE f.stands AND f.day IS NOT NULL
+    AND f.has_record

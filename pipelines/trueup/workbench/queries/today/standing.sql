@@ -5,7 +5,7 @@ SELECT
     coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0) AS leakage_micros, -- earned and not billed
     coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0) AS overcharge_micros -- billed and not earned
 FROM findings f
-WHERE f.currency = $currency AND f.day BETWEEN $from_day AND $to_day AND f.status NOT IN ('resolved', 'retracted')
+WHERE f.currency = $currency AND f.day BETWEEN $from_day AND $to_day AND f.stands
     AND f.impact_micros <> 0
 GROUP BY f.kind
 ORDER BY leakage_micros + overcharge_micros DESC, f.kind

@@ -1,45 +1,5 @@
 -- Cases of root causes: findings that one cause likely explains.
 -- Grain: one row per case that a search or a person opened. Owner: investigation.
--- A case shows the money of its findings that stand, whether decided or not; findings that a dismissal of the pattern hides count apart.
-WITH precisions AS (
-    SELECT f.kind, (count(*) FILTER (f.status <> 'dismissed') + 1) / (count(*) + 1) AS precision
-    FROM steps.finding_now f
-    WHERE f.stands AND f.status <> 'open' AND f.status IS NOT NULL
-    GROUP BY f.kind
-),
-members AS (
-    SELECT
-        f.case_id, n.stands, n.status, n.day, n.started_at, n.impact_micros, n.finding_id, f.filed_at,
-        coalesce(h.is_hidden, false) AS is_hidden, p.finding_id IS NOT NULL AS is_provisional
-    FROM steps.case_filing f
-    JOIN steps.finding_now n ON n.finding_id = f.finding_id
-    LEFT JOIN (
-        SELECT d.finding_id, arg_max(d.is_suppressed, d.snapshot) AS is_hidden
-        FROM steps.decision_on_finding d WHERE d.sets_status GROUP BY d.finding_id
-    ) h ON h.finding_id = f.finding_id
-    LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id
-    WHERE f.until_snapshot IS NULL
-),
-sums AS (
-    SELECT
-        m.case_id,
-        count(*) FILTER (m.stands AND NOT m.is_hidden) AS findings,
-        count(*) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open') AS open_findings,
-        count(*) FILTER (m.stands AND m.is_hidden) AS hidden_findings,
-        coalesce(sum(m.impact_micros) FILTER (m.stands AND NOT m.is_hidden), 0) AS impact_micros,
-        coalesce(sum(m.impact_micros) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open'), 0) AS open_micros,
-        coalesce(sum(m.impact_micros) FILTER (m.stands AND m.is_hidden), 0) AS hidden_micros,
-        coalesce(sum(abs(m.impact_micros)) FILTER (m.stands AND m.is_provisional), 0) AS provisional_micros,
-        coalesce(sum(abs(m.impact_micros)) FILTER (m.stands), 0) AS whole_micros,
-        min(m.day) FILTER (m.stands) AS first_day,
-        min(m.started_at) FILTER (m.stands) AS first_at,
-        max(m.started_at) FILTER (m.stands) AS last_at,
-        count(DISTINCT m.status) FILTER (m.stands AND m.status <> 'open') AS statuses,
-        -- One word for the whole case: of several, the one that most of the money has.
-        arg_max(m.status, m.status_micros) FILTER (m.stands AND m.status <> 'open') AS decided_status
-    FROM (SELECT m.*, sum(abs(m.impact_micros)) OVER (PARTITION BY m.case_id, m.status) AS status_micros FROM members m) m
-    GROUP BY m.case_id
-)
 SELECT
     o.case_id,                                    -- 16 bytes
     o.kind,                                       -- of its findings
@@ -73,6 +33,6 @@ SELECT
     n.note,                                       -- the last note
     coalesce(n.decisions, 0) AS decisions         -- number of decisions
 FROM steps.case_opening o
-LEFT JOIN sums s ON s.case_id = o.case_id
-LEFT JOIN precisions p ON p.kind = o.kind
+LEFT JOIN steps.case_sums s ON s.case_id = o.case_id
+LEFT JOIN steps.kind_precision p ON p.kind = o.kind
 LEFT JOIN steps.case_note n ON n.subject = o.case_id
