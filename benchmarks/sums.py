@@ -1,7 +1,8 @@
 """Compare sums of months with sums of days: processor time of one evaluation, and the state of the stream per subscriber.
 
 Run as `python benchmarks/sums.py [RECORDS [SUBSCRIBERS]]`: usage of 30 days, with one line per subscriber and period. Both periods
-have the same usage. The state is that at the end of the month, before any month is final.
+have the same usage. The state is that at the end of the month, before any month is final. It has the folded periods, and the hashes
+of their records' keys. Where there are many hashes, the stream writes them to files.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from trueup.config import ServiceConfig
 from trueup.localtime import DAY_US
 from trueup.log.lake import BucketRange
 from trueup.policies.policy import Policies, Policy, SourceRules
+from trueup.reconcile.blocking.keys import identity_keys
 from trueup.reconcile.blocking.lookback import open_from_us
 from trueup.reconcile.domain.frontier import Frontier, RunningMax
+from trueup.reconcile.domain.record_hashes import NAMES
 from trueup.reconcile.domain.tariff_terms import FLAT
 from trueup.reconcile.incremental.epoch import ReconcilerState
+from trueup.reconcile.incremental.folded_sums import PERIOD, FoldedSums
 from trueup.reconcile.incremental.pending_records import PendingRecords
 from trueup.reconcile.incremental.retention import split_retained, with_row_number
+from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 from trueup.reconcile.incremental.state_codec import encode_state
-from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
+from trueup.reconcile.kernel.evaluate import Evaluated, evaluate, evaluate_with_totals
 from trueup.reconcile.sessions.admission import EVENTS
 
 BEGIN_US = 19_783 * DAY_US  # 2024-03-01
@@ -86,14 +91,17 @@ def measure(events: pl.DataFrame, frontier: Frontier, upto: int) -> tuple[float,
     return time.process_time() - started, evaluated
 
 
-def state_bytes(events: pl.DataFrame, frontier: Frontier) -> int:
-    """Return the bytes of the stream's state before the month is final."""
+def state_bytes(events: pl.DataFrame, frontier: Frontier) -> tuple[int, int]:
+    """Return the bytes of the stream's state before the month is final: of records and periods, and of the hashes of keys."""
     rows = with_row_number(events)
-    evaluated = evaluate(rows, frontier, after=0, upto=LINES)
+    evaluated = evaluate_with_totals(rows, frontier, after=0, upto=LINES)
     retention = split_retained(rows, evaluated, frontier, upto=LINES, open_from_us=open_from_us(frontier, FLAT, LINES))
-    state = ReconcilerState(LINES, PendingRecords().add(retention.rows, frontier))
+    settled = rows.select(NAMES).filter(pl.Series(retention.folded | retention.closed | retention.passed))
+    folded = FoldedSums().add(retention.periods.filter(~pl.col("judged")).select(*PERIOD), frontier, FLAT)
+    keys = SettledKeyIndex().add(identity_keys(settled))
+    state = ReconcilerState(LINES, PendingRecords().add(retention.rows, frontier), keys, folded=folded)
     encoded = encode_state(state, BucketRange(0, 0))
-    return len(encoded.head) + sum(map(len, (*encoded.runs, *encoded.segments)))
+    return len(encoded.head) + sum(map(len, encoded.segments)), sum(map(len, encoded.runs))
 
 
 def main() -> None:
@@ -107,8 +115,11 @@ def main() -> None:
         assert evaluated.changes.is_empty(), "every line is right"
         print(f"{name}: {records} usage records and {lines.height} lines in {seconds[name]:.1f} s of processor time")
     print(f"monthly / daily = {seconds['monthly'] / seconds['daily']:.2f}")
-    size = state_bytes(events, frontier)
-    print(f"state before the month is final: {size / subscribers:.0f} bytes per subscriber of {records / subscribers:.0f} records")
+    size, of_keys = (size / subscribers for size in state_bytes(events, frontier))
+    print(
+        f"state before the month is final: {size:.0f} bytes per subscriber of {records / subscribers:.0f} records, "
+        f"and {of_keys:.0f} of hashes"
+    )
 
 
 if __name__ == "__main__":

@@ -123,6 +123,7 @@ class LogGenerator:
     def rules(self) -> ServiceConfig:
         r, step = self.rng, self.step_us
         match = r.choice(MATCHES) if "keys only" not in self.facets else ("session_key",)
+        match = ("aggregate",) if "sums" in self.facets else match
         tolerance = r.choice((0, 1, 2, 3)) if "nearest" in match else 0
         return service(
             match, start_tolerance=tolerance * step, quantity_tolerance=r.choice((0, 0, MICRO, 2 * MICRO)), amount_tolerance=r.choice((0, 0, 10, 2 * MICRO)),
@@ -447,6 +448,11 @@ def line_facets(rng: random.Random) -> frozenset[str]:
 def cycle_facets(rng: random.Random) -> frozenset[str]:
     """Return random facets and those of sums of billing cycles, in which each subscriber has a bucket key of its own."""
     return random_facets(rng) - {"keys only", "accounts", "mixed keys"} | {"cycles", *(["lines"] if rng.random() < 0.3 else [])}
+
+
+def sum_facets(rng: random.Random) -> frozenset[str]:
+    """Return random facets and that of services of which only sums are compared, which other logs never have."""
+    return random_facets(rng) - {"keys only"} | {"sums", *(["lines"] if rng.random() < 0.3 else [])}
 
 
 def with_states(rng: random.Random, generator: LogGenerator, items: list[Item]) -> list[Item]:

@@ -18,14 +18,15 @@ TESTS = "tests/reconcile"
 CASES, FAST_PATH, LAWS = ((f"{TESTS}/kernel/test_{name}.py",) for name in ("cases", "fast_path", "laws"))
 AFFECTED, PARTITIONS = ((f"{TESTS}/log_io/test_{name}.py",) for name in ("affected", "partitions"))
 EPOCHS = (f"{TESTS}/incremental/test_pending_records.py", f"{TESTS}/incremental/test_epoch.py")
+FOLDED = (f"{TESTS}/incremental/test_folded_sums.py",)
 TERMS = (f"{TESTS}/pricing/test_term_cases.py",)
 POOL_TESTS = (f"{TESTS}/pricing/test_allowance_cases.py", f"{TESTS}/pricing/test_allowance_pools.py")
 
 INCREMENTAL: dict[str, Mutant] = {
     "pending records are not evaluated when a watermark passes": Mutant("incremental/epoch.py", "_components_affected", Select("Call", 1), source("[]"), EPOCHS),
-    "neighbours of new records are not evaluated": Mutant("incremental/epoch.py", "_components_affected", Select("List", 3), without("elts", 2), EPOCHS),
-    "a closing affects no component": Mutant("incremental/epoch.py", "_components_affected", Select("Name", 48), source("[]"), EPOCHS),
-    "components that were read again stay in the state": Mutant("incremental/epoch.py", "process_epoch", Select("Call", 22), part("args", 0), EPOCHS),
+    "neighbours of new records are not evaluated": Mutant("incremental/epoch.py", "_components_affected", Select("List", 4), without("elts", 2), EPOCHS),
+    "a closing affects no component": Mutant("incremental/epoch.py", "_components_affected", Select("Name", 49), source("[]"), EPOCHS),
+    "components that were read again stay in the state": Mutant("incremental/epoch.py", "_select", Select("Call", 12), part("args", 0), EPOCHS),
     "a blocking key covers its own time block only": Mutant("blocking/keys.py", "blocking_keys", Select("IfExp", 0), part("orelse"), EPOCHS),
     "each record of a component has a component key of its own": Mutant("incremental/pending_records.py", "_segment", Select("Call", 0), part("func", "value"), EPOCHS),
     "retained rows keep the text of all rows in memory": Mutant("incremental/retention.py", "split_retained", Select("IfExp", 0), part("test", "left", "right", "value"), EPOCHS),
@@ -33,6 +34,13 @@ INCREMENTAL: dict[str, Mutant] = {
     "a bill with lines is settled at once": Mutant("incremental/retention.py", "split_retained", Select("BitAnd", 2), part("left"), EPOCHS),
     "a session of counters is settled at once": Mutant("incremental/retention.py", "split_retained", Select("BitAnd", 11), part("left"), EPOCHS),
     "settled keys are not looked up": Mutant("incremental/epoch.py", "_needs_reread", Select("BitOr", 1), source("False"), EPOCHS),
+}  # fmt: skip
+FOLDS: dict[str, Mutant] = {
+    "sums judge a period without its newest records": Mutant("incremental/epoch.py", "_reopened", Select("BitOr", 0), part("left"), FOLDED),
+    "records of a judged period are not read again": Mutant("incremental/epoch.py", "_with_affected_history", Select("BitOr", 0), part("left"), FOLDED),
+    "a period that was read stays folded": Mutant("incremental/epoch.py", "_select", Select("Call", 9), part("func", "value"), FOLDED),
+    "new records replace the sums of a period": Mutant("incremental/folded_sums.py", "FoldedSums.add", Select("List", 0), without("elts", 0), FOLDED),
+    "records in parts are folded": Mutant("incremental/folded_sums.py", "fold_periods", Select("Call", 5), source("pl.lit(True)"), FOLDED),
 }  # fmt: skip
 POOLS: dict[str, Mutant] = {
     "late usage takes no allowance from later usage": Mutant("pricing/pool_snapshots.py", "_price_change_positions", Select("Gt", 0), source("pl.lit(False)"), POOL_TESTS),
@@ -59,7 +67,7 @@ MATCHING: dict[str, Mutant] = {
     "undecided edges do not block": Mutant("kernel/matching.py", "_settle_stable_edges", Select("Lt", 0), with_source("position < 0", position=("left",)), CASES),
     "an edge settles when it is first at one end": Mutant("kernel/matching.py", "_settle_stable_edges", Select("BitAnd", 4), part("left"), CASES),
     "settled pairs are not carried over": Mutant("kernel/matching.py", "_settle_stable_edges", Select("Call", 5), with_source("edge >= 0", edge=("args", 0, "slice")), CASES),
-    "settled pairs are not carried over to another batch": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("Call", 25), with_source("f(a, b, spans, s.none(len(s.session_of)))", f=("func",), a=("args", 0), b=("args", 1), spans=("args", 2), s=("args", 3)), LAWS),
+    "settled pairs are not carried over to another batch": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("Call", 26), with_source("f(a, b, spans, s.none(len(s.session_of)))", f=("func",), a=("args", 0), b=("args", 1), spans=("args", 2), s=("args", 3)), LAWS),
     "settled sessions are matched by key again": Mutant("kernel/booking.py", "_units_at", Select("Gt", 0), source("pl.lit(True)"), CASES),
     "a charge group behind the horizon has neighbours": Mutant("blocking/components.py", "assign_components", Select("Invert", 0), source("pl.lit(True)"), CASES),
     "a charge without a start has neighbours": Mutant("kernel/matching.py", "_candidate_edges", Select("BitAnd", 3), part("right"), CASES),
@@ -96,8 +104,8 @@ JUDGEMENT: dict[str, Mutant] = {
     "partial records are not waited for": Mutant("kernel/booking.py", "_pairs", Select("BitAnd", 0), source("pl.lit(False)"), CASES),
     "an undecided edge leaves nothing pending": Mutant("kernel/booking.py", "_book_unmatched", Select("BitAnd", 0), part("left"), CASES),
     "the amount tolerance is ignored": Mutant("kernel/classification.py", "classify_flat", Select("Sub", 0), part("left"), CASES),
-    "an impact of zero raises no unrated finding": Mutant("kernel/booking.py", "_drop_zero_impact", Select("Invert", 0), source("False"), CASES),
-    "an unrated session without money raises no finding": Mutant("kernel/booking.py", "_drop_zero_impact", Select("Invert", 0), with_source("kind != pending", kind=("operand", "func", "value"), pending=("operand", "args", 0, "elts", 0)), CASES),
+    "an impact of zero raises no unrated finding": Mutant("domain/bookings.py", "drop_zero_impact", Select("Invert", 0), source("False"), CASES),
+    "an unrated session without money raises no finding": Mutant("domain/bookings.py", "drop_zero_impact", Select("Invert", 0), with_source("kind != pending", kind=("operand", "func", "value"), pending=("operand", "args", 0, "elts", 0)), CASES),
     "usage is priced in any currency": Mutant("pricing/session_price.py", "price_sessions", Select("BitAnd", 0), part("left"), CASES),
     "the first of equal lines is the excess": Mutant("kernel/lines.py", "repeated_lines", Select("Constant", 14), source("'first'"), CASES),
     "a credit among lines is an excess": Mutant("kernel/lines.py", "repeated_lines", Select("BitAnd", 0), part("left"), CASES),
@@ -114,7 +122,7 @@ ITERATIONS: dict[str, Mutant] = {
     "match readiness schedules no check": Mutant("kernel/schedule.py", "evaluations_of", Select("List", 0), without("elts", 3), CASES),
     "the other watermark schedules no check": Mutant("kernel/schedule.py", "_checks_of_units", Select("Tuple", 0), without("elts", 1), CASES),
     "an open pair schedules no check": Mutant("kernel/schedule.py", "_checks_of_units", Select("Tuple", 0), without("elts", 0), CASES),
-    "a period schedules no check": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("List", 2), source("[]"), LAWS),
+    "a period schedules no check": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("List", 3), source("[]"), LAWS),
     "a policy change schedules no check": Mutant("blocking/components.py", "spans_of", Select("Gt", 0), source("False"), CASES),
     "the fast path takes pairs that may have been final before": Mutant("kernel/fast_path/pairs.py", "_in_time", Select("BitOr", 3), part("right"), CASES),
     "the fast path takes pairs with neighbours": Mutant("kernel/fast_path/pairs.py", "_pairs", Select("BitAnd", 0), part("left", "left"), CASES),
@@ -156,7 +164,7 @@ READING: dict[str, Mutant] = {
     "a run limited to days moves the consumer position": Mutant("log_io/commit.py", "commit_outcome.write", Select("Name", 21), source("True"), PARTITIONS),
     "findings of a run limited to days are appended again": Mutant("log_io/commit.py", "commit_outcome.write", Select("Call", 4), part("args", 1), PARTITIONS),
 }  # fmt: skip
-MUTANTS = INCREMENTAL | POOLS | MATCHING | RECORDS | JUDGEMENT | ITERATIONS | READING
+MUTANTS = INCREMENTAL | FOLDS | POOLS | MATCHING | RECORDS | JUDGEMENT | ITERATIONS | READING
 
 SQL_MUTANTS: dict[str, tuple[str, str, str]] = {
     "pending records are not read": ("seeds", "(e.day >= $open_day AND {time} >= $open_from)", "false"),

@@ -123,7 +123,7 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         self._store(group, buckets, before, result.state)
         self._records.inc(result.outcome.records)
         self._again.inc(result.read_again)
-        pending = result.state.pending.height if result.state is not None else 0
+        pending = result.state.undecided_records if result.state is not None else 0
         yield after, upto, encode_outcome(result.outcome), pending, result.read_again
 
     def _arrivals(self, span: Span, group: int) -> pl.DataFrame:
@@ -151,7 +151,7 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
             return
         encoded = encode_state(after, buckets, before)
         _write_parts(self._runs, encoded.runs, len(before.settled_keys.runs) if before is not None else 0)
-        _write_parts(self._segments, encoded.segments, len(before.pending.segments) if before is not None else 0)
+        _write_parts(self._segments, encoded.segments, len(before.segments) if before is not None else 0)
         self._head.update(encoded.head)
 
 

@@ -98,3 +98,9 @@ def with_days(bookings: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the day of bookings that are not periods: that of their start, in the time zone of their policy."""
     start_day = by_zone(frontier, lambda zone: local_day(pl.col("started_us"), zone))
     return bookings.with_columns(day=pl.coalesce("day", start_day), service=pl.col("service").fill_null("")).select(*BOOKING)
+
+
+def drop_zero_impact() -> pl.Expr:
+    """Return the kind, `tolerated` where the impact is zero; unrated usage stays a finding whatever was billed."""
+    no_impact = (pl.col("expected_micros") == pl.col("billed_micros")) & ~pl.col("kind").is_in([PENDING, UNRATED])
+    return pl.when(no_impact).then(pl.lit(TOLERATED)).otherwise("kind")

@@ -9,7 +9,7 @@ the log.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -17,32 +17,38 @@ from numpy.typing import NDArray
 
 from trueup.log.lake import BucketRange, Lake
 from trueup.policies.policy import UNKNOWN_TIME_US
-from trueup.reconcile.blocking.keys import blocking_keys, candidate_keys, identity_keys
+from trueup.reconcile.blocking.keys import COMPONENT_KEY, blocking_keys, candidate_keys, identity_keys, session_hashes_or_record
 from trueup.reconcile.blocking.lookback import open_from_us, widest_us
 from trueup.reconcile.blocking.neighbourhood import units_of_several_parties
+from trueup.reconcile.domain.bookings import TOLERATED
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.record_hashes import NAMES, NO_HASHES, Hashes, name_hashes, record_hashes, session_hashes
 from trueup.reconcile.domain.tariff_terms import LONGEST_US, Terms
 from trueup.reconcile.incremental.epoch_ranges import Bounds, split_ranges
+from trueup.reconcile.incremental.folded_sums import PERIOD, FoldedSums, keys_by_unit, period_keys
 from trueup.reconcile.incremental.hash_runs import HashRunStore
 from trueup.reconcile.incremental.pending_records import PendingRecords
 from trueup.reconcile.incremental.retention import NO_TIME_US, newly_passed_intervals, split_retained, with_row_number
+from trueup.reconcile.incremental.segments import Segment
 from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
-from trueup.reconcile.kernel.evaluate import evaluate
+from trueup.reconcile.kernel.evaluate import Evaluated, evaluate, evaluate_with_totals
+from trueup.reconcile.kernel.ledger import ledger_rows
+from trueup.reconcile.kernel.period_totals import deltas_of_tolerated
 from trueup.reconcile.log_io.affected import ROW, AffectedReader
 from trueup.reconcile.log_io.column_scan import arrivals
 from trueup.reconcile.recurring.item_partition import with_items
 from trueup.reconcile.results.outcome import Outcome, outcome_of
-from trueup.reconcile.sessions.admission import with_due_date
+from trueup.reconcile.sessions.admission import EVENTS, with_due_date
 
 
 @dataclass(frozen=True)
 class ReconcilerState:
     """The state of a range of buckets after a position.
 
-    `pending` are the records that can still change, or that a record in time can affect. `settled_keys` are the keys of all
-    others. `has_corrections` is true if a charge so far corrects a record. `passed_us` is the latest time of those that only
-    their time separates from later records. `latest_us` is the latest time of all settled records.
+    `pending` are the records that can still change, or that a record in time can affect. `folded` are pending periods by their
+    sums. `settled_keys` are the keys of all other records, and those of judged periods. `has_corrections` is true if a charge so
+    far corrects a record. `passed_us` is the latest time of those that only their time separates from later records. `latest_us` is
+    the latest time of all records that are not pending as rows.
     """
 
     position: int = 0
@@ -51,6 +57,17 @@ class ReconcilerState:
     passed_us: int = NO_TIME_US
     latest_us: int = NO_TIME_US
     has_corrections: bool = False
+    folded: FoldedSums = field(default_factory=FoldedSums)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All segments: those of the pending records, then those of the folded periods."""
+        return (*self.pending.segments, *self.folded.segments)
+
+    @property
+    def undecided_records(self) -> int:
+        """The number of records that are pending, by themselves or in a folded period."""
+        return self.pending.height + self.folded.records
 
 
 @dataclass(frozen=True)
@@ -98,37 +115,98 @@ def process_epoch(
     rebuild = state is None or state.position != after
     before = ReconcilerState(after) if state is None or rebuild else state
     if rebuild or _policy_changes(frontier, after, upto):
-        known = events = reader.affected_records(after) if after else arrived
-        unaffected = PendingRecords()
+        events = reader.affected_records(after) if after else arrived
+        selected = _Selected(events, 0, PendingRecords(), FoldedSums(), before.folded.rows.clear())
     else:
-        affected = _components_affected(before, epoch, arrived)
-        known = pl.concat([before.pending.rows_of(affected), arrived])
-        events = _with_affected_history(reader, epoch, before, known)
-        if events.height > known.height:
-            # Some of the records read may be pending as well; they and their components leave the pending records.
-            related = before.pending.keys_sharing(record_hashes(events))
-            further = before.pending.rows_of(related).join(events, on=ROW, how="anti")
-            events, affected = pl.concat([events, further]), np.union1d(affected, related)
-        unaffected = before.pending.excluding(affected)
-    rows = with_row_number(events)
-    evaluated = evaluate(rows, frontier, terms, after=after, upto=upto)
-    retention = split_retained(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
+        selected = _select(reader, epoch, before, arrived)
+    rows = with_row_number(selected.events)
+    evaluated = evaluate_with_totals(rows, frontier, terms, after=after, upto=upto)
     if rebuild:
-        before = _rebuild_settled_keys(lake, epoch, buckets, events, SettledKeyIndex(store=store))
-    settled_keys = before.settled_keys.add(identity_keys(rows.select(NAMES).filter(pl.Series(retention.closed | retention.passed))))
+        before = _rebuild_settled_keys(lake, epoch, buckets, rows, SettledKeyIndex(store=store))
+    new_state = _state_after(epoch, before, selected, rows, evaluated)
+    if not selected.tolerated.is_empty():
+        evaluated = _with_tolerated(evaluated, selected.tolerated, after)
+    outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=rows.height)
+    return EpochResult(with_items(outcome, reader, after=after), new_state, selected.read_again)
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """What an epoch evaluates, and what it leaves of the state before.
+
+    `events` are the records to evaluate, of which `read_again` were read from the log. `pending` and `folded` are left. `tolerated`
+    are folded periods that both streams have passed, and that are tolerated by their sums.
+    """
+
+    events: pl.DataFrame
+    read_again: int
+    pending: PendingRecords
+    folded: FoldedSums
+    tolerated: pl.DataFrame
+
+
+def _select(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, arrived: pl.DataFrame) -> _Selected:
+    """Select what an epoch under one policy affects."""
+    frontier, terms = epoch.frontier, epoch.terms
+    passed = before.folded.passed(newly_passed_intervals(frontier, terms, epoch.after, epoch.upto), frontier, epoch.upto)
+    affected = _components_affected(before, epoch, arrived, passed)
+    known = pl.concat([before.pending.rows_of(affected), arrived])
+    events = _with_affected_history(reader, epoch, before, known, _reopened(passed, known, epoch))
+    read_again, folded = events.height - known.height, before.folded
+    if read_again:
+        # Some of the records read may be pending as well; they and their components leave the pending records.
+        related = before.pending.keys_sharing(record_hashes(events))
+        further = before.pending.rows_of(related).join(events, on=ROW, how="anti")
+        events, affected = pl.concat([events, further]), np.union1d(affected, related)
+        # A period of which one record was read was read whole.
+        folded = folded.without(folded.of_records(events), frontier, terms)
+    tolerated = passed.join(events, on=ROW, how="anti")
+    folded = folded if tolerated.is_empty() else folded.without(tolerated, frontier, terms)
+    return _Selected(events, read_again, before.pending.excluding(affected), folded, tolerated)
+
+
+def _reopened(passed: pl.DataFrame, known: pl.DataFrame, epoch: Epoch) -> pl.DataFrame:
+    """Return the representatives (`EVENTS`) of passed periods that their sums do not judge.
+
+    Those are not tolerated, or have known records besides their sums.
+    """
+    if passed.is_empty():
+        return passed.select(*EVENTS)
+    keys = keys_by_unit(passed, epoch.frontier, epoch.terms)
+    shared = keys.filter(pl.Series(np.isin(keys["blocking_key"].to_numpy(), period_keys(known, epoch.frontier, epoch.terms))))
+    is_shared = np.isin(session_hashes_or_record(passed), shared[COMPONENT_KEY].to_numpy())
+    return passed.filter((pl.col("kind") != TOLERATED) | pl.Series(is_shared)).select(*EVENTS)
+
+
+def _with_tolerated(evaluated: Evaluated, tolerated: pl.DataFrame, after: int) -> Evaluated:
+    """Return an evaluation with the changes of sums where folded periods cease to be pending."""
+    of_sums = tolerated.with_columns(currency="sum_currency", service="sum_service")
+    return replace(evaluated, ledger=ledger_rows(pl.concat([evaluated.ledger, deltas_of_tolerated(of_sums)]), after))
+
+
+def _state_after(
+    epoch: Epoch, before: ReconcilerState, selected: _Selected, rows: pl.DataFrame, evaluated: Evaluated
+) -> ReconcilerState:
+    """Return the state after an epoch that evaluated `rows`."""
+    frontier, terms, upto = epoch.frontier, epoch.terms, epoch.upto
+    retention = split_retained(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
+    settled = retention.closed | retention.passed | retention.folded
+    settled_keys = before.settled_keys.add(identity_keys(rows.select(NAMES).filter(pl.Series(settled))))
+    judged = pl.concat([retention.periods.filter("judged").select(*PERIOD), selected.tolerated.select(*PERIOD)])
+    settled_keys = settled_keys.add(period_keys(judged, frontier, terms))
     passed_us = max(before.passed_us, _latest(retention.time_us[retention.passed]))
-    latest_us = max(before.latest_us, passed_us, _latest(retention.time_us[retention.closed]))
-    has_corrections = before.has_corrections or _has_corrections(events)
-    new_state = ReconcilerState(
-        upto, unaffected.add(retention.rows, frontier, terms), settled_keys, passed_us, latest_us, has_corrections
-    )
-    outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
-    whole = with_items(outcome, reader, after=after)
-    return EpochResult(whole, new_state, events.height - known.height)
+    latest_us = max(before.latest_us, passed_us, _latest(retention.time_us[retention.closed | retention.folded]))
+    has_corrections = before.has_corrections or _has_corrections(rows)
+    pending = selected.pending.add(retention.rows, frontier, terms)
+    folded = selected.folded.add(retention.periods.filter(~pl.col("judged")).select(*PERIOD), frontier, terms)
+    return ReconcilerState(upto, pending, settled_keys, passed_us, latest_us, has_corrections, folded)
 
 
-def _components_affected(before: ReconcilerState, epoch: Epoch, arrived: pl.DataFrame) -> Hashes:
-    """Return the keys of pending components that an epoch affects: by arrivals, passed instants, closings or terms."""
+def _components_affected(before: ReconcilerState, epoch: Epoch, arrived: pl.DataFrame, passed: pl.DataFrame) -> Hashes:
+    """Return the keys of pending components that an epoch affects: by arrivals, passed instants, closings or terms.
+
+    `passed` are the folded periods that it passes: their records may be pending as well.
+    """
     pending = before.pending
     frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
     if not pending.height:
@@ -148,7 +226,8 @@ def _components_affected(before: ReconcilerState, epoch: Epoch, arrived: pl.Data
     # A unit may be matched with the party of one record at the time of another, see `neighbourhood`: new or pending ones.
     relocated = pl.concat([arrived, pending.rows_of(np.concatenate(regrouped))])
     candidates = candidate_keys(relocated, np.zeros(relocated.height, dtype=np.uint64), frontier, terms)
-    neighbours = pending.keys_sharing(blocking_keys(candidates, frontier, around=False)["blocking_key"].to_numpy())
+    near = blocking_keys(candidates, frontier, around=False)["blocking_key"].to_numpy()
+    neighbours = pending.keys_sharing(np.concatenate([near, period_keys(passed, frontier, terms)]))
     all_affected: Hashes = np.unique(np.concatenate([*affected, *regrouped, neighbours]))
     return all_affected
 
@@ -162,12 +241,16 @@ def _policy_changes(frontier: Frontier, after: int, upto: int) -> bool:
     return bool(((starts > after) & (starts <= upto)).any())
 
 
-def _with_affected_history(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) -> pl.DataFrame:
-    """Return the known records and every record of the log that they may affect."""
+def _with_affected_history(
+    reader: AffectedReader, epoch: Epoch, before: ReconcilerState, known: pl.DataFrame, reopened: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the known records, every record of the log that they may affect, and those of the periods of `reopened` records."""
     # Usage that began before a price change may last until it.
     latest_end_us = before.latest_us + pl.when(pl.col("subscriber").is_null()).then(LONGEST_US).otherwise(0)
     changes = epoch.terms.changes.filter((pl.col("position") > epoch.after) & (pl.col("from_us") <= latest_end_us))
-    uncertain = known.filter(pl.Series(_needs_reread(epoch, before, known), dtype=pl.Boolean))
+    needs_reread = _needs_reread(epoch, before, known) | _in_judged_period(epoch, before, known)
+    uncertain = pl.concat([known.filter(pl.Series(needs_reread, dtype=pl.Boolean)), reopened])
+    known = pl.concat([known, reopened])
     if not changes.is_empty():
         of_terms = reader.affected_by_terms(epoch.after)
         new = of_terms.join(known, on=ROW, how="anti")
@@ -202,6 +285,16 @@ def _needs_reread(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) ->
     if len(mixed_sessions):
         of_mixed = keyed & np.isin(sessions, mixed_sessions) & np.isin(sessions, sessions[arrived & keyed])
     return reread | _within_settled_window(epoch, before, known, arrived | of_mixed)
+
+
+def _in_judged_period(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which of the known rows may be in a period that was judged and of which only the key remains."""
+    if not epoch.frontier.policies.frame["by_aggregate"].any():
+        return np.zeros(known.height, dtype=np.bool_)
+    keys = keys_by_unit(known, epoch.frontier, epoch.terms)
+    units = keys[COMPONENT_KEY].to_numpy()[before.settled_keys.contains(keys["blocking_key"].to_numpy())]
+    in_judged: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.isin(session_hashes_or_record(known), units)
+    return in_judged
 
 
 def _within_settled_window(

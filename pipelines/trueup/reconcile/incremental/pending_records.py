@@ -1,174 +1,35 @@
-"""Pending records: records that can still change, stored so that an epoch reads only those that it affects.
-
-Records of one component have one *component key*. Blocking keys (`trueup.reconcile.blocking.keys`) and deadlines that a stream
-passed select the component keys that an epoch affects. All others are neither read nor written. Records are in immutable
-segments, of which only component keys are taken out. A new segment is merged with the last while that is at most twice as
-large, so that adding rewrites little.
-"""
+"""Pending records: records that can still change, stored so that an epoch reads only those that it affects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from trueup.frames import compact_strings
-from trueup.reconcile.blocking.keys import ANY_RULE, COMPONENT_KEY, blocking_keys, candidate_keys, deadline_instants, identity_keys
+from trueup.reconcile.blocking.keys import COMPONENT_KEY, blocking_keys, candidate_keys, deadline_instants, identity_keys
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.record_hashes import NO_HASHES, Hashes, record_hashes
+from trueup.reconcile.domain.record_hashes import Hashes, record_hashes
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
+from trueup.reconcile.incremental.segments import Segment, SegmentSet
 from trueup.reconcile.sessions.admission import EVENTS
 
-PENDING_SCHEMA: dict[str, pl.DataType] = {**EVENTS, COMPONENT_KEY: pl.UInt64()}
-_BITMAP_BITS = 22
-PassedInterval = tuple[int, int, int, bool]
-"""Instants [from, to), in µs, that a stream passed by a wait of one rule or `ANY_RULE`; whether only for unkeyed records."""
 
+class PendingRecords(SegmentSet):
+    """Records (`EVENTS`) that can still change, in segments."""
 
-@dataclass(frozen=True)
-class Segment:
-    """Pending rows with their blocking keys and deadlines, both ascending, and the component keys of rows taken out.
-
-    Rows are as in `PENDING_SCHEMA`. `keys` and `deadlines` are explained in `trueup.reconcile.blocking.keys`.
-    """
-
-    rows: pl.DataFrame
-    keys: pl.DataFrame
-    deadlines: pl.DataFrame
-    tombstones: Hashes
-    height: int
-    """The number of rows that are not taken out."""
-    bitmap: NDArray[np.bool_]
-    """Which last bits occur among the blocking keys: most keys that are looked up do not occur here."""
-
-    @classmethod
-    def of(cls, rows: pl.DataFrame, keys: pl.DataFrame, deadlines: pl.DataFrame, tombstones: Hashes = NO_HASHES) -> Segment:
-        """Build a segment from parts in any order."""
-        rows, keys, deadlines = rows.sort(COMPONENT_KEY), keys.sort("blocking_key"), deadlines.sort("at_us")
-        height = rows.height - int(np.isin(rows[COMPONENT_KEY].to_numpy(), tombstones).sum()) if len(tombstones) else rows.height
-        bitmap = np.zeros(1 << min(_BITMAP_BITS, max(6, (8 * keys.height).bit_length())), dtype=np.bool_)
-        bitmap[keys["blocking_key"].to_numpy() & np.uint64(len(bitmap) - 1)] = True
-        return cls(rows, keys, deadlines, tombstones, height, bitmap)
-
-    @property
-    def component_keys(self) -> Hashes:
-        """The component key of each row, ascending."""
-        return self.rows[COMPONENT_KEY].to_numpy()
-
-    def present_keys(self, component_keys: Hashes) -> Hashes:
-        """Return those of the component keys that have rows here, each once."""
-        requested = np.unique(component_keys)
-        low, high = (np.searchsorted(self.component_keys, requested, side=s) for s in ("left", "right"))
-        present = requested[high > low]
-        return present[~np.isin(present, self.tombstones)]
-
-    def keys_sharing(self, shared_keys: Hashes) -> Hashes:
-        """Return the component keys that have one of the blocking keys."""
-        possible = shared_keys[self.bitmap[shared_keys & np.uint64(len(self.bitmap) - 1)]]
-        return self.present_keys(
-            self.keys[COMPONENT_KEY].to_numpy()[_index_of(self.keys["blocking_key"].to_numpy(), np.unique(possible))]
-        )
-
-    def keys_passed(self, intervals: Iterable[PassedInterval]) -> Hashes:
-        """Return the component keys with a deadline that a stream passed."""
-        passed_keys = [NO_HASHES]
-        for low, high, rule, unkeyed in intervals:
-            first, end = np.searchsorted(self.deadlines["at_us"].to_numpy(), (low, high))
-            of_rule = pl.col("rule").is_in([rule, ANY_RULE]) if rule != ANY_RULE else pl.lit(True)
-            in_interval = self.deadlines[int(first) : int(end)].filter(of_rule & (pl.col("unkeyed") if unkeyed else True))
-            passed_keys.append(in_interval[COMPONENT_KEY].to_numpy())
-        return self.present_keys(np.concatenate(passed_keys))
-
-    def rows_of(self, component_keys: Hashes) -> pl.DataFrame:
-        """Return the rows of the component keys."""
-        return self.rows[_index_of(self.component_keys, self.present_keys(component_keys))]
-
-    def excluding(self, component_keys: Hashes) -> Segment:
-        """Return the segment with the rows of the component keys taken out."""
-        present = self.present_keys(component_keys)
-        if not len(present):
-            return self
-        removed = len(_index_of(self.component_keys, present))
-        return replace(self, tombstones=np.union1d(self.tombstones, present), height=self.height - removed)
-
-    def compacted(self) -> Segment:
-        """Return the segment without the rows taken out of it, and without their text in memory."""
-        rows, keys, deadlines = self.parts
-        return Segment.of(compact_strings(rows), keys, deadlines)
-
-    def __add__(self, other: Segment) -> Segment:
-        """Merge two segments, without the rows taken out of either."""
-        rows, keys, deadlines = (pl.concat([own, others]) for own, others in zip(self.parts, other.parts, strict=True))
-        return Segment.of(compact_strings(rows), keys, deadlines)
-
-    @property
-    def parts(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Rows, keys and deadlines that are not taken out."""
-
-        def remaining(frame: pl.DataFrame) -> pl.DataFrame:
-            return (
-                frame.filter(pl.Series(~np.isin(frame[COMPONENT_KEY].to_numpy(), self.tombstones)))
-                if len(self.tombstones)
-                else frame
-            )
-
-        return remaining(self.rows), remaining(self.keys), remaining(self.deadlines)
-
-
-@dataclass(frozen=True)
-class PendingRecords:
-    """Rows that can still change, in segments each more than twice as large as the next."""
-
-    segments: tuple[Segment, ...] = ()
-
-    @property
-    def height(self) -> int:
-        """The number of rows."""
-        return sum(segment.height for segment in self.segments)
-
-    @property
-    def rows(self) -> pl.DataFrame:
-        """All rows, as `PENDING_SCHEMA`."""
-        return pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(s.parts[0] for s in self.segments)])
-
-    def keys_sharing(self, shared_keys: Hashes) -> Hashes:
-        """Return the component keys that have one of the blocking keys."""
-        return _union(segment.keys_sharing(shared_keys) for segment in self.segments)
-
-    def keys_passed(self, intervals: Sequence[PassedInterval]) -> Hashes:
-        """Return the component keys with a deadline that a stream passed."""
-        return _union(segment.keys_passed(intervals) for segment in self.segments)
-
-    def keys_matching(self, condition: pl.Expr) -> Hashes:
-        """Return the component keys with a row for which a condition holds; reads all rows."""
-        return _union(s.present_keys(s.rows.filter(condition)[COMPONENT_KEY].to_numpy()) for s in self.segments)
+    schema: ClassVar[dict[str, pl.DataType]] = {**EVENTS, COMPONENT_KEY: pl.UInt64()}
 
     def rows_of(self, component_keys: Hashes) -> pl.DataFrame:
         """Return the rows (`EVENTS`) of the component keys."""
-        rows = pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(segment.rows_of(component_keys) for segment in self.segments)])
-        return rows.drop(COMPONENT_KEY)
-
-    def excluding(self, component_keys: Hashes) -> PendingRecords:
-        """Return the records without those of the component keys."""
-        segments = (segment.excluding(component_keys) for segment in self.segments)
-        return PendingRecords(tuple(segment for segment in segments if segment.height))
+        return self.rows_with_keys(component_keys).drop(COMPONENT_KEY)
 
     def add(self, rows: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT) -> PendingRecords:
         """Return the records with more rows (`EVENTS` and `component`, a number), as known along a frontier.
 
         A new state of a subscriber may change the blocking keys of its records, so an epoch takes out and adds all of them.
         """
-        if rows.is_empty():
-            return self
-        # A segment is compacted when more rows are taken out than remain.
-        segments = [s if s.rows.height <= 2 * s.height else s.compacted() for s in self.segments]
-        last = _segment(rows, frontier, terms)
-        while segments and segments[-1].height <= 2 * last.height:
-            last = segments.pop() + last
-        return PendingRecords((*segments, last))
+        return self if rows.is_empty() else self.with_segment(_segment(rows, frontier, terms))
 
 
 def _segment(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
@@ -190,18 +51,4 @@ def _segment(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
             "blocking_key": identity_keys(rows),
         }
     )
-    return Segment.of(with_keys.select(*PENDING_SCHEMA), pl.concat([by_name, by_time]), deadlines)
-
-
-def _union(key_sets: Iterable[Hashes]) -> Hashes:
-    union: Hashes = np.unique(np.concatenate([NO_HASHES, *key_sets]))
-    return union
-
-
-def _index_of(ascending: Hashes, values: Hashes) -> NDArray[np.int64]:
-    """Return all positions in an ascending array of each of the values."""
-    low = np.searchsorted(ascending, values, side="left")
-    counts = np.searchsorted(ascending, values, side="right") - low
-    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    positions: NDArray[np.int64] = np.repeat(low, counts) + offsets
-    return positions
+    return Segment.of(with_keys.select(*PendingRecords.schema), pl.concat([by_name, by_time]), deadlines)

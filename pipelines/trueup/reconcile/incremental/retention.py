@@ -1,6 +1,7 @@
 """Retention: which records the state need not hold, because neither time nor an arrival in time can change their component.
 
-Two kinds of component are settled. A *closed* one is a session and its charge group of one key, both complete. Only a record of
+Records of a period that can be folded are not retained: see `trueup.reconcile.incremental.folded_sums`. Of the others, two kinds of
+component are settled. A *closed* one is a session and its charge group of one key, both complete. Only a record of
 the same key or name can affect it, whenever it arrives. A *passed* one is of records that every source had passed by the
 longest wait. Only a record of the same key or name can affect it, or a late neighbour. Prices, states and policies that change
 later are read from the log, for settled records as for any other.
@@ -20,7 +21,8 @@ from trueup.reconcile.blocking.keys import ANY_RULE
 from trueup.reconcile.blocking.lookback import open_from_us
 from trueup.reconcile.domain.frontier import STREAMS, Frontier
 from trueup.reconcile.domain.tariff_terms import Terms
-from trueup.reconcile.incremental.pending_records import PassedInterval
+from trueup.reconcile.incremental.folded_sums import fold_periods, periods_of
+from trueup.reconcile.incremental.segments import PassedInterval
 from trueup.reconcile.kernel.evaluate import Evaluated
 from trueup.reconcile.sessions.admission import EVENTS, RECORD
 
@@ -34,12 +36,15 @@ NUMBER = "number"
 class Retention:
     """The retained rows of `EVENTS` with their `component`, and which of all rows are not retained.
 
-    Those are `closed` or `passed`, see above. `time_us` is the time of each row, its own or assigned.
+    Those are `closed` or `passed`, see above, or `folded`. `time_us` is the time of each row, its own or assigned. `periods` are
+    the folded periods (`PERIOD`), and whether each is `judged`.
     """
 
     rows: pl.DataFrame
     closed: NDArray[np.bool_]
     passed: NDArray[np.bool_]
+    folded: NDArray[np.bool_]
+    periods: pl.DataFrame
     time_us: NDArray[np.int64]
 
 
@@ -62,7 +67,8 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
         simple=pl.col("grouped_by_key") & pl.col("partial_no").is_null() & ~is_line & pl.col("time_us").is_not_null(),
         counts=pl.col("until") == NEVER_POSITION, rule="rule",
     )  # fmt: skip
-    rules = frontier.policies.frame.filter(pl.col("policy") == policy).select("rule", "by_key", "by_aggregate", "parts")
+    rules = frontier.policies.frame.filter(pl.col("policy") == policy)
+    rules = rules.select("rule", "by_key", "by_nearest", "by_aggregate", "parts")
     records = records.join(rules, on="rule", how="left", maintain_order="left")
     usage, charge = ~pl.col("charge") & pl.col("counts"), pl.col("charge") & pl.col("counts")
     single_pair = (pl.col("group_no").n_unique() == 1) & usage.any() & charge.any()
@@ -77,6 +83,7 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
         .join(latest, on="component", how="left")
         .with_columns(passed=pl.max_horizontal("latest_us", "superseded_us") < open_from_us)
     )  # fmt: skip
+    folds = fold_periods(versions.join(rules, on="rule", how="left"), of_superseded.select("component"), evaluated.totals, upto)
     rows_by_component = pl.concat([records.select(NUMBER, "component"), of_superseded.select(NUMBER, "component")]).unique(NUMBER)
     settled = rows_by_component.join(components.select("component", "closed", "passed"), on="component")
     evaluated_rows, unmatched_rows = settled[NUMBER].to_numpy(), evaluated.unmatched.to_numpy()
@@ -86,15 +93,21 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
     passed[evaluated_rows] = settled["passed"].to_numpy()
     component = np.zeros(events.height, dtype=np.int64)
     component[evaluated_rows], component[unmatched_rows] = settled["component"].to_numpy(), -1 - unmatched_rows.astype(np.int64)
+    folded = np.zeros(events.height, dtype=np.bool_)
+    folded[versions.join(folds, on="component", how="semi")[NUMBER].to_numpy()] = True
+    passed &= ~folded
     timed = records.unique(NUMBER)
     times_us = events["time_us"].fill_null(NO_TIME_US).to_numpy().copy()
     times_us[timed[NUMBER].to_numpy()] = timed["record_time_us"].to_numpy()
     passed[unmatched_rows] = times_us[unmatched_rows] < open_from_us
-    retained = ~closed & ~passed
+    retained = ~closed & ~passed & ~folded
     rows = events.select(*EVENTS).filter(pl.Series(retained)).with_columns(component=pl.Series(component[retained]))
     # Where most rows are retained, the text of the others may stay in memory: it is at most as much again.
     rows = compact_strings(rows) if 2 * rows.height < events.height else rows
-    return Retention(rows, closed, passed & ~closed, times_us)
+    first = versions.join(folds, on="component").sort(NUMBER).unique("component", keep="first", maintain_order=True)
+    representatives = events.select(*EVENTS)[first[NUMBER]].hstack(first.select("component", "records", "judged"))
+    periods = periods_of(representatives, evaluated.totals)
+    return Retention(rows, closed, passed & ~closed, folded, periods, times_us)
 
 
 def newly_passed_intervals(frontier: Frontier, terms: Terms, after: int, upto: int) -> list[PassedInterval]:

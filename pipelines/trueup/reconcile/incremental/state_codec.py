@@ -15,11 +15,13 @@ from trueup.log.lake import BucketRange
 from trueup.policies.policy import KERNEL_VERSION
 from trueup.reconcile.domain.record_hashes import HASHING, NO_HASHES, Hashes
 from trueup.reconcile.incremental.epoch import ReconcilerState
+from trueup.reconcile.incremental.folded_sums import FoldedSums
 from trueup.reconcile.incremental.hash_runs import HashRunStore
-from trueup.reconcile.incremental.pending_records import PENDING_SCHEMA, PendingRecords, Segment
+from trueup.reconcile.incremental.pending_records import PendingRecords
+from trueup.reconcile.incremental.segments import Segment
 from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 _LENGTH_BYTES = 4
 """The length of the description, which comes first in every version, so that any version can read whose state it is."""
 
@@ -39,23 +41,23 @@ class EncodedState:
 
 def encode_state(state: ReconcilerState, buckets: BucketRange, before: ReconcilerState | None = None) -> EncodedState:
     """Encode the state of a range of buckets; parts that the earlier state `before` has already become empty bytes."""
-    tombstones = [segment.tombstones for segment in state.pending.segments]
+    all_segments = state.segments
+    tombstones = [segment.tombstones for segment in all_segments]
     description = {
         "schema": SCHEMA_VERSION, "kernel": KERNEL_VERSION, "hashing": HASHING, "buckets": [buckets.first, buckets.last],
         "position": state.position, "passed_us": state.passed_us, "latest_us": state.latest_us,
         "has_corrections": state.has_corrections,
         "runs": [len(run) for run in state.settled_keys.runs], "files": [file.name for file in state.settled_keys.files],
-        "tombstones": [len(labels) for labels in tombstones],
+        "tombstones": [len(labels) for labels in tombstones], "pending": len(state.pending.segments),
     }  # fmt: skip
     text = json.dumps(description).encode()
     runs = _changed_parts(state.settled_keys.runs, before.settled_keys.runs if before is not None else ())
-    pending_segments = state.pending.segments
-    known_segments = before.pending.segments if before is not None else ()
-    segments = _changed_parts([s.rows for s in pending_segments], [s.rows for s in known_segments])
+    known_segments = before.segments if before is not None else ()
+    segments = _changed_parts([s.rows for s in all_segments], [s.rows for s in known_segments])
     return EncodedState(
         len(text).to_bytes(_LENGTH_BYTES, "little") + text + np.concatenate([NO_HASHES, *tombstones]).astype("<u8").tobytes(),
         tuple(run.astype("<u8").tobytes() if new else b"" for run, new in zip(state.settled_keys.runs, runs, strict=True)),
-        tuple(to_ipc(s.rows, s.keys, s.deadlines) if new else b"" for s, new in zip(pending_segments, segments, strict=True)),
+        tuple(to_ipc(s.rows, s.keys, s.deadlines) if new else b"" for s, new in zip(all_segments, segments, strict=True)),
     )
 
 
@@ -92,16 +94,18 @@ def decode_state(
     settled_keys = SettledKeyIndex(tuple(_numbers(runs[n]) for n in range(len(description["runs"]))), files, store)
     assert [len(run) for run in settled_keys.runs] == description["runs"], "the hash runs of a state have other lengths"
     tombstones = np.split(_numbers(tail), np.cumsum(description["tombstones"])[:-1]) if description["tombstones"] else []
-    pending = PendingRecords(tuple(_segment_of(segments[n], labels) for n, labels in enumerate(tombstones)))
+    rows, count = list(enumerate(tombstones)), description["pending"]
+    pending = PendingRecords(tuple(_segment_of(segments[n], labels, PendingRecords.schema) for n, labels in rows[:count]))
+    folded = FoldedSums(tuple(_segment_of(segments[n], labels, FoldedSums.schema) for n, labels in rows[count:]))
     return ReconcilerState(
         description["position"], pending, settled_keys, description["passed_us"], description["latest_us"],
-        description["has_corrections"],
+        description["has_corrections"], folded,
     )  # fmt: skip
 
 
-def _segment_of(data: bytes, tombstones: Hashes) -> Segment:
+def _segment_of(data: bytes, tombstones: Hashes, schema: dict[str, pl.DataType]) -> Segment:
     rows, keys, deadlines = from_ipc(data)
-    return Segment.of(rows.select(pl.col(n).cast(t) for n, t in PENDING_SCHEMA.items()), keys, deadlines, tombstones)
+    return Segment.of(rows.select(pl.col(n).cast(t) for n, t in schema.items()), keys, deadlines, tombstones)
 
 
 def _numbers(data: bytes) -> Hashes:

@@ -105,7 +105,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
             charges.select("component", "at", "record_no", "charge", "group_no", *CELL),
         ]
     ).join(cells, on=CELL, nulls_equal=True, how="left")  # fmt: skip
-    timed = _with_passed_position(totals.join(cells, on=CELL, nulls_equal=True, how="left"), frontier)
+    timed = with_passed_position(totals.join(cells, on=CELL, nulls_equal=True, how="left"), frontier)
     return PeriodSums(timed, members.select(NO_SUMS.members.columns), repeated_lines(charges, cells))
 
 
@@ -123,7 +123,7 @@ def book_periods(
     )
     owner_no = pl.col("cell") * 3 + PERIOD
     totals = totals.with_columns(owner_no=owner_no).join(money, on=["at", "owner_no"], how="left", maintain_order="left")
-    judged = _with_kind(totals, frontier)
+    judged = with_kind(totals, frontier)
     excess = excess_lines(judged, sums.repeated.join(evaluations, on=["component", "at"]).with_columns(at="position"))
     of_lines = excess.select("component", "at", "record_no", excess_part=pl.lit(SURPLUS, pl.Int8))
     part = pl.coalesce("excess_part", pl.lit(MAIN, pl.Int8))
@@ -154,7 +154,7 @@ def _with_period_index(frame: pl.DataFrame, time: str, frontier: Frontier, terms
     return dayed.with_columns(index=index)
 
 
-def _with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the rules of each period, and the position `passed_at` at which both streams have passed its last instant by grace."""
     with_rules = totals.join(frontier.policies.frame.drop("sum_period", "timezone"), on=["policy", "rule"], how="left")
     # Seconds, messages and octets have no common sum.
@@ -168,7 +168,7 @@ def _with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFr
     return with_rules.with_columns(passed_at=pl.Series(passed_at))
 
 
-def _with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the kind of each period: pending until both streams have passed it."""
     charged = totals.with_columns(billed_micros=pl.col("billed_micros") + total_micros(), charged_micros=charged_micros())
     kind = (

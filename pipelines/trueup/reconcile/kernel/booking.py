@@ -29,9 +29,9 @@ from trueup.reconcile.domain.bookings import (
     PENDING,
     SESSION,
     SURPLUS,
-    TOLERATED,
     UNRATED,
     as_bookings,
+    drop_zero_impact,
     with_days,
 )
 from trueup.reconcile.kernel.aggregation import PeriodSums, book_periods
@@ -82,7 +82,7 @@ def book(
     owners = pl.concat([*(frame.filter(is_booked).select(_OWNERS) for frame in (sessions, charge_groups)), corrections.owners])
     netted = pairs.drop_nulls("verdict")
     return Bookings(
-        with_days(bookings.with_columns(kind=_drop_zero_impact()), context.frontier),
+        with_days(bookings.with_columns(kind=drop_zero_impact()), context.frontier),
         pl.concat([_members(rows, owners, surplus), period_members]), netting_groups(netted), netted["session"],
         judged.filter(pl.col("kind") == "misrated").select(JUDGED),
     )  # fmt: skip
@@ -154,12 +154,6 @@ def _book_surplus(split: pl.DataFrame) -> pl.DataFrame:
             expected_micros=pl.lit(0, pl.Int128), billed_micros=pl.col("extra_micros"), unrated_records=pl.lit(0, pl.UInt32),
         )
     )  # fmt: skip
-
-
-def _drop_zero_impact() -> pl.Expr:
-    """Return the kind, `tolerated` where the impact is zero; unrated usage stays a finding whatever was billed."""
-    no_impact = (pl.col("expected_micros") == pl.col("billed_micros")) & ~pl.col("kind").is_in([PENDING, UNRATED])
-    return pl.when(no_impact).then(pl.lit(TOLERATED)).otherwise("kind")
 
 
 def _book_unmatched(sessions: pl.DataFrame, charge_groups: pl.DataFrame, blocked: pl.DataFrame) -> list[pl.DataFrame]:

@@ -10,9 +10,13 @@ from trueup.reconcile.pricing.price_table import PriceTable
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What all steps of one evaluation share; changes are reported for positions in (after, upto]."""
+    """What all steps of one evaluation share; changes are reported for positions in (after, upto].
+
+    `keeps_totals` says whether the totals of periods are returned.
+    """
 
     frontier: Frontier
     prices: PriceTable
     after: int
     upto: int
+    keeps_totals: bool = False

@@ -24,6 +24,7 @@ from trueup.reconcile.kernel.fast_path.split import split_fast_path
 from trueup.reconcile.kernel.ledger import LEDGER, ledger_rows
 from trueup.reconcile.kernel.lifecycle import ARRIVED
 from trueup.reconcile.kernel.matching import SPAN, SettledPairs, match
+from trueup.reconcile.kernel.period_totals import TOTALS, last_totals
 from trueup.reconcile.kernel.pool_netting import pool_checks
 from trueup.reconcile.kernel.priced_sessions import priced_sessions
 from trueup.reconcile.kernel.schedule import evaluations_of, in_batches
@@ -38,9 +39,9 @@ class Evaluated:
     """The result of an evaluation, and the frames that its numbers (`record_no`, `group_no`, `owner_no`, `cell`) refer to.
 
     `changes` (`CHANGE`) and `ledger` (`LEDGER`) are of positions after `after`. `raised` (`RAISED`) are the findings of the fast
-    path. `members` are the last bookings of the records that it left. `fast_path_records` are the records that it took, added up
-    as `trueup.reconcile.kernel.fast_path.sums.BOOKED`. `unmatched` are the row numbers of the events that are unmatched among
-    those.
+    path. `members` are the last bookings of the records that it left. `totals` (`TOTALS`) are those of their periods after all
+    positions, where asked for. `fast_path_records` are the records that it took, added up as
+    `trueup.reconcile.kernel.fast_path.sums.BOOKED`. `unmatched` are the row numbers of the events that are unmatched among those.
     """
 
     changes: pl.DataFrame
@@ -53,6 +54,7 @@ class Evaluated:
     groups: pl.DataFrame
     cells: pl.DataFrame
     resolved: ResolvedRecords
+    totals: pl.DataFrame
 
 
 def evaluate(
@@ -63,31 +65,54 @@ def evaluate(
     Positions up to `after` are evaluated as well, to know the findings that were open then, but not reported again. Without the
     fast path all records go through all steps: slower, with the same result.
     """
+    return _evaluate(events, frontier, terms, (after, upto), fast_path=fast_path)
+
+
+def evaluate_with_totals(events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int) -> Evaluated:
+    """Evaluate `events` as `evaluate` does, and return the totals of their periods (`TOTALS`) as well."""
+    return _evaluate(events, frontier, terms, (after, upto), keeps_totals=True)
+
+
+def _evaluate(
+    events: pl.DataFrame, frontier: Frontier, terms: Terms, span: tuple[int, int], *, fast_path: bool = True,
+    keeps_totals: bool = False,
+) -> Evaluated:  # fmt: skip
+    after, upto = span
     all_events = with_rules(events, frontier)
     prices = PriceTable(terms, build_pools(all_events, frontier, terms, upto))
     split = split_fast_path(all_events, frontier, prices, after=after, upto=upto, fast_path=fast_path)
     resolved = resolve_contents(split.remaining, frontier)
     versions, groups = assign_groups(with_due_date(resolved.versions, frontier))
-    context = EvaluationContext(frontier, prices.for_groups(groups), after, upto)
+    context = EvaluationContext(frontier, prices.for_groups(groups), after, upto, keeps_totals)
     with_components, cells = assign_components(versions, frontier.policies, terms=prices.terms)
-    changes, deltas, members = _evaluate_components(with_components, cells, context)
+    changes, deltas, members, totals = _evaluate_components(with_components, cells, context)
     ledger = ledger_rows(pl.concat([deltas, split.ledger_deltas.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
     return Evaluated(
-        changes, split.raised, ledger, members, split.booked_records, split.unmatched, with_components, groups, cells, resolved
+        changes,
+        split.raised,
+        ledger,
+        members,
+        split.booked_records,
+        split.unmatched,
+        with_components,
+        groups,
+        cells,
+        resolved,
+        totals,
     )
 
 
 def _evaluate_components(
     versions: pl.DataFrame, cells: pl.DataFrame, context: EvaluationContext
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Return (changes, ledger deltas, last members) of all components.
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Return (changes, ledger deltas, last members, totals of periods) of all components.
 
     Allowance pools do not join components, since few have a pair whose amount differs. The components of those few are
     evaluated once more, joined by pool, because such a pair is judged with all others of its pool.
     """
     first = _evaluate_spans(versions.sort("component"), cells, context, together=False)
     if first.differing.is_empty():
-        return first.changes, first.ledger_deltas.drop("component"), first.members
+        return first.changes, first.ledger_deltas.drop("component"), first.members, first.totals
     joined, _ = assign_components(
         versions.drop("component"),
         context.frontier.policies,
@@ -102,11 +127,11 @@ def _evaluate_components(
         ).sort("component"),
         cells, context, together=True,
     )  # fmt: skip
-    final = [frame.join(once_more, on="component", how="anti") for frame in (first.changes, first.ledger_deltas, first.members)]
-    changes, deltas, members = (
-        pl.concat([a, b]) for a, b in zip(final, (second.changes, second.ledger_deltas, second.members), strict=True)
+    both = ((c.changes, c.ledger_deltas, c.members, c.totals) for c in (first, second))
+    changes, deltas, members, totals = (
+        pl.concat([a.join(once_more, on="component", how="anti"), b]) for a, b in zip(*both, strict=True)
     )  # fmt: skip
-    return changes, deltas.drop("component"), members
+    return changes, deltas.drop("component"), members, totals
 
 
 def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -152,6 +177,7 @@ class _Components:
     ledger_deltas: pl.DataFrame
     members: pl.DataFrame
     differing: pl.Series
+    totals: pl.DataFrame
 
 
 def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: EvaluationContext, *, together: bool) -> _Components:
@@ -165,6 +191,7 @@ def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
     compared = Evaluations(pooled, context.after)
     settled = SettledPairs.none(int(versions["group_no"].max() or 0) + 1)  # type: ignore[arg-type]
     differing, misrated = [pl.Series(dtype=pl.Int64)], list[pl.DataFrame]()
+    totals = [pl.DataFrame(schema=TOTALS)]
     causes = {**terms.causes, **dict.fromkeys(frontier.policies.starts.tolist(), "policy_change")}
     for batch in in_batches(spans):
         rows = versions.join(batch.drop("records"), on="component")
@@ -172,6 +199,8 @@ def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
         rows, sessions, charge_groups = priced_sessions(rows, frontier, prices)
         matched = match(sessions, charge_groups, batch, settled)
         sums = sum_periods(rows, matched, cells, frontier, prices)
+        if context.keeps_totals:
+            totals.append(last_totals(sums.totals, batch))
         checks = [sums.totals.select(*SPAN, position="passed_at")]
         checks += [pool_checks(matched.sessions, frontier, terms)] if together else []
         arrived = rows.filter(pl.col("since") == pl.col("at")).select(*ARRIVED)
@@ -182,4 +211,5 @@ def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
             declared = pl.col("position").replace_strict(causes, default=None, return_dtype=pl.String)
             compared.add(evaluations.select("component", at="position", declared=declared), booked, arrived)
     changes, deltas, members = compared.results()
-    return _Components(add_misrating_reason(changes, misrated, terms, pools), deltas, members, pl.concat(differing).unique())
+    changes = add_misrating_reason(changes, misrated, terms, pools)
+    return _Components(changes, deltas, members, pl.concat(differing).unique(), pl.concat(totals))

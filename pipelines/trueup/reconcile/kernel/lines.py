@@ -14,6 +14,8 @@ from trueup.reconcile.blocking.components import CELL
 from trueup.reconcile.domain.bookings import SURPLUS, TOLERATED
 from trueup.reconcile.kernel.classification import classify_flat
 
+DIFFERING = ["misrated", "overbilled", "underbilled"]
+"""The kinds of periods with usage and lines that are beyond tolerance: one of their lines may be an excess."""
 REPEATED: dict[str, pl.DataType] = {
     **dict.fromkeys(("component", "at", "cell", "record_no", "line_us"), pl.Int64()),
     **dict.fromkeys(("line_micros", "line_quantity", "line_value"), pl.Int128()),
@@ -59,7 +61,7 @@ def excess_lines(judged: pl.DataFrame, repeated: pl.DataFrame) -> pl.DataFrame:
     """Return the excess line (`REPEATED`) of each period that is beyond tolerance with it, and within tolerance without."""
     if repeated.is_empty():
         return repeated
-    differs = judged.filter(pl.col("kind").is_in(["misrated", "overbilled", "underbilled"]))
+    differs = judged.filter(pl.col("kind").is_in(DIFFERING))
     lines = differs.join(repeated, on=["component", "at", "cell"]).with_columns(
         billed_micros=pl.col("billed_micros") - pl.col("line_micros"),
         charge_quantity=pl.col("charge_quantity") - pl.col("line_quantity"),
