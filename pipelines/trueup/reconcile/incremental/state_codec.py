@@ -19,7 +19,7 @@ from trueup.reconcile.incremental.hash_runs import HashRunStore
 from trueup.reconcile.incremental.pending_records import PENDING_SCHEMA, PendingRecords, Segment
 from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 _LENGTH_BYTES = 4
 """The length of the description, which comes first in every version, so that any version can read whose state it is."""
 
