@@ -97,7 +97,7 @@ fmt: .venv/.tests ## format the code
 	$(BIN)/ruff format .
 
 slow: .venv/.tests ## run the slow tests: thousands of random logs, many kills, mutations
-	$(BIN)/python -m pytest -q -n 2 -m slow
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow --durations 25
 
 lint: .venv/.tests ## run ruff and strict mypy
 	$(BIN)/ruff check .

@@ -2,10 +2,11 @@
 
     python benchmarks/bench.py [--sizes 1000000,3000000] [--rounds 3] [--json bench.json] [--watts 10]
 
-Each round runs every way once, in turn and in a process of its own, on the same records: reconciliation, hand-written SQL for the
-same findings, a per-record Beam `CoGroupByKey` (on a slice), ingest, and DuckDB's own CSV load. The table has the median of the
-rounds with least and greatest, elapsed and of processor time, and how time grows with size: the slope of log time over log records,
-1 where it grows in proportion. Energy is what the machine counts (RAPL), else processor time at `--watts` per core.
+Each round runs every way once, in turn and in a process of its own, on the same records. The ways are reconciliation,
+hand-written SQL for the same findings, a per-record Beam `CoGroupByKey` (on a slice), ingest, and DuckDB's own CSV load. The
+table has the median of the rounds with least and greatest, elapsed and of processor time. It shows how time grows with size as
+the slope of log time over log records, 1 where it grows in proportion. Energy is what the machine counts (RAPL), else processor
+time at `--watts` per core.
 
 Times differ between machines; only ratios and slopes are comparable.
 """

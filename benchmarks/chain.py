@@ -2,7 +2,7 @@
 
     python benchmarks/chain.py [SESSIONS]
 
-Writes about four records for each of SESSIONS (default 1,000,000) into a lake, reconciles it, and prints the processor time of the
+Writes about four records for each of SESSIONS (default 1,000,000) into a lake and reconciles it. Prints the processor time of the
 view chain_hops and of the peer, their ratio, and the peak memory of the process.
 """
 

@@ -3,8 +3,8 @@
     python benchmarks/commits.py [COMMITS] [ROWS]
 
 Writes COMMITS commits of ROWS records while another process runs queries, and reconciles them. Then `trueup maintain` merges.
-Prints the number of files, the time of three queries before and after, the longest query meanwhile, and whether digests and
-answers as of old positions stayed the same. Exits with 1 where they differ, or where a query failed.
+Prints the number of files, the time of three queries before and after, and the longest query meanwhile. Prints whether digests
+and answers as of old positions stayed the same. Exits with 1 where they differ, or where a query failed.
 """
 
 from __future__ import annotations

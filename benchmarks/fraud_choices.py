@@ -4,8 +4,8 @@
 
 Protocol. Operators of three weeks or longer: for the weight those of `TRAIN` in `benchmarks/fraud_telecom.py`. The starter has seen
 these, so where training begins is measured on `OTHERS`, of other seeds. Two weeks of detectors with BUDGET right decisions a day
-are the labels. An own model is judged by the truth on all later days: average precision, and the share of frauds among the BUDGET
-parties of each day.
+are the labels. An own model is judged by the truth on all later days. The measures are average precision, and the share of frauds
+among the BUDGET parties of each day.
 """
 
 from __future__ import annotations

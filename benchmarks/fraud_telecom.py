@@ -2,11 +2,11 @@
 
     python benchmarks/fraud_telecom.py FOLDER [--budget N] [--write-starter] [--many]
 
-Protocol. The detectors' limits and the starter are chosen on the operators of `TRAIN`. Those of `TEST` have other seeds, sizes and
-lengths; each has every kind of fraud, hard variants, and look-alikes. With --many, the eight of `MANY` take their place.
-On an operator's first day nothing is known: features count no label. Three ways of finding cases are measured. (a) The detectors
-alone. (b) The starter alone, at its own threshold. (c) Two weeks of (a) and (b) with BUDGET decisions a day, right by the truth;
-then, on the later days, a model of the operator's own.
+Protocol. The detectors' limits and the starter are chosen on the operators of `TRAIN`. Those of `TEST` have other seeds, sizes
+and lengths; each has every kind of fraud, hard variants, and look-alikes. With --many, the eight of `MANY` take their place. On
+an operator's first day nothing is known: features count no label. Three ways of finding cases are measured. (a) The detectors
+alone. (b) The starter alone, at its own threshold. (c) Two weeks of (a) and (b) with BUDGET decisions a day, right by the truth.
+On the later days follows a model of the operator's own.
 
 A case is a party on a day. The BUDGET cases a day that come first are reviewed. A fraud is caught when one of its records is in a
 reviewed case. Its money is stopped from one hour after its first record in such a case. Simulated operators are stored in FOLDER.

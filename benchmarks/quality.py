@@ -2,9 +2,9 @@
 
     python benchmarks/quality.py [RECORDS] [--memory-gib N] [--ingest-records N]
 
-Validates RECORDS (default 10,000,000) usage records of one day with every expectation of the suite that needs no earlier day,
-and prints time, records per second and the peak memory of the process. Then ingests the same call records with the row rules
-of the suites and without any, in turn, and prints their share of the processor time.
+Validates RECORDS (default 10,000,000) usage records of one day with every expectation of the suite that needs no earlier day.
+Prints time, records per second and the peak memory of the process. Then ingests the same call records with the row rules of the
+suites and without any, in turn. Prints the rules' share of the processor time.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
     python benchmarks/rating.py [CALLS] [PREFIXES]
 
-Prints records per second by a book of many prefixes, with and without allowances, the ratio to a flat price per unit in one
-expression, and the time of the book's validation. Then each call is reconciled with its charge, one in fifty of them wrong: by a
-flat price, by the prefixes, and by the prefixes with allowances. Times differ between machines; only the ratios are comparable.
+Prints records per second by a book of many prefixes, with and without allowances. Prints the ratio to a flat price per unit in
+one expression, and the time of the book's validation. Then each call is reconciled with its charge, one in fifty of them wrong.
+The price is flat, by the prefixes, or by the prefixes with allowances. Times differ between machines; only the ratios are
+comparable.
 """
 
 from __future__ import annotations

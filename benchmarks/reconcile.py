@@ -2,8 +2,9 @@
 
     python benchmarks/reconcile.py [USAGE_RECORDS] [PEER_RECORDS]
 
-Prints records per second from lake to committed findings, the same for a per-record Beam `CoGroupByKey` on a slice, the time of
-hand-written DuckDB SQL that finds the same leaks, and the ratios. Times differ between machines; only the ratios are comparable.
+Prints records per second from lake to committed findings, and the same for a per-record Beam `CoGroupByKey` on a slice. Prints
+the time of hand-written DuckDB SQL that finds the same leaks, and the ratios. Times differ between machines; only the ratios are
+comparable.
 """
 
 from __future__ import annotations

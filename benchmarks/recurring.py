@@ -2,7 +2,7 @@
 
     python benchmarks/recurring.py [SUBSCRIPTIONS]
 
-Writes SUBSCRIPTIONS (default 100,000) with a monthly rental, a third of them upgraded in mid-month, and twelve bill lines for each,
+Writes SUBSCRIPTIONS (default 100,000) with a monthly rental, a third of them upgraded in mid-month. Each has twelve bill lines,
 two in a hundred of them missing or wrong. Prints the processor time of one reconciliation and of the peer, their ratio, and the
 peak memory of the process.
 """

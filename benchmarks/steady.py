@@ -2,9 +2,9 @@
 
     python benchmarks/steady.py [EVENTS_PER_SECOND] [MINUTES] [TABLE.csv]
 
-Appends usage and charges at a steady rate while `trueup stream` runs; prints, ten times in all, the memory of its Java and Python
+Appends usage and charges at a steady rate while `trueup stream` runs. Prints, ten times in all, the memory of its Java and Python
 processes, the size of its newest checkpoint and its lag in positions. With a file, every sample goes there. Event time runs 864
-times as fast as the clock: grace passes within minutes, so that as many records leave the job's state as enter it.
+times as fast as the clock. Grace passes within minutes, so that as many records leave the job's state as enter it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python benchmarks/verify.py [RECORDS]
 
-Ingests a CSV file of call records, then prints the time of each check of `trueup verify`, and its ratio to a scan that decodes
+Ingests a CSV file of call records, then prints the time of each check of `trueup verify`. Prints its ratio to a scan that decodes
 every value of every row once and hashes it (one pass of DuckDB over the table). Each check runs in its own process, whose
 peak memory is printed. Times differ between machines; only the ratios are comparable.
 """

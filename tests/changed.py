@@ -21,8 +21,8 @@ def changed_since(base: str) -> list[str]:
 def related_tests(changed: Iterable[str], root: Path = ROOT) -> list[str]:
     """Return the test files of changed files: themselves, and those that name a changed module.
 
-    If no test names the module, and for other files, these are all tests of its folder, or those that name
-    its package where there is no such folder. A test helper selects its folder.
+    If no test names the module, and for other files, these are all tests of its folder. Where there is no such folder, they are
+    the tests that name its package. A test helper selects its folder.
     """
     tests = {path: path.read_text("utf-8") for path in sorted((root / "tests").rglob("test_*.py"))}
     found = set[Path]()

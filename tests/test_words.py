@@ -35,7 +35,7 @@ ALLOWED = {
         '"somebody used it"',
     ): "an expectation's name, from which ids of findings are made",
     ("expectations/trueup/quality/suites/usage.py", '"a quantity is no counter gone wrong"'): "the same",
-    ("tests/quality/test_validate.py", '"somebody used it"'): "the same",
+    ("tests/quality/validation/test_validate.py", '"somebody used it"'): "the same",
     ("pipelines/trueup/rating/book_validation.py", ": are told once"): "a rule's text that quarantine rows hold",
     ("sql/trueup/warehouse/audits/control_counts.sql", "_told"): "columns of an audit that programs read",
     ("benchmarks/quality.py", '"somebody used it"'): "the same",

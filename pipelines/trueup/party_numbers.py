@@ -21,9 +21,9 @@ def international_digits(
 ) -> pl.Expr:
     """Return the digits of telephone numbers; a text that is no number is returned unchanged.
 
-    A display name, the scheme of a `tel:` or `sip:` address, its host and parameters, brackets, blanks, dots, dashes and invisible
-    marks are removed, then a leading `+` or `00`, and the national `(0)` of an international number. A leading 0 becomes the
-    calling code `country`, if there is one.
+    A display name, and the scheme, host and parameters of a `tel:` or `sip:` address are removed first. So are brackets, blanks,
+    dots, dashes and invisible marks. Then a leading `+` or `00` is removed, and the national `(0)` of an international number. A
+    leading 0 becomes the calling code `country`, if there is one.
 
     `prefixes` are other leading digits than 00 and 0, and what replaces them; the longest counts. A number without any of them and
     without `+`, of as many digits as `national_digits` names, gets the calling code.

@@ -1,9 +1,9 @@
 """Secrets of the configuration: a type whose text is masked, and a mask for everything that is printed.
 
 A setting that may hold credentials is a `Place`: its `str`, `repr` and JSON show the location, never the credentials. Code that
-needs the value calls `get_secret_value`. A second protection follows. Each value that a process loads (a password of a connection
-string, the value of a `${NAME}`) is remembered here, and `mask` replaces it in any text. It searches for the values themselves,
-not for patterns.
+needs the value calls `get_secret_value`. A second protection follows. Each secret value that a process loads is stored here, such
+as a password of a connection string or the value of a `${NAME}`. `mask` replaces it in any text. It searches for the values
+themselves, not for patterns.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ NOT_RUN = {
     "trueup clock --supersede 41": "needs a wrong tick: tests/cli/test_clock.py declares one",
     "trueup train   --project P": "needs weeks of decisions: docs/tutorial/first-model.md and first-case.md run the same commands with a truth",
     "trueup whatif --set": "needs a tariff book of the reader: tests/cli/test_investigation.py has one",
-    "trueup recover --kind": "needs a template of the reader: tests/warehouse/test_recoveries.py has one",
+    "trueup recover --kind": "needs a template of the reader: tests/warehouse/investigation/test_recoveries.py has one",
     "trueup bill-run check": "needs a draft of the reader: tests/warehouse/invoices/test_bill_run.py has one",
     "trueup workbench --port": "runs until it is interrupted: tests/workbench/test_pages.py opens it in a browser",
     "trueup picture leakage": "needs ids of a finding and a model: tests/pictures/test_svg.py has them",

@@ -1,4 +1,7 @@
-"""Two further feeds of each kind of field case, with right findings by hand: one lake has them all, each as a service of its own."""
+"""Two further feeds of each kind of field case, with right findings by hand.
+
+One lake has them all, each as a service of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Two further tariffs of each kind of field case, with right prices by hand: one book has them all, each as a service of its own."""
+"""Two further tariffs of each kind of field case, with right prices by hand.
+
+One book has them all, each as a service of its own.
+"""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def without_port_probe(listeners: set[Listener]) -> set[Listener]:
     """Omit the listener by which PyFlink finds a free port before its gateway listens.
 
     It is on all interfaces, accepts no connection and is closed before the gateway listens. The gateway stays open from then to
-    the end of Java, so a Java process whose only listener is not on loopback has no port yet that accepts code.
+    the end of Java. So a Java process whose only listener is not on loopback has no port yet that accepts code.
     """
     starts = len(listeners) == 1 and all("java" in each.process and not each.is_loopback for each in listeners)
     return set() if starts else listeners

@@ -85,8 +85,8 @@ def test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded(
 def test_a_longer_record_never_costs_less(rows, record, one, other):
     """For one record at a time, of prices that are not negative, rounded not at all or at the end.
 
-    Tiers are left out, for a cheaper one may end a dearer increment early; and a record rounded increment by increment may pay
-    less for a rest rounded down. Where the longer record has a price, so has the shorter.
+    Tiers are left out, because a cheaper tier may end a dearer increment early. So is rounding by increment, because a record may
+    pay less for a remainder rounded down. Where the longer record has a price, so has the shorter.
     """
     plain = [r | {"price_micros": abs(r["price_micros"])} if r["item"] == "rate" else r for r in rows]
     whole = [r | {"rounding_stage": "total", "tier_from_micros": None} if r["item"] == "rate" else r for r in plain]

@@ -49,7 +49,7 @@ def test_the_longest_destination_comes_before_the_longest_origin():
 
 
 def test_the_longest_origin_comes_before_a_band():
-    """Of two rates of one destination, that of the origin holds, although the other has a band."""
+    """Of two rates of one destination, the rate with the origin holds, although the other has a band."""
     rows = [FROM_BRITAIN, rated_at("0.60", destination="49", band="day"), band("day", from_time="08:00", to_time="20:00")]
     assert prices(rows, call(60), call(60, own_number="1212")) == [300_000, 600_000]
 
@@ -96,7 +96,10 @@ def test_a_limited_price_is_rounded_like_any_other():
 
 
 def test_the_maximum_of_the_first_rate_holds_for_the_whole_record():
-    """From 20:00 on a minute costs 0.60 with a maximum of 0.10: half a minute before it costs 0.30, and half a minute after it 0.30."""
+    """From 20:00 on a minute costs 0.60 with a maximum of 0.10.
+
+    Half a minute before it costs 0.30, and half a minute after it 0.30.
+    """
     rows = [
         rated_at("0.60"),
         rated_at("0.60", band="night", maximum_micros=100_000),
@@ -121,7 +124,10 @@ def test_a_price_and_increment_that_change_within_a_record(by_hand: str, seconds
 
 
 def test_an_increment_has_the_price_of_the_slot_in_which_it_begins():
-    """0.01 a second in steps of 40 s, 0.02 from 60 s on: the second step begins at 40 s and ends at 80 s; 20 × 0.02 follow."""
+    """0.01 a second in steps of 40 s, and 0.02 from 60 s on.
+
+    The second step begins at 40 s and ends at 80 s; 20 × 0.02 follow.
+    """
     assert prices([rated_at("0.60", slots="60: 1.20/1", **stepped(40, 40))], call(100)) == [1_200_000]
 
 
@@ -172,7 +178,10 @@ def test_free_first_units_of_a_volume_are_at_the_instant_of_the_record():
 
 
 def test_free_first_seconds_take_nothing_from_an_allowance():
-    """Of 40 s 10 are free at the beginning and 30 by the allowance; of the next 40 s 10, and 5 by the allowance: 25 × 0.01."""
+    """Of 40 s 10 are free at the beginning and 30 by the allowance.
+
+    Of the next 40 s 10 are free, and 5 by the allowance: 25 × 0.01.
+    """
     assert prices([INCLUDED, free("A", 35)], call(40), call(40, "2025-06-04 11:00")) == [0, 250_000]
 
 
@@ -248,7 +257,7 @@ def test_a_record_may_be_priced_as_a_whole_at_the_price_of_its_start(by_hand: st
 
 
 def test_the_price_of_the_start_holds_over_the_edge_of_a_band():
-    """In the day 90 s × 0.01; from 20:00 on 90 s × 0.001, each part by its price, of which the last 60 s at 6:00 are of the day."""
+    """In the day 90 s × 0.01, and from 20:00 on 90 s × 0.001. Each part has its price; the last 60 s at 6:00 are of the day."""
     rows = [rated_at("0.60", priced_at="start"), rated_at("0.06", band="night"), band("night", from_time="20:00", to_time="06:00")]
     calls = [call(90, "2025-06-04 19:59:30"), call(90, "2025-06-04 05:59:30")]
     assert prices(rows, *calls) == [900_000, 630_000]

@@ -39,9 +39,13 @@ FACETS = (
     "counters",
     "versions",
 )
-"""Difficulties of a log. `keys only`: most charges have only a key and an amount; `mixed keys`: a key joins records of several parties;
-`counters`: usage records are counters so far, and charges lines of bills, under some policies;
-`versions`: records have versions, and some are corrected."""
+"""Difficulties of a log.
+
+* `keys only`: most charges have only a key and an amount;
+* `mixed keys`: a key joins records of several parties;
+* `counters`: usage records are counters so far, and charges lines of bills, under some policies;
+* `versions`: records have versions, and some are corrected.
+"""
 MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
 ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
          ("Europe/Berlin", "2024-03-31T22:00Z"), ("Australia/Lord_Howe", "2024-04-06T15:00Z"), ("America/Havana", "2024-11-03T05:00Z"), ("Antarctica/Troll", "2024-03-31T01:00Z"))  # fmt: skip

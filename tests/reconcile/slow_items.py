@@ -136,7 +136,7 @@ def _share(rule: str, offset: int, length: int, *, is_first: bool) -> Fraction:
 
 
 def _activated(spans: Sequence[Span], day: date) -> date | None:
-    """Return the day on which the life began that the last living state of a day belongs to."""
+    """Return the first active day of the unbroken life of a subscription that its last living state of a day belongs to."""
     current = _on(day, [s for s in spans if s[2].status != "ceased"])[-1]
     number = spans.index(current)
     while number and spans[number - 1][1] == spans[number][0] and spans[number - 1][2].status != "ceased":

@@ -1,8 +1,8 @@
 """Render Data Docs in which data is text: characters with a meaning to a browser are replaced before rendering.
 
 The library puts values of records into HTML, attributes, scripts and string templates, and escapes some of them in some of these
-places. So no value reaches its renderers unchanged: a character with a meaning in one of these places is replaced by one that
-looks like it and has none. Each page says which characters were replaced. The stored results stay as they are.
+places. So no value reaches its renderers unchanged. A character with a meaning in one of these places is replaced by one that
+looks alike and has no meaning. Each page states which characters were replaced. The stored results stay as they are.
 """
 
 from __future__ import annotations

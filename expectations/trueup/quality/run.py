@@ -56,8 +56,8 @@ class FeedState:
 class QualitySummary:
     """The result of a run of quality.
 
-    `open_findings` are the open findings of feeds that no decision has dismissed (rows of `OPEN_FINDING`); `docs` is the first
-    page of the Data Docs, None where nothing was validated; `actions` counts the findings raised, revised and resolved.
+    `open_findings` are the open findings of feeds that no decision has dismissed (rows of `OPEN_FINDING`). `docs` is the first
+    page of the Data Docs, None where nothing was validated. `actions` counts the findings raised, revised and resolved.
     """
 
     position: int

@@ -42,7 +42,7 @@ HERE = Path()
 def load(directory: Path, *, accept_clock: bool = False) -> Project:
     """Load the project of a folder; raise `ConfigError` for an invalid one.
 
-    With `accept_clock`, a clock too far ahead of the newest commit is accepted by a declaration in the log; a clock that is behind
+    With `accept_clock`, a declaration in the log accepts a clock too far ahead of the newest commit. A clock that is behind
     raises `ClockError`.
     """
     from trueup.config import Project

@@ -110,8 +110,8 @@ def ingest(
     Creates the lake if there is none. A unit that cannot be ingested becomes an error of the summary; the others are ingested
     all the same. Files for which `choose` returns False are left for a later run. Without `choose`, incomplete files are left
     (see `trueup.collect.discover.arrival`), and a notice names their number. Raises `ConfigError` for a source that is not
-    configured, contradictory settings and a file that two sources read; `ClockError` for a wrong clock; and `LogError` when the
-    log refuses a commit (a full disk). Committed parts stay in the log, and the next run resumes after them.
+    configured, contradictory settings and a file that two sources read. Raises `ClockError` for a wrong clock, and `LogError`
+    when the log refuses a commit (a full disk). Committed parts stay in the log, and the next run resumes after them.
     """
     selected = select_sources(project, sources)
     for source in selected:
@@ -244,7 +244,7 @@ def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent
 def _read(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]) -> Generator[tuple[int, Events], None, None]:
     """Yield the events of the parts that the log lacks, in order, while a few pieces ahead are being read.
 
-    No thread reads the unit any more once the generator is closed.
+    Once the generator is closed, no thread reads the unit.
     """
     mapping, progress = run.of_today.mapping, run.progress
     requested = mapping.requested_of(reader)

@@ -24,7 +24,7 @@ _Stamp = tuple[int, ...]
 class Watch:
     """Watcher of the sources' paths: finds files that are complete and new or changed.
 
-    A file that was ingested, or was refused, is not read again before it changes: files accumulate in a landing folder, and
+    A file that was ingested, or was refused, is not read again before it changes. Files accumulate in a landing folder, and
     recognising a known file would mean hashing it.
     """
 

@@ -128,7 +128,7 @@ _NESTED_LISTS = (("fraud", "rule"), ("invoice", "tax"), ("workbench", "user"))
 
 
 def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
-    """Return the table and key of a setting: a table of a list by its name, or by its number from 1 where it has no name."""
+    """Return the table and key of a setting; a table of a list has its name, or its number from 1 if it has none."""
     head, keys = "", location
     if len(location) > 1 and location[0] in _NAMED_LISTS:
         name, keys = _item_name(tables[str(location[0])], location[1]), location[2:]

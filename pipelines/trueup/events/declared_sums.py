@@ -34,7 +34,7 @@ def add_sums(pieces: Sequence[Mapping[str, ReadSum]]) -> dict[str, ReadSum]:
 
 @dataclass(frozen=True)
 class DeclaredSum:
-    """What control rows say of one column: the sums that were declared (one, unless they were changed), and what was read."""
+    """The sums of one column in control rows: what was declared (one sum, unless it was changed), and what was read."""
 
     declared: tuple[int, ...]
     read: ReadSum

@@ -3,19 +3,20 @@
 The canonical form of an event is the concatenation, in the order of `CORE`, of
 
 * a head: ``1;STREAM;`` and the key scope as a text,
-* each core column that is not in `LATER`: a text as ``LENGTH:TEXT`` (length in UTF-8 bytes), an integer in decimal and ``;``,
-  a time as integer microseconds since 1970-01-01 UTC and ``;``, a boolean as ``true;`` or ``false;``;
-  a missing value of any type is ``~``.
+* each core column that is not in `LATER`.
 
-That is form 1. An event with a column of `LATER` has form 2: its head begins with ``2;``, and each column of `LATER` that is not
-missing follows at the end, its name as a text and then its value. So a new column never changes the id of an event without it.
+  A text is ``LENGTH:TEXT`` (length in UTF-8 bytes), an integer its decimal digits and ``;``. A time is integer microseconds since
+  1970-01-01 UTC and ``;``. A boolean is ``true;`` or ``false;``. A missing value of any type is ``~``.
+
+That is form 1. An event with a column of `LATER` has form 2. Its head begins with ``2;``. Each column of `LATER` that is not
+missing follows at the end: its name as a text, then its value. So a new column never changes the id of an event without it.
 
 `event_id` is the first 16 bytes of its SHA-256 (FIPS 180-4). Provenance, bucket and attributes are not part of it, so a
 record has the same id from every file of its key scope.
 
-The bucket of a record is MD5 (RFC 1321) of its bucket key's UTF-8 bytes, read as a little-endian number, modulo `buckets`;
-a missing key counts as the empty text. A stream that lacks the columns of the bucket key is all in bucket 0: tariffs apply
-to every bucket, and so do subscriptions if the bucket key is the session key.
+The bucket of a record is MD5 (RFC 1321) of its bucket key's UTF-8 bytes, read as a little-endian number, modulo `buckets`. A
+missing key counts as the empty text. A stream that lacks the columns of the bucket key is all in bucket 0. Tariffs apply to every
+bucket, and so do subscriptions if the bucket key is the session key.
 """
 
 from __future__ import annotations

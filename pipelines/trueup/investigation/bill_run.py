@@ -78,9 +78,10 @@ def check_bill_run(
 ) -> BillRun:
     """Check the bills of the accounts whose billing cycle begins on a day; the log stays as it is.
 
-    `drafts` are files, each as one more file of its source of charges or invoices. The draft counts as complete: feeds of charges
-    are closed up to the end of the cycle on the copy, and feeds of invoices up to their due time. Invoices are checked where the
-    draft or the log has one of the cycle. Raises `TrueupError` for a source that has no drafts, and for a file that is refused.
+    `drafts` are files, each as one more file of its source of charges or invoices. The draft counts as complete. On the copy,
+    feeds of charges are closed up to the end of the cycle, and feeds of invoices up to their due time. Invoices are checked where
+    the draft or the log has one of the cycle. Raises `TrueupError` for a source that has no drafts, and for a file that is
+    refused.
     """
     for name, _ in drafts:
         _check_source(project, name)

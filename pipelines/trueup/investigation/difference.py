@@ -25,8 +25,8 @@ NO_CAUSE = "decision"
 class Difference:
     """The difference of two points.
 
-    `money` has the leakage and overcharge then and now by currency; `causes` counts changes and their money by cause, change, kind
-    and service; `findings` are the single changes, the largest first, at most as many as asked for. `changes` counts all.
+    `money` has the leakage and overcharge then and now by currency. `causes` counts changes and their money by cause, change,
+    kind and service. `findings` are the single changes, the largest first, at most as many as asked for. `changes` counts all.
     """
 
     then: int
@@ -42,8 +42,8 @@ def compare(project: Project, then: str, now: str | None = None, *, most: int = 
 
     `days`, first and last, limit the findings that are compared; those without a day are then left out.
 
-    Raises `QueryError` for a point that is no position, time or day, for a position that the log does not have, and where `then` is
-    the later one.
+    Raises `QueryError` for a point that is no position, time or day, and for a position that the log does not have. Raises it
+    also where `then` is the later point.
     """
     earlier, first = with_retries(project, _state, then)
     later, second = with_retries(project, _state, now)

@@ -1,7 +1,8 @@
 """Links between parties by what they share, and new parties that behave as confirmed fraudsters did.
 
-A trait of a party is a handset, a SIM, a cell or a peer. A trait that few parties have says more than one that many have: its
-weight is the logarithm of all parties over those that have it. Two parties are alike by the cosine of their weighted traits.
+A trait of a party is a handset, a SIM, a cell or a peer. A trait of few parties weighs more than a trait of many. Its weight is
+the logarithm of the number of all parties over the number of parties with the trait. Two parties are alike by the cosine of their
+weighted traits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from trueup.warehouse.query import Warehouse
 MOST_PARTIES = 1_000
 """A trait that more parties have, such as a hotline, links no one."""
 KIND_WEIGHTS = {"handset": 4.0, "sim": 4.0, "cell": 1.0, "peer": 2.0}
-"""How much a kind of trait says about who uses the number."""
+"""The weight of a kind of trait as evidence of who uses the number."""
 
 
 @dataclass(frozen=True)

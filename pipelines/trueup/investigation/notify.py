@@ -48,7 +48,7 @@ class Notified:
 
 
 def notify(project: Project, *, clock: Clock = system_clock, dry_run: bool = False) -> Notified:
-    """Send what has not been sent; an event of the log remembers each message, so that a second run sends nothing.
+    """Send what has not been sent; an event of the log records each message, so that a second run sends nothing.
 
     An event is written after its message was sent. After a crash between the two, the message is sent again with the same id. A
     channel that fails is tried again by the next run, and does not keep others from being served.

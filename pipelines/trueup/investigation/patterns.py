@@ -2,8 +2,8 @@
 
 A pattern is a set of values of dimensions, such as node = MSC07 and service = voice. A cause shows as a pattern whose records fail
 far more often than all others. The search compares findings with all records by Kulldorff's scan statistic for yes-or-no data
-(Communications in Statistics 26, 1997): the likelihood ratio of one failure rate inside the pattern and another outside, against
-one rate everywhere. It takes the best pattern, removes its findings and records, and searches the remainder.
+(Communications in Statistics 26, 1997). The statistic is the likelihood ratio of one failure rate inside the pattern and another
+outside, against one rate everywhere. It takes the best pattern, removes its findings and records, and searches the remainder.
 
 The search draws nothing at random, and ties are broken by the order of dimensions and values, so equal input gives equal patterns.
 """
@@ -64,8 +64,8 @@ def matches(rows: pl.DataFrame, pattern: Pattern) -> pl.Series:
 def search(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, *, dimensions: Sequence[str] = DIMENSIONS) -> list[Found]:
     """Return the patterns of findings of one kind, the one that was found first at the beginning.
 
-    `findings` has `money` (micros, not negative) and the dimensions; `records` has `weight`, the number of records that each row
-    of the sample stands for, and the dimensions. A finding without money counts like the smallest one with money.
+    `findings` has `money` (micros, not negative) and the dimensions. `records` has the dimensions and `weight`, the number of
+    records that each row of the sample represents. A finding without money counts like the smallest one with money.
     """
     found: list[Found] = []
     left, base = findings, records

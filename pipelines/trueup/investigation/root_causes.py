@@ -106,7 +106,7 @@ def with_owner(opening: Opening, project: Project, now: datetime) -> Opening:
 
 
 def _has_news(lake: Lake) -> bool:
-    (row,) = lake.connection.execute(statement("queries/cases/newest_finding").text, {"consumer": CONSUMER}).fetchall()
+    (row,) = lake.connection.execute(statement("queries/root_causes/newest_finding").text, {"consumer": CONSUMER}).fetchall()
     return row[0] is not None and (row[1] is None or row[0] > row[1])
 
 
@@ -125,7 +125,7 @@ def pattern_rows(warehouse: Warehouse, case_id: str | None = None) -> tuple[pl.D
         "below": "Z" if share == _SIXTEEN_BITS else f"{share:04X}", "case_id": case_id, "invoice_batch": settings.invoice_batch,
         "attributes": list(settings.attributes),
     }  # fmt: skip
-    rows = pl.DataFrame(warehouse.table("queries/cases/pattern_rows", values))
+    rows = pl.DataFrame(warehouse.table("queries/root_causes/pattern_rows", values))
     for number, name in enumerate(settings.attributes):
         rows = rows.with_columns(pl.col("attributes").list.get(number, null_on_oob=True).alias(f"attribute:{name}"))
     rows = rows.drop("attributes")
@@ -146,7 +146,7 @@ def _dimensions(rows: pl.DataFrame) -> list[str]:
 
 def open_cases(warehouse: Warehouse) -> list[OpenCase]:
     """Return the cases that findings can be filed in, in the order in which they were opened."""
-    rows = warehouse.rows("queries/cases/open_cases")
+    rows = warehouse.rows("queries/root_causes/open_cases")
     into = {row["case_id"]: row["merged_into"] for row in rows if row["merged_into"]}
 
     def target(case_id: str) -> bytes:

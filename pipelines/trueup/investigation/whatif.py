@@ -1,4 +1,4 @@
-"""What if: reconcile a scratch copy of the log under other settings or tariffs, and compare; the log itself stays as it is."""
+"""Reconcile a scratch copy of the log under other settings or tariffs, and compare the results; the log stays unchanged."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def bind_java_to_loopback(gateway: Any) -> None:
     """Bind to loopback each listener of a Java process that names no interface.
 
     Inside each task manager Beam opens six ports for the Python workers (control, data, state, logging, provisioning,
-    artifacts) on the wildcard address, and neither Flink nor Beam has a setting for them. Java keeps the wildcard address in
+    artifacts) on the wildcard address. Neither Flink nor Beam has a setting for them. Java keeps the wildcard address in
     one field, which this replaces; a listener that names `0.0.0.0` on purpose still gets it. Raises `TrueupError` where the
     Java in use does not allow that: the ports would be open to other machines.
 

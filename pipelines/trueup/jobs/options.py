@@ -80,9 +80,9 @@ class MetricsAddress:
 class RunOptions:
     """Options of one run of the client.
 
-    The job resumes from the newest state in the folder `state` (by default that of the project), and leaves its state there;
-    `fresh` discards that state first. With `until_idle` the run ends once the job has caught up. `settings` are Flink settings and
-    take precedence. Without `metrics` none are served.
+    The job resumes from the newest state in the folder `state` (by default the one of the project), and leaves its state there.
+    `fresh` discards that state first. With `until_idle` the run ends once the job has caught up. `settings` are Flink settings
+    and take precedence. Without `metrics` none are served.
     """
 
     state: Path | None = None

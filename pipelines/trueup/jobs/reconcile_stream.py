@@ -4,8 +4,8 @@ Elements are position ranges or Arrow batches, never records; keys are groups of
 group's records from the lake itself. The lake is sorted by bucket, so each part of a file is read by one worker, and no record
 travels between workers. Everything that decides a finding is in `trueup.reconcile`; this file only places the steps.
 
-Flink stores the position of the poller and the reconciler state of each bucket group; hash runs of settled keys may be files
-that the state names. All of this may be lost: the lake has the committed position, and the state is rebuilt from the log.
+Flink stores the position of the poller and the reconciler state of each bucket group. Hash runs of settled keys may be files that
+the state names. All of this may be lost: the lake has the committed position, and the state is rebuilt from the log.
 """
 
 from __future__ import annotations

@@ -82,11 +82,11 @@ class Lake(LogReader, LogWriter):
     ) -> Iterator[Self]:
         """Open an existing lake; raise `LogError` where there is none or it was created with other settings.
 
-        Lakes open in one process share a DuckDB instance where they are the same and in the same mode, unless `private`.
-        A commit at a position is refused where the clock is wrong (`ClockError`), unless `checks_clock` is False: for copying the
-        commits of another log at their own times.
+        Lakes open in one process share a DuckDB instance where they are the same and in the same mode, unless `private`. A commit
+        at a position is refused where the clock is wrong (`ClockError`), unless `checks_clock` is False. Copying the commits of
+        another log at their own times needs that.
 
-        A lake created by an earlier version gets the tables and columns it lacks when it is opened for writing; until then,
+        A lake created by an earlier version gets the tables and columns it lacks when it is opened for writing. Until then,
         reading it raises `LogError`.
         """
         _check_not_lost(project)

@@ -35,7 +35,7 @@ class PositionLookup(Session):
     def newest_commit_at(self, snapshot: int) -> NewestCommit:
         """Return the newest position and its time for an open transaction that reads the log up to `snapshot`.
 
-        The session knows the newest commit of an earlier snapshot. Only rows committed after that snapshot are read.
+        The session has the newest commit of an earlier snapshot. Only rows committed after that snapshot are read.
         """
         known_at, newest = self._newest_at
         if known_at == 0:

@@ -28,7 +28,7 @@ ALL_DAYS: Days = (None, None)
 
 @dataclass(frozen=True)
 class TablePart:
-    """The part of a table to read: a range of buckets (None: all of them) and UTC days; rows without a day belong to each part."""
+    """The part of a table to read, as a range of buckets (None: all) and UTC days; each part has the rows without a day."""
 
     buckets: BucketRange | None = None
     days: Days = ALL_DAYS

@@ -73,7 +73,7 @@ def _count_twice(first: SourceConfig, second: SourceConfig) -> bool:
 
 
 def _was_read(facts: Facts, source: SourceConfig, pattern: str) -> bool:
-    """Return whether units of a source were read by a pattern: files that were moved away later are not missing."""
+    """Return whether units of a source were read by a pattern; a file that was moved away later is not missing."""
     deliveries = facts.log.sources.get(source.name)
     parts = _pattern_parts(facts.project, pattern)
     return deliveries is not None and any(

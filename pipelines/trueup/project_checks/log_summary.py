@@ -60,8 +60,8 @@ class MovedRecords:
 class LogSummary:
     """Summary of a log.
 
-    `used` are the services with usage, `billed` the currencies of the charges by service, `rated` the services of the tariff
-    book, `unseen` the services with a table `[reconcile.SERVICE]` and without a record.
+    `used` are the services with usage, and `billed` the currencies of the charges by service. `rated` are the services of the
+    tariff book, and `unseen` the services with a table `[reconcile.SERVICE]` and without a record.
     """
 
     sources: dict[str, SourceDeliveries] = field(default_factory=dict)

@@ -25,7 +25,7 @@ def check_event_ids(evidence: Evidence, *, newest_only: bool = False) -> Check:
         since = _since(evidence, stream) if newest_only else 0
         compared += evidence.lake.count(stream) if not since else NEWEST_ROWS
         _check_table(evidence, stream, _query(evidence, stream), since, faults)
-    _check_table(evidence, "quarantine", statement("quarantine_ids", rows="{rows}", event_id=_quarantine_id()), 0, faults)
+    _check_table(evidence, "quarantine", statement("event_ids/quarantine_ids", rows="{rows}", event_id=_quarantine_id()), 0, faults)
     compared += evidence.lake.count("quarantine")
     return Check(CHECK, compared, "event", faults.all())
 
@@ -34,7 +34,7 @@ def _query(evidence: Evidence, stream: str) -> str:
     lake = evidence.lake.project.config.lake
     has_day = stream in DATED
     return statement(
-        "event_ids", rows="{rows}", since="{since}", event_id=digest16_sql(canonical_sql(stream)),
+        "event_ids/event_ids", rows="{rows}", since="{since}", event_id=digest16_sql(canonical_sql(stream)),
         version=canonical_version_sql(stream),
         bucket=bucket_sql(lake.bucket_by, lake.buckets) if is_bucketed(stream, lake.bucket_by) else "0::SMALLINT",
         day="e.day" if has_day else "NULL::DATE",
@@ -50,7 +50,7 @@ def _since(evidence: Evidence, stream: str) -> int:
     """Return a snapshot after which at least the newest million events of a stream were committed; 0 if there are fewer."""
     after = 0
     counted = 0
-    for row in evidence.rows("newest_units", {"stream": stream}):
+    for row in evidence.rows("event_ids/newest_units", {"stream": stream}):
         counted += int(row["accepted"])
         if counted >= NEWEST_ROWS:
             after = int(row["snapshot_id"]) - 1
@@ -95,7 +95,7 @@ def check_duplicates(evidence: Evidence) -> Check:
         edges = [bytes([256 * number // passes]) for number in range(passes)]
         key = "any_value(e.record_key)" if table in CORE else "any_value(e.source_row)::VARCHAR"
         for low, high in zip(edges, [*edges[1:], None], strict=False):
-            for row in evidence.rows("repeated_ids", {"low": low, "high": high}, table=table, record_key=key):
+            for row in evidence.rows("event_ids/repeated_ids", {"low": low, "high": high}, table=table, record_key=key):
                 where = f"{table} event {row['event_id'].hex()}"
                 detail = f"record {row['record_key']} of {row['source_id']}: the log has {row['rows']} rows with this id"
                 faults.tampered(where, detail, kind_of=table)

@@ -42,7 +42,7 @@ def data_files(evidence: Evidence) -> list[DataFile]:
         DataFile(
             int(row["data_file_id"]), row["table_name"], _path(root, row), int(row["record_count"]), int(row["file_size_bytes"])
         )
-        for row in evidence.rows("data_files")
+        for row in evidence.rows("data_files/data_files")
     ]
 
 
@@ -66,7 +66,7 @@ def check_files(evidence: Evidence, *, decode: bool = True) -> Check:
                 evidence.damaged.add(file.number)
                 faults.tampered(_where(file), f"the data file is damaged: {damage}", kind_of=file.table)
         evidence.damaged.update(file.number for file in present if file not in readable)
-    for row in evidence.rows("marked_deleted"):
+    for row in evidence.rows("data_files/marked_deleted"):
         faults.tampered(f"table {row['table_name']}", f"{row['rows']} rows are marked as deleted; the log never deletes rows")
     return Check(CHECK, len(files), "data file", faults.all())
 
@@ -110,7 +110,7 @@ def _footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -
     A batch with a damaged file is halved until the damaged file is alone.
     """
     try:
-        query = connection.execute(statement("footers"), {"paths": [file.path for file in files]})
+        query = connection.execute(statement("data_files/footers"), {"paths": [file.path for file in files]})
         rows = dict(query.fetchall())
     except duckdb.Error as error:
         if len(files) == 1:
@@ -144,7 +144,7 @@ def damage_of(*paths: str, connection: duckdb.DuckDBPyConnection | None = None) 
     """
     try:
         with nullcontext(connection) if connection else connect() as database:
-            database.execute(statement("decoded"), {"paths": list(paths)}).fetchall()
+            database.execute(statement("data_files/decoded"), {"paths": list(paths)}).fetchall()
     except duckdb.Error as error:
         return first_line(error)
     return ""

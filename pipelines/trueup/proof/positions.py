@@ -22,16 +22,16 @@ def check_positions(evidence: Evidence) -> Check:
 
     A unit's rows are committed with its control row; the catalog has the commit of each data file.
     """
-    faults, rows = FaultCollector(CHECK), evidence.rows("positions")
+    faults, rows = FaultCollector(CHECK), evidence.rows("positions/positions")
     _walk(rows, faults)
     for row in rows:
         _compare(row, faults)
     for table in INPUTS:
-        for stray in evidence.rows("without_position", table=table):
+        for stray in evidence.rows("positions/without_position", table=table):
             detail = f"{stray['rows']} rows of {table} were committed without a position: added, or changed in place"
             faults.tampered(f"{table}, snapshot {stray['snapshot_id']}", detail)
     for table in (*CORE, "quarantine"):
-        for stray in evidence.rows("other_commit", table=table):
+        for stray in evidence.rows("positions/other_commit", table=table):
             detail = f"{stray['rows']} rows of {table} were committed in snapshot {stray['snapshot_id']} without a control row"
             faults.tampered(f"unit {stray['source_id']}", detail)
     _consumers(evidence, max((row["position"] for row in rows), default=0), faults)
@@ -72,7 +72,7 @@ def _compare(row: dict[str, Any], faults: FaultCollector) -> None:
 
 def _consumers(evidence: Evidence, newest: int, faults: FaultCollector) -> None:
     """Check that consumers advance, never beyond the newest position, and that their rows have the committed position."""
-    rows = evidence.rows("consumers")
+    rows = evidence.rows("positions/consumers")
     committed: dict[tuple[str, int], int] = {}
     for consumer, commits in groupby(rows, lambda row: str(row["consumer"])):
         previous = 0
@@ -86,7 +86,7 @@ def _consumers(evidence: Evidence, newest: int, faults: FaultCollector) -> None:
             # A model that scores earlier records again is a consumer with its own name.
             committed["score" if consumer.startswith("rescore ") else consumer, row["snapshot_id"]] = position
     for table, consumer in _DERIVED.items():
-        for row in evidence.rows("consumed_with", table=table):
+        for row in evidence.rows("positions/consumed_with", table=table):
             consumer_position = committed.get((consumer, row["snapshot_id"]))
             if consumer_position != row["position"]:
                 at = "no position" if consumer_position is None else f"position {consumer_position}"

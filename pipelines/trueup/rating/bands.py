@@ -45,8 +45,8 @@ def _timeline(spans: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
 def active_spans(book: Book, bands: list[str], days: pl.Series) -> pl.DataFrame:
     """Return when each band is active (`band`, `from_us`, `to_us`) on some days since 1970, of UTC.
 
-    Each UTC minute is tested on the wall clock of the band's zone, so that the hour shown twice counts twice and the hour
-    that is skipped not at all: bands begin on whole minutes, and so do changes of the clock.
+    Each UTC minute is tested on the wall clock of the band's zone. So the hour shown twice counts twice, and the skipped hour not
+    at all. Bands begin on whole minutes, and so do changes of the clock.
     """
     minute = pl.int_ranges(pl.col("day") * _MINUTES, (pl.col("day") + 1) * _MINUTES)
     minutes = pl.DataFrame({"day": days}).select(at_us=minute.explode() * _MINUTE_US)

@@ -1,7 +1,7 @@
 """The tariff book: effective-dated rates, bands, holidays, allowances, exchange rates and ported numbers, as known at one moment.
 
-A row is an *item*. Its *key* identifies what it prices; its validity says when. Of rows with one key and one
-beginning the one known later replaces the earlier, and a later beginning ends an open validity.
+A row is an *item*. Its *key* identifies what it prices, and its validity the time. Of rows with one key and one beginning the one
+known later replaces the earlier, and a later beginning ends an open validity.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ KEYS: dict[str, list[str]] = {
 class Book:
     """All known prices; each frame has `from_us` and `to_us` (exclusive), versions of one key do not overlap.
 
-    `rates` has `rate`, the number of the row; a rate with `tier_from_micros` > 0 replaces only the
-    price of the rate without, for the volume beyond it. `shift_us` moves every band in time, to test an error hypothesis.
+    `rates` has `rate`, the number of the row. A rate with `tier_from_micros` > 0 replaces only the price of the rate without it,
+    for the volume beyond. `shift_us` moves every band in time, to test an error hypothesis.
     """
 
     rates: pl.DataFrame

@@ -28,10 +28,11 @@ def explain_billed_amount(
 ) -> pl.DataFrame:
     """Return for each call (`CALL`) the first error that explains its amount in `billed` (`call`, `billed_micros`).
 
-    Tried in this order: zero rated, another version of the tariff, a term of the tariff ignored, another increment, another
-    rounding, tax twice or not at all, the price of the start, allowances ignored, bands shifted by hours, another plan, an
-    amount in another currency. `cause` and `sentence` are NULL where none gives the amount. `others` are records that share
-    allowances or tiers with them: each call is then priced as a what-if in its place among those.
+    The hypotheses are tried in this order: zero rated, another version of the tariff, a term of the tariff ignored, another
+    increment, another rounding. Tax twice or not at all, the price of the start and allowances ignored follow. The last are bands
+    shifted by hours, another plan, and an amount in another currency. `cause` and `sentence` are NULL where none gives the
+    amount. `others` are records that share allowances or tiers with them: each call is then priced as a what-if in its place
+    among those.
     """
     left = calls.join(billed, on="call")
     free = left.filter(pl.col("billed_micros") == 0).select("call")

@@ -1,4 +1,4 @@
-"""Price records by a tariff book: exactly, rounded where the tariff says so, and with all parts of each price."""
+"""Price records by a tariff book: exactly, rounded where the tariff declares it, and with all parts of each price."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class RatingResult:
 def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     """Price records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
 
-    A call with a true `aside`, if that column exists, is a what-if: priced at the place of its start and order,
-    it consumes nothing from the others. An amount is a sum of exact fractions, rounded at the stage and to the decimals of its
+    A call with a true `aside`, if that column exists, is a what-if. It is priced at the place of its start and order, and takes
+    no free units or tiers from the others. An amount is a sum of exact fractions, rounded at the stage and to the decimals of its
     tariff, and finally to millionths.
     """
     able = rateable(calls, book)

@@ -130,8 +130,8 @@ def simulate(directory: Path, request: SimulationRequest, *, on_day: Callable[[i
 
     Calls `on_day(done, of)` after each day. Memory does not grow with the days; of the traffic it holds one region at a time.
 
-    Raises `SimulationError`, before anything is written, for an invalid request and for a folder with files in it; and later
-    when a file cannot be written.
+    Raises `SimulationError`, before anything is written, for an invalid request and for a folder with files in it. Raises it
+    later when a file cannot be written.
     """
     check_counts(request.subscribers, request.days, request.seed)
     check_months(request.months)

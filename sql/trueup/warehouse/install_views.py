@@ -36,27 +36,28 @@ VIEW_ROOMS = {
     "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds", "controls"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
-MACROS = (
-    "steps/micros_as_money", "steps/period_number", "steps/period_first_day", "steps/finding_status",
-    "steps/invoices/cycle_begin_day", "steps/invoices/cycle_number",
-)  # fmt: skip
-INVOICE_STEPS = (
-    "invoice_rule", "invoice_document", "invoice_charge", "invoice_lines", "invoice_credit", "invoice_state", "account_span",
-    "account_period", "uninvoiced", "invoice_suspense", "invoice_amount_check", "invoice_reference_check", "invoice_number_check",
-    "invoice_coverage_check",
-)  # fmt: skip
-"""Steps in the folder `steps/invoices/`."""
-CASE_STEPS = (
-    "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money", "money_item",
-    "money_share", "money_event", "fraud_case",
-)  # fmt: skip
-"""Steps in the folder `steps/cases/`."""
+MACROS = ("micros_as_money", "period_number", "period_first_day", "finding_status", "cycle_begin_day", "cycle_number")
+"""The macros of the steps and views, in the folder `steps/macros/`."""
+STEP_ROOMS: dict[str, tuple[str, ...]] = {
+    "suspense": ("suspense", "suspense_day", "finding_provisional"),
+    "chain": ("chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop"),
+    "invoices": (
+        "invoice_rule", "invoice_document", "invoice_charge", "invoice_lines", "invoice_credit", "invoice_state", "account_span",
+        "account_period", "uninvoiced", "invoice_suspense", "invoice_amount_check", "invoice_reference_check",
+        "invoice_number_check", "invoice_coverage_check",
+    ),
+    "cases": (
+        "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money",
+        "money_item", "money_share", "money_event", "fraud_case",
+    ),
+}  # fmt: skip
+"""The folder of `steps/` that holds the SQL of a step; steps without one are in `steps/` itself."""
 STEPS = (
     "policy_now", "reconciled", "finding_change", "decision_event", "case_opening", "case_filing", "decision_on_finding",
     "decision_now", "booking_now", "finding_now", "finding_standing", "recovery", "match_rule",
     "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
     "case_note", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
-    "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop", *INVOICE_STEPS,
+    *STEP_ROOMS["chain"], *STEP_ROOMS["invoices"],
 )  # fmt: skip
 STEPS_ON_VIEWS = {"cases": ("fraud_case",)}
 """Steps that read views, by the view before which they are created."""
@@ -85,7 +86,11 @@ _CATALOGS = re.compile(
 )
 """Matches a query that reads the names, columns or comments of views rather than their rows."""
 _creating = threading.Lock()
-_ROOM_OF = {view: room for room, views in VIEW_ROOMS.items() for view in views}
+_PATH_OF = {
+    **{step: f"steps/{step}" for step in ALL_STEPS},
+    **{step: f"steps/{room}/{step}" for room, steps in STEP_ROOMS.items() for step in steps},
+    **{view: f"views/{room}/{view}" for room, views in VIEW_ROOMS.items() for view in views},
+}
 
 
 def install(connection: duckdb.DuckDBPyConnection, project: Project, as_of: AsOf | None = None) -> None:
@@ -106,8 +111,8 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
         existing = _existing_views(connection)
         if not existing:
             connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
-            for path in MACROS:
-                connection.execute(statement(path).text)
+            for macro in MACROS:
+                connection.execute(statement(f"steps/macros/{macro}").text)
         for name in _ORDER:
             if name not in existing and (required is None or name in required):
                 _create_view(connection, _target(name), view_statement(name))
@@ -122,11 +127,7 @@ def _target(name: str) -> str:
 
 def view_statement(name: str) -> Statement:
     """Return the SQL file of a view or step."""
-    if name in CASE_STEPS:
-        return statement(f"steps/cases/{name}")
-    if name in INVOICE_STEPS:
-        return statement(f"steps/invoices/{name}")
-    return statement(f"steps/{name}" if name in STEPS else f"views/{_ROOM_OF[name]}/{name}")
+    return statement(_PATH_OF[name])
 
 
 @cache

@@ -232,7 +232,7 @@ def _state(warehouse: Warehouse) -> str:
     """Return a hash of everything that tables and audits depend on, including the lake's newest commit."""
     newest = warehouse.lake.newest_snapshot()
     settings = warehouse.lake.project.config.project
-    sql = [statement(path).text for path in install_views.MACROS]
+    sql = [statement(f"steps/macros/{macro}").text for macro in install_views.MACROS]
     sql += [install_views.view_statement(name).text for name in (*install_views.ALL_STEPS, *install_views.VIEWS)]
     sql += [statement(f"audits/{name}").text for name in names("audits")]
     text = json.dumps([version(), *map(str, newest), settings.timezone, settings.currency, *sql])

@@ -87,7 +87,10 @@ def test_a_back_dated_change_of_cycle_prices_the_calls_after_it_anew() -> None:
 
 
 def test_an_amount_is_judged_at_the_end_of_the_billing_cycle() -> None:
-    """0 and 2 were right, 6 and 6 were billed: misrated when both streams have passed 14 May, the end of the cycle from the 15th."""
+    """0 and 2 were right, 6 and 6 were billed.
+
+    They are misrated when both streams have passed 14 May, the end of the cycle from the 15th.
+    """
     charges = [c("1", "2024-05-01 10:00", 6, 6), c("2", "2024-05-02 10:00", 6, 6)]
     log: Log = [
         [cycle_from(15)], [BY_CYCLE], [FIRST, SECOND, *charges], watermarks_past("2024-05-15 00:59:59"),

@@ -130,7 +130,7 @@ def test_a_price_that_begins_in_a_call_does_not_reprice_one_that_is_priced_at_it
 
 
 def test_a_bill_at_another_time_of_the_price_is_misrated_for_that_reason() -> None:
-    """The band of 3 a second begins 3 s into the call of 7 s: 3 + 12 = 15, or 7 at the price of the start."""
+    """The band of 3 a second begins 3 s into the call of 7 s. It costs 3 + 12 = 15, or 7 at the price of the start."""
     night = row("band", band="night", from_time="10:00", to_time="11:00")
     late = {"started_us": moment("2024-05-01 09:59:57")}
     for terms, euros, expected in (({}, 7, (8, "priced_at_start")), ({"priced_at": "start"}, 15, (-8, "priced_by_increment"))):

@@ -1,7 +1,8 @@
 """The second third of the reference model: groups, matches and bookings at one position, computed afresh by brute force.
 
-A *group* is a session (of usage) or a charge group (of charges): all records of one session key and currency, or one record without
-a key. A *booking* has the records whose money is judged together; its kind is `pending`, `tolerated` or a finding kind.
+A *group* is a session (of usage) or a charge group (of charges). It has all records of one session key and currency, or one
+record without a key. A *booking* has the records whose money is judged together; its kind is `pending`, `tolerated` or a finding
+kind.
 """
 
 from __future__ import annotations

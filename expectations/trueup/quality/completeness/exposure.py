@@ -1,7 +1,7 @@
 """Estimate what missing records are worth: bounds of records and of money, a nominal 99 % interval.
 
-A record of a service is worth what charges came to per record on the days before: their sum over the number of records, and
-their squares for how far single ones differ. Many unequal records added up are skewed to the right, so that a gamma
+A record of a service is worth the charges per record on the days before: their sum over the number of records. The squares of the
+charges show how far single records differ. Many unequal records added up are skewed to the right, so that a gamma
 distribution of the same mean and variance gives the ends. These are estimates, computed in floating point and rounded outwards
 to whole millionths once; no sum of what is owed ever holds one.
 """
@@ -21,8 +21,9 @@ _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 _DAY_US = 86_400_000_000
 _LEAST_RECORDS = 50
 _DAY_DEVIATION, _DAYS_OF_BELIEF = 0.15, 5
-"""How far the mean worth of one day lies from that of others, as a share of it, before days have shown it; and how many days of
-observation that assumption is worth. Records of a day are not independent: a few subscribers account for much of it."""
+"""The deviation of a day's mean worth from other days, as a share, assumed until days are observed. The second number is the
+weight of the assumption, in days of observation. Records of a day are not independent: a few subscribers account for much
+of it."""
 
 
 def in_one_currency(money: pl.DataFrame) -> pl.DataFrame:
@@ -117,8 +118,8 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
 
     Examples
     --------
-    A gap in the record numbers says that exactly 100 voice records are missing. The day before, 400 charges of voice came to
-    200 EUR. The mean is 50 EUR; the bounds are wide because a single day of history says little about the next.
+    A gap in the record numbers shows that exactly 100 voice records are missing. The day before, 400 charges of voice came to
+    200 EUR. The mean is 50 EUR; the bounds are wide because a single day of history is weak evidence for the next.
 
     >>> from trueup.quality.completeness.inputs import HOUR, HOUR_US, MONEY, as_findings
     >>> gap = as_findings(pl.DataFrame([
@@ -142,22 +143,7 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     (100, 100, None, None, 'EUR')
     """
     numbered = found.with_row_index("row")
-    parts = _parts(numbered, mixes(hours))
-    of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))
-    parts = parts.with_columns(of=of, day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
-        worths(money).sort("day"), on="day", by=["stream", "of", "service"], strategy="backward", check_sortedness=False
-    )  # fmt: skip
-    main = parts.drop_nulls("currency").group_by("row", "currency").agg(pl.col("share").sum()).sort(
-        "row", "share", "currency", descending=[False, True, False]
-    ).unique("row", keep="first", maintain_order=True).select("row", main="currency")  # fmt: skip
-    parts = parts.join(main, on="row", how="left").filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("main")))
-    # A service without charges is worth nothing, where any other service of the row has a worth.
-    worth_by_row = parts.group_by("row").agg(
-        any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
-        square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
-        drift=pl.col("drift").max(), currency=pl.col("main").first(),
-    )  # fmt: skip
-    valued = numbered.join(worth_by_row, on="row", how="left", maintain_order="left")
+    valued = numbered.join(_worth_by_row(numbered, money, hours), on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
     low, high = _ends(n, var)
     low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
@@ -174,6 +160,25 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
         money_high=pl.coalesce("exact_money", pl.when(priced).then((money_high * MICROS).ceil().cast(pl.Int64))),
         currency=pl.coalesce("exact_currency", "currency", pl.lit(currency)),
     ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
+
+
+def _worth_by_row(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
+    """Return what one missing record of each `row` is worth: `mean`, `square`, `known`, `drift`, `currency`, `any_worth`."""
+    parts = _parts(numbered, mixes(hours))
+    of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))
+    parts = parts.with_columns(of=of, day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
+        worths(money).sort("day"), on="day", by=["stream", "of", "service"], strategy="backward", check_sortedness=False
+    )  # fmt: skip
+    main = parts.drop_nulls("currency").group_by("row", "currency").agg(pl.col("share").sum()).sort(
+        "row", "share", "currency", descending=[False, True, False]
+    ).unique("row", keep="first", maintain_order=True).select("row", main="currency")  # fmt: skip
+    parts = parts.join(main, on="row", how="left").filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("main")))
+    # A service without charges is worth nothing, where any other service of the row has a worth.
+    return parts.group_by("row").agg(
+        any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
+        square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
+        drift=pl.col("drift").max(), currency=pl.col("main").first(),
+    )  # fmt: skip
 
 
 def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:

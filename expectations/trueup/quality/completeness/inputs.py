@@ -41,7 +41,9 @@ MONEY: dict[str, pl.DataType] = {
     "charged": pl.Int64(), "amount": pl.Float64(), "amount_squared": pl.Float64(), "position": pl.Int64(),
 }  # fmt: skip
 """Usage records and charges of a feed, service and UTC day, and the sums of amounts and their squares, in whole units of
-currency; `currency` is NULL where records are counted that have none.
+currency.
+
+`currency` is NULL where records without a currency are counted.
 
 These are statistics for an estimate, hence floats: nothing here is added to anything that is owed.
 """

@@ -20,15 +20,15 @@ _SPARE_DAYS = 8
 
 def load_inputs(lake: Lake, rules: Rules, *, after: int, upto: int) -> CompletenessInputs:
     """Load what the evaluation of the ticks in (after, upto] reads."""
-    units = lake.connection.execute(statement("units"), {"upto": upto}).pl()
-    declared = lake.connection.execute(statement("ticks"), {"upto": upto}).pl()
+    units = lake.connection.execute(statement("completeness/units"), {"upto": upto}).pl()
+    declared = lake.connection.execute(statement("completeness/ticks"), {"upto": upto}).pl()
     first_day = _first_day(units, rules, after)
     last = min(upto, lake.last_position())
     bounds = {"reached": lake.snapshot_of(last), "first_day": first_day}
 
     def read(name: str, parameters: dict[str, object], **names: str) -> pl.DataFrame:
         # The lake has read the position of each commit once; joined in every query, it is read again from as many files.
-        return lake.with_positions(lake.connection.execute(statement(name, **names), parameters).pl(), upto=last)
+        return lake.with_positions(lake.connection.execute(statement(f"completeness/{name}", **names), parameters).pl(), upto=last)
 
     hours, runs, destinations = ([pl.DataFrame(schema=schema)] for schema in (HOUR, RUN, DESTINATION))
     for feed in rules.feeds.values():
@@ -45,7 +45,7 @@ def load_inputs(lake: Lake, rules: Rules, *, after: int, upto: int) -> Completen
         money=_all([pl.DataFrame(schema=MONEY), read("money", bounds)]),
         ticks=declared.filter(pl.col("kind") == "tick").rename({"through_us": "at_us"}),
         closed=declared.filter(pl.col("kind") == "close"),
-        states=lake.connection.execute(statement("states"), {"upto": upto}).pl(),
+        states=lake.connection.execute(statement("completeness/states"), {"upto": upto}).pl(),
     )  # fmt: skip
 
 

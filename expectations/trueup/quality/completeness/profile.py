@@ -1,9 +1,10 @@
 """Estimate the usual records of an hour, robustly, from the same hour of earlier weeks, with trend and spread.
 
-For a series (a node's whole traffic, or one service of it) the expected records of an hour are the median of the same hour of
-the up to eight weeks before, on the wall clock, times how the last week ran against that. The spread is that of counts, times
-an overdispersion estimated by the median absolute deviation of all its hours: one bad day moves neither. Hours of holidays and
-of days on which the clock is changed are neither history nor evaluated; nor is an hour with fewer than three weeks before it.
+A series is a node's whole traffic, or one service of it. The expected records of an hour are the median of the same hour of up to
+eight weeks before, on the wall clock. They are multiplied by the ratio of the last week to its own expectation. The spread is
+that of counts, times an overdispersion estimated by the median absolute deviation of all its hours: one bad day moves neither.
+Hours of holidays and of days on which the clock is changed are neither history nor evaluated. The same holds for an hour with
+fewer than three weeks before it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from trueup.quality.validation.validation_schedule import DayOf
 from trueup.units import MICROS
 
 TOGETHER = 1_000_000
-"""Days of a feed with up to so many records, from the first to the last, are copied together: the lake is read once for them."""
+"""Days of a feed with up to this many records, from the first to the last, are copied together. The lake is read once for
+them."""
 
 
 class DueRecords:
@@ -25,14 +26,14 @@ class DueRecords:
     def batches(self, days: Sequence[DayOf]) -> Iterator[tuple[DayOf, int]]:
         """Make each day the batch in turn, and yield it with its number of records."""
         whole = replace(days[0], day=None, to_us=days[-1].to_us)
-        size = self._read(statement("batch_size", stream=whole.stream, condition=condition_of(whole, self._snapshot_id)))
+        size = self._read(statement("validation/batch_size", stream=whole.stream, condition=condition_of(whole, self._snapshot_id)))
         for part in [days] if size <= TOGETHER else [[day] for day in days]:
             copied = replace(part[0], day=None, to_us=part[-1].to_us)
-            self._write(statement("due", query=query_of(copied, self._snapshot_id)))
+            self._write(statement("validation/due", query=query_of(copied, self._snapshot_id)))
             for day in part:
                 condition = " AND ".join(_time_conditions(day)) or "true"
-                self._write(statement("due_batch", batch=BATCH, condition=condition))
-                yield day, self._read(statement("due_batch_size", batch=BATCH))
+                self._write(statement("validation/due_batch", batch=BATCH, condition=condition))
+                yield day, self._read(statement("validation/due_batch_size", batch=BATCH))
 
     def _read(self, query: str) -> int:
         with self._engine.get_connection() as connection:
@@ -46,7 +47,7 @@ class DueRecords:
 
 def query_of(of: DayOf, snapshot_id: int) -> str:
     """Return the query for the events of a day of a feed."""
-    text = statement("batch", stream=of.stream, condition=condition_of(of, snapshot_id))
+    text = statement("validation/batch", stream=of.stream, condition=condition_of(of, snapshot_id))
     # The library requires a query to begin with SELECT.
     return text[text.index("SELECT") :]
 

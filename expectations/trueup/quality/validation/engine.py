@@ -49,7 +49,8 @@ _OF_THE_TABLE = ("table.columns", "table.column_types")
 class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
     """The library's SQL engine, on one connection that outlives every fetch.
 
-    Over a lake a batch is what `BATCH` holds: its queries read a copy of the records, and all days of a feed have the same columns.
+    Over a lake a batch is the content of `BATCH`. Its queries read a copy of the records, and all days of a feed have the same
+    columns.
     """
 
     @contextmanager
@@ -67,7 +68,7 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
     def resolve_metrics(
         self, metrics_to_resolve: Collection[Any], metrics: dict[Any, Any] | None = None, runtime_configuration: Any = None
     ) -> dict[Any, Any]:
-        """Return the values of metrics by id; the columns of a feed are read once, as it takes as long as all other queries."""
+        """Return the values of metrics by id; the columns are read once, because that takes as long as all other queries."""
         columns = self.__dict__.setdefault("columns", {})
         known = {m.id: columns[m.id] for m in metrics_to_resolve if m.id in columns}
         found = super().resolve_metrics([m for m in metrics_to_resolve if m.id not in known], metrics, runtime_configuration)

@@ -43,8 +43,8 @@ def open_failures(
 ) -> pl.DataFrame:
     """Return the open failures after validations at one tick (rows of `OPEN_FINDING`); `previous` were open before.
 
-    `others` are the completeness findings open at the tick: records that one of them counts have no bounds here, so that no
-    money is at stake twice. `currency` is used where a failure has no charges of its own.
+    `others` are the completeness findings open at the tick. Records that one of them counts have no bounds here, so that no money
+    is at stake twice. `currency` is used where a failure has no charges of its own.
     """
     days = pl.DataFrame([(d.stream, d.source, d.from_us) for d, _ in validated], _schema(_DAY_OF), orient="row")
     unknown = [(d.stream, d.source, subject_of(c.name, d)) for d, v in validated for c in v.checks if c.passed is None]

@@ -1,8 +1,8 @@
 """Validate the days of a feed by Great Expectations, with the work that does not depend on a day done once.
 
-As it comes, the library builds the graph of metrics and each expectation's configuration anew for every day, and queries the rows
-that break an expectation also where none does. Here the graph is kept, and the rows are queried where the count is not zero. A
-validation that this cannot compute is left to the library as it comes, which says why.
+Without this module the library builds the graph of metrics and each expectation's configuration anew for every day. It also
+queries the rows that break an expectation where none does. Here the graph is kept, and the rows are queried where the count is
+not zero. A validation that this module cannot compute is left to the unchanged library, which reports the reason.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Validation:
     def _feed_of(self, name: str, query: str, expectations: Sequence[Expectation]) -> FeedValidation:
         """Return the validation of a feed, by the suite and the definition that the library keeps; `query` selects the day.
 
-        The days of a feed share them, since the library writes its files again with each of them: they change only with the
+        The days of a feed share them, because the library writes its files again with each day. The files change only with the
         expectations, and the query of a day is in memory only.
         """
         defined, feed = self._feeds.get(name, (None, None))

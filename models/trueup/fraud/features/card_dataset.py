@@ -59,8 +59,8 @@ def handbook_features() -> FeatureSet:
 def card_facts(events: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US) -> pl.DataFrame:
     """Add the facts of two passes: how an amount compares with the customer's earlier ones, and what explains a fraud.
 
-    An amount is `unusual` when it is far above the mean of the earlier ones. A known fraud is `odd` when neither a high amount nor
-    unusual amounts of the same customer explain it: the terminal is then the likely cause.
+    An amount is `unusual` when it is far above the mean of the earlier ones. A known fraud is `odd` when neither a high amount
+    nor unusual amounts of the same customer explain it. The terminal is then the likely cause.
     """
     mean = FeatureSet(
         (),

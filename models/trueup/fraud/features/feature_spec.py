@@ -28,12 +28,17 @@ class FeatureError(TrueupError):
 class Feature:
     """One number about an entity's past, seen from each of its transactions.
 
-    It counts the entity's transactions in (t − window, t] up to and including the current one: earlier in time, or at the same
-    time with a lower event id. On the track `label` it counts labels instead, by the time they became known.
+    It counts the entity's transactions in (t − window, t] up to and including the current one. Of two at the same time, the one
+    with the lower event id is the earlier. On the track `label` it counts labels instead, by the time they became known.
 
-    `count`: how many; `sum`, `min`, `max`, `distinct`: of a column, missing values left out; `since_first`, `since_last`:
-    microseconds since the first, and since the last before this one; `open`: how many others have not ended, their end being
-    a column of times. `where` names a column of truth values that must hold. `owner` is the one whose behaviour it describes.
+    The aggregates are:
+
+    * `count`: how many,
+    * `sum`, `min`, `max`, `distinct`: of a column, missing values left out,
+    * `since_first`, `since_last`: microseconds since the first, and since the last before this one,
+    * `open`: how many others have not ended, their end being a column of times.
+
+    `where` names a column of truth values that must hold. `owner` is the entity whose behaviour it describes.
     """
 
     name: str

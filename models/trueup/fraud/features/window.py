@@ -1,7 +1,7 @@
 """Compute aggregates over sliding windows in a few passes over whole integer columns.
 
 Rows are ordered by entity, then time, then track and event id. The window of row i is then the slice from its first row up to i
-itself, so counts and sums are differences of running totals, and no loop visits single rows.
+itself. So counts and sums are differences of running totals, and no loop visits single rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Let own labels take over: train an own model once enough is known, judge it on later days, and put it in force if it is better.
+"""Train an own model once labels are enough, judge it on later days, and put it in force if it is better.
 
 Nothing happens unless `[fraud] own_model` is declared. Each step is a declaration in the log, with its reason and figures.
 """

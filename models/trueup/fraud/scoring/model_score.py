@@ -74,8 +74,9 @@ def with_reasons(
 ) -> pl.DataFrame:  # fmt: skip
     """Return one row per row of features and accused end: `event_id`, `party_rank`, `side` and `reasons`.
 
-    `owners` says whose behaviour each feature describes; without it, and without a peer, only the subscriber is accused. `reasons`
-    is JSON with the contribution of each feature to the margin, up to three sentences, the kind of fraud and what to do.
+    `owners` names the party whose behaviour each feature describes; without it, and without a peer, only the subscriber is
+    accused. `reasons` is JSON with the contribution of each feature to the margin, up to three sentences, the kind of fraud and
+    what to do.
     """
     added, names = contributions(model, features, booster=booster), model.feature_names
     of = [(owners or {}).get(name, "actor") for name in names]

@@ -142,7 +142,7 @@ def _own_amount(name: str, row: Mapping[str, object]) -> str | None:
 
 
 def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
-    """Return the party's own usual in as long a time: the mean of the six days before today, or of as many as it is known."""
+    """Return what is usual for the party in a window of this length: its mean over up to six known days before today."""
     today, week = row.get(f"{who}_{what}_24h"), row.get(f"{who}_{what}_7d")
     if what not in ADDITIVE or today is None or week is None or window not in ("1h", "24h"):
         return ""

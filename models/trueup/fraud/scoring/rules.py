@@ -69,8 +69,8 @@ def rule_matches(
 ) -> pl.DataFrame:
     """Return one row per rule, matching transaction and accused end: `MATCH`.
 
-    `events` are transactions with their facts; `features` are those of `with_rule_features`, and `owners` says whose behaviour each
-    describes. Raises `FeatureError` for a rule on an unknown feature.
+    `events` are transactions with their facts; `features` are those of `with_rule_features`, and `owners` names the party whose
+    behaviour each describes. Raises `FeatureError` for a rule on an unknown feature.
     """
     facts = events.filter(~pl.col("is_label")).select("event_id", "subscriber", "peer", "called").unique("event_id", keep="first")
     rows = features.join(facts, on="event_id", how="left", maintain_order="left")

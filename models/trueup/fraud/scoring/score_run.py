@@ -47,8 +47,8 @@ EMPTY = ScoreBatch(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
 class ScoreSummary:
     """The counts of a scoring run. `skipped` is the reason why a run scored nothing.
 
-    `exposure` is what the suspicious transactions cost if they are fraud. `value_detected_ratio` is what the card of the champion
-    has: the share of the money of all fraud that the cases within the budget had, on later days than it was trained on.
+    `exposure` is what the suspicious transactions cost if they are fraud. `value_detected_ratio` comes from the card of the
+    champion. It is the share of the money of all fraud that the cases within the budget had, on later days than the training.
     """
 
     from_position: int

@@ -65,7 +65,7 @@ def facts_of(rows: pl.DataFrame, columns: TableColumns, *, label_delay_us: int) 
     """Return the facts and labels of each row, as `Table.rows` has them.
 
     A row without a label counts as honest after the label delay, with less weight. Raises `TableError` for missing ids or times,
-    two rows of one id and time, labels other than 0 and 1, and labels known before their row.
+    and for two rows of one id and time. Raises it also for labels other than 0 and 1, and labels known before their row.
     """
     ids, at_us = _texts(rows, columns.id, "--id"), _times_us(rows[columns.time], "--time")
     party = ids if columns.party is None else _texts(rows, columns.party, "--party")

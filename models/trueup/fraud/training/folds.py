@@ -1,4 +1,4 @@
-"""Divide labelled transactions into folds that simulate live operation: at its cut, a fold knows exactly what was known then."""
+"""Divide labelled transactions into folds that simulate live operation: each fold has the labels known at its cut."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ Rows = NDArray[np.intp]
 class Table:
     """Transactions in order of time: their features, and their facts and labels.
 
-    The columns of `rows`: `event_id`, `at_us`, `day`, `party`, `peer` and `is_received` (missing where there is one party only),
-    `fraud` (as known today), `decided_us` (when a person decided), `honest_us` (when it counts as honest without one), `type`, and
-    `loss_micros`, the money that is lost if it is fraud (missing where unknown).
+    The columns of `rows` are `event_id`, `at_us`, `day`, `party`, `peer`, `is_received`, `fraud` (as known today),
+    `decided_us`, `honest_us`, `type` and `loss_micros`. `peer` and `is_received` are missing where there is one party only.
+    `decided_us` is when a person decided, and `honest_us` when it counts as honest without a decision. `loss_micros` is the money
+    that is lost if it is fraud, missing where unknown.
     """
 
     values: NDArray[np.float32]

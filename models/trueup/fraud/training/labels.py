@@ -29,7 +29,7 @@ def labels_of_decisions(decisions: pl.DataFrame) -> pl.DataFrame:
 def latest_decision(decisions: pl.DataFrame, *, upto_us: int | None = None) -> pl.DataFrame:
     """Return the label of each transaction by its last decisions as of an instant: fraud if one of its ends is.
 
-    The time is that of the first decision that says so.
+    The time is the time of the first such decision.
     """
     labels = _labels(decisions)
     labels = labels if upto_us is None else labels.filter(pl.col("known_us") <= upto_us)

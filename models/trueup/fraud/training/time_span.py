@@ -14,7 +14,7 @@ _LEAST_SHARE = 0.01
 def time_span(at_us: NDArray[np.int64]) -> tuple[int, int]:
     """Return the first and last instant of some transactions, without stretches of a wrong clock.
 
-    A stretch is of a wrong clock if it has under 1 % of the transactions and more than 31 days without any before and after it.
+    A stretch is of a wrong clock if it has under 1 % of the transactions, and more than 31 empty days before and after it.
 
     >>> year = 365 * DAY_US
     >>> ordinary = np.arange(1_000) * 3_600_000_000

@@ -68,7 +68,8 @@ def train_model(
     """Search the grid on folds, calibrate on their later transactions, then train on all rows.
 
     The threshold fills the budget of cases on the newest transactions, judged by the last fold's trees, which were not trained on
-    them; `recent` are those without a label. Raises `ModelError` without labels of both classes, or when no fold can be tested.
+    them. `recent` are the newest transactions without a label. Raises `ModelError` without labels of both classes, or when no
+    fold can be tested.
     """
     parts = folds(table, settings.folds, now_us=now_us)
     trials = [_trial(table, parts, parameters, settings) for parameters in _grid(settings.trials)]

@@ -187,7 +187,7 @@ def _show_hops(scored: Scorecard) -> None:
 
 
 def _show_verdict(scored: Scorecard, report: Path) -> None:
-    """Print what the truth says was found."""
+    """Print the recall and precision of the controls against the truth."""
     decidable, found = (int(scored.leaks[name].sum()) for name in ("decidable", "found"))
     verdict = "every decidable leak found with its money, every finding explained" if scored.passed else (
         f"{output.counted(scored.misses.height, 'leak')} missed or with wrong money, "

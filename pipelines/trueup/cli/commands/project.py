@@ -139,7 +139,7 @@ def presets(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The preset to print; without it, all are listed.")] = None,
     json: Json = False,
 ) -> None:
-    """List the presets of [[source]], or print the TOML of one to read and copy."""
+    """List the presets of [[source]], or print the TOML of one preset to read and copy."""
     from trueup.config import preset_names, preset_source, preset_text, preset_title
 
     if name is not None:

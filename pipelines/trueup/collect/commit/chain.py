@@ -29,8 +29,8 @@ def hash_of(row: Mapping[str, object]) -> str:
 
     It is SHA-256 over the previous hash and the row's other columns as canonical JSON.
 
-    Rows written before mappings were recorded have no mapping, and rows written before filtered records were counted no such
-    count; their hash covers the other columns alone.
+    Rows written before mappings were recorded have no mapping. Rows written before filtered records were counted have no such
+    count. The hash of both covers the other columns alone.
     """
     excluded = {"hash", "previous_hash", *(name for name in LATER if row.get(name) is None)}
     content = {name: row.get(name) for name in CONTROL if name not in excluded}

@@ -41,7 +41,7 @@ class _Member(Protocol):
 
     @property
     def unused_bytes(self) -> int | None:
-        """Number of bytes of the last feed after the end; None before the end."""
+        """Number of bytes of the last input after the end of the compressed data; None before the end."""
 
 
 class _Gzip:

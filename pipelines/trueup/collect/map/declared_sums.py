@@ -1,4 +1,4 @@
-"""Declared sums: reads what a trailer record says the values of a column add up to."""
+"""Declared sums: reads the sum of a column that a trailer record declares."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 MAPPING_VERSION = 4
 """Version of new sources, part of every recorded mapping; raised when the same settings turn the same bytes into other events.
 
-Version 1 takes texts as delivered. Version 2 takes them in one form (`trueup.collect.map.texts`), accepts 24:00 as the end of a
-day, and gives local times that do not exist once a reason of their own. Version 3 also leaves out invisible marks, knows further
-blanks, signs and forms of numbers that spreadsheets and address books write, refuses `5,-` as a negative number, and bounds the
-quantities of a service that a column names. Version 4 refuses what an earlier one misread: digits grouped behind a zero (`0.500`),
-numbers whose minus may be a soft hyphen, and times that lack digits where nothing separates them. Numbers of parties in digits of
-other scripts are numbers to it.
+Version 1 takes texts as delivered. Version 2 takes texts in one form (`trueup.collect.map.texts`) and accepts 24:00 as the end of
+a day. It rejects local times that do not exist exactly once with a reason of their own. Version 3 also leaves out invisible
+marks, and reads further blanks, signs and forms of numbers that spreadsheets and address books write. It refuses `5,-` as a
+negative number, and bounds the quantities of a service that a column names. Version 4 refuses what an earlier one misread. Such
+are digits grouped behind a zero (`0.500`), numbers whose minus may be a soft hyphen, and times that lack digits where nothing
+separates them. Numbers of parties in digits of other scripts are numbers to it.
 """
 
 _MICRO_POWER = 6
@@ -155,8 +155,8 @@ class Mapping:
     def check(self, available: Sequence[str], *, where: str, required_only: bool = False) -> None:
         """Raise `SourceError` when a mapped column is not available.
 
-        Columns with `optional = true` may be missing. With `required_only`, so may all that a record need not have (a JSON
-        member that no record has), and those of which an expression says what their absence means (COALESCE, IS NULL).
+        Columns with `optional = true` may be missing. With `required_only`, all columns that a record need not have may be
+        missing, such as a JSON member that no record has. So may columns whose absence an expression handles (COALESCE, IS NULL).
         """
         for event_column, rule in self.source.columns.items():
             if rule.optional or (required_only and event_column not in REQUIRED[self.source.stream]):

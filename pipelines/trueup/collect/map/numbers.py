@@ -50,14 +50,14 @@ def _other_digits() -> dict[str, str]:
 
 
 def _without_addresses(text: pl.Series, country: str) -> pl.Series:
-    """Return numbers as version 1 has them, which knows no `tel:` or `sip:` and no `(0)`."""
+    """Return numbers as version 1 has them, which does not remove `tel:`, `sip:` or `(0)`."""
     digits = text.str.replace_all(r"[ \-./()]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
     is_number = text.str.contains(r"^\+?[0-9 \-./()]+$").fill_null(False)
     return text.zip_with(~is_number, digits)
 
 
 def _of_plain_signs(text: pl.Series, country: str) -> pl.Series:
-    """Return numbers as version 2 has them, which knows no display names, typographic dashes and invisible marks."""
+    """Return numbers as version 2 has them, which does not remove display names, typographic dashes and invisible marks."""
     bare = text.str.strip_chars().str.replace(_URI, "$1").str.replace(_TRUNK, "$1")
     digits = bare.str.replace_all(r"[ \-./()\x{a0}\x{202f}]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
     is_number = (bare.str.contains(_NUMBER) & (digits != "")).fill_null(False)

@@ -57,7 +57,7 @@ def check_services(chains: tuple[ChainConfig, ...], line_of: dict[str, str]) -> 
             if not chain.services or {service, line} & set(chain.services):
                 raise ValueError(
                     f"chain {chain.name} has services that [reconcile.{line}] sums up in one line ({line}, {service}); a chain "
-                    "compares each service by itself: name its other services in `services`"
+                    "compares single services: name its other services in `services`"
                 )
 
 

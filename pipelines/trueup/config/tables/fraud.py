@@ -50,9 +50,14 @@ def _check_feature(name: str) -> None:
 class HotRule(Table):
     """`[[fraud.rule]]`: a rule that needs no model. It alerts; with `shadow = true` it only counts.
 
-    `kind` is one of: `hot_list` (the peer or subscriber is one of `numbers`), `range` (the peer begins with one of `prefixes`),
-    `velocity` (`feature` is above `above`), `overlap` (more simultaneous calls than `above`), `travel` (two cells of different
-    `areas` within `within` of each other), `all` (every condition of `when` holds).
+    `kind` is one of these, each with the condition on which it alerts:
+
+    * `hot_list`: the peer or subscriber is one of `numbers`,
+    * `range`: the peer begins with one of `prefixes`,
+    * `velocity`: `feature` is above `above`,
+    * `overlap`: more simultaneous calls than `above`,
+    * `travel`: two cells of different `areas` within `within` of each other,
+    * `all`: every condition of `when` holds.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]

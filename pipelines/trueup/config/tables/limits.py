@@ -13,8 +13,8 @@ class LimitsConfig(Table):
     """`[limits]`, and below a source `[source.limits]`: bounds of one delivered file. Sizes: a number of bytes, or `64MiB`.
 
     A record beyond `record_bytes`, `columns` members or `depth` goes to quarantine. A file whose header, schema, pages, footer or
-    manifest is beyond its limit is refused, as is one that unpacks to more than `expansion` times its size. Quarantine stores at
-    most `kept_bytes` of each rejected record, and at most `quarantine_bytes` of a file. A pattern may match `files` files.
+    manifest is beyond its limit is refused. So is a file that unpacks to more than `expansion` times its size. Quarantine stores
+    at most `kept_bytes` of each rejected record, and at most `quarantine_bytes` of a file. A pattern may match `files` files.
     """
 
     record_bytes: Annotated[FileSize, Field(le=256 << 20)] = ByteSize(1 << 20)

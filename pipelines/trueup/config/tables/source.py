@@ -107,10 +107,10 @@ def _as_rule(value: object) -> object:
 class FeedConfig(Table):
     """`[source.feed]`: how the records of a complete feed are numbered and how often they arrive.
 
-    `file` and `record` find the number in file names and record keys: patterns with a group `sequence`, and a group `node` where
-    each node counts separately. `destination` finds the destination of the peer: a pattern with a group of that name. Quality
-    watches each destination's share of the traffic. `every` is the interval between deliveries; a delivery is stale `late_after`
-    later.
+    `file` and `record` find the number in file names and record keys. They are patterns with a group `sequence`, and a group
+    `node` where each node counts separately. `destination` finds the destination of the peer: a pattern with a group of that
+    name. Quality watches each destination's share of the traffic. `every` is the interval between deliveries; a delivery is stale
+    `late_after` later.
     """
 
     file: SequencePattern | None = None

@@ -23,7 +23,7 @@ class WorkbenchUser(Table):
     role: Role
     """What the person may do: `reader` looks, `analyst` also decides and queries, `admin` also sees the log of actions."""
     token: Annotated[str, Field(pattern=r"^\$\{\w+\}$", examples=["${TRUEUP_TOKEN_ANNA}"])]
-    """The variable that holds the token, such as `${TRUEUP_TOKEN_ANNA}`: no token stands in the file."""
+    """The variable that holds the token, such as `${TRUEUP_TOKEN_ANNA}`: the file contains no token."""
 
 
 class WorkbenchConfig(Table):

@@ -45,8 +45,8 @@ def write_evidence(
 ) -> Written:
     """Write the evidence of a case, finding or suspicious transaction into a folder that does not exist or is empty.
 
-    `most` is the largest number of findings of a case, those with the most money; the document says how many were left out. Equal
-    logs give equal files. Raises `TrueupError` for an unknown id, and for a folder that holds other files.
+    `most` is the largest number of findings of a case, those with the most money; the document states how many were left out.
+    Equal logs give equal files. Raises `TrueupError` for an unknown id, and for a folder that holds other files.
     """
     if folder.exists() and (not folder.is_dir() or any(entry.name not in _FILES for entry in folder.iterdir())):
         raise TrueupError("the folder holds other files", where=str(folder), todo="name a new or empty folder")

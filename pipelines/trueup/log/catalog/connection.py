@@ -17,9 +17,9 @@ from trueup.errors import LogError
 def connect(path: str = ":memory:", *, threads: int | None = None, extensions: Sequence[str] = ()) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection in UTC, without progress bar and without a cache of the files it reads.
 
-    `extensions` are loaded from their wheels where all of them are installed. DuckDB does not check the signatures of these files:
-    they lie beside DuckDB itself, with the same owner, and hashing them costs far more than loading them. It checks later ones.
-    Raises `LogError` when an extension cannot be loaded.
+    `extensions` are loaded from their wheels where all of them are installed. DuckDB does not check the signatures of these
+    files, because hashing them costs far more than loading them. They lie beside DuckDB itself, with the same owner. It checks
+    later ones. Raises `LogError` when an extension cannot be loaded.
     """
     wheels = [_in_wheel(name) for name in extensions]
     trusted = bool(wheels) and all(wheels)

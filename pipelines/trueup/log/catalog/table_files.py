@@ -32,9 +32,9 @@ class DataFile:
 def table_files(connection: duckdb.DuckDBPyConnection, data: str, table: str, *, low: int, high: int) -> list[DataFile] | None:
     """Return the files of `events.TABLE` with rows of snapshots in (low, high], in the order of their commits.
 
-    `data` is the location of the lake's data. Return None where rows can only be read through DuckLake: the data are not in a
-    folder, the catalog is of an unknown version, rows are in the catalog itself, or a file is encrypted, of another format, or
-    has deleted rows.
+    `data` is the location of the lake's data. Return None where rows can only be read through DuckLake. Then the data are not in
+    a folder, the catalog is of an unknown version, or rows are in the catalog itself. Or a file is encrypted, of another format,
+    or has deleted rows.
     """
     if "://" in data:
         return None

@@ -70,8 +70,8 @@ def anchor(project: Project, request: Request, *, clock: Clock = system_clock) -
     The anchor continues the newest one in its folder: rows that it covers are not read again. The command, if any, receives the
     anchor before it is written to the folder, so a failed one is repeated the next time.
 
-    Raises `ConfigError` for an unusable key, `LogError` where the lake contradicts the previous anchor or cannot be read, and
-    `TrueupError` where the anchor cannot be written or the command fails.
+    Raises `ConfigError` for an unusable key, and `LogError` where the lake contradicts the previous anchor or cannot be read.
+    Raises `TrueupError` where the anchor cannot be written or the command fails.
     """
     config = project.config.anchor
     key = read_private_key(_key_path(project, request))

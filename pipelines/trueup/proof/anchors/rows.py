@@ -1,9 +1,9 @@
 """Row digests: a digest for each commit of each table of the log, over whole rows with attributes, bucket and provenance.
 
-The canonical form of a row is the concatenation, in the order of the column names, of each column that is not NULL: a text as
-``NAME=LENGTH:TEXT`` (length in UTF-8 bytes), any other value as ``NAME=VALUE;``: integers and decimals in decimal, bytes in
-hexadecimal, times as microseconds since 1970-01-01 UTC, days as ISO dates, binary fractions as C's ``%a`` writes them, lists with
-a comma after each element. A column added later is NULL in earlier rows, so their form does not change.
+The canonical form of a row is the concatenation, in the order of the column names, of each column that is not NULL. A text is
+``NAME=LENGTH:TEXT`` (length in UTF-8 bytes), any other value ``NAME=VALUE;``. Integers and decimals are in decimal, bytes in
+hexadecimal. Times are microseconds since 1970-01-01 UTC, and days are ISO dates. Binary fractions are as C's ``%a`` writes them.
+Lists have a comma after each element. A column added later is NULL in earlier rows, so their form does not change.
 
 The digest of a commit is SHA-256 over ``trueup commit 1``, the table, the snapshot and the SHA-256 of each row in ascending
 order. It does not depend on the order of rows or on their files, so merging files does not change it.

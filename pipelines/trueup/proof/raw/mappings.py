@@ -22,7 +22,8 @@ from trueup.proof.evidence import Evidence
 class UnitMapping:
     """The mapping with which a unit is read.
 
-    `id` is its id in the log, None where none was recorded. `is_current` is True if the present configuration equals it.
+    `id` is the mapping's id in the log, None where the log records none. `is_current` is True if the present configuration equals
+    it.
     """
 
     mapping: RecordedMapping

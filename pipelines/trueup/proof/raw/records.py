@@ -39,10 +39,15 @@ class Difference:
 class VerifyResult:
     """Result of rereading one record.
 
-    `verdict`: *proven*, every stored column equals that of the raw bytes (of a rejected record: the quarantine has the file's bytes
-    and the same reason). *found*, the record's own mapping yields every stored column, but the present configuration yields
-    others, listed in `differences`. *differs*, the raw bytes yield other columns by the record's own mapping. *missing*, the
-    bytes are not found, or their mapping is unknown. *unknown*, the log has no such record.
+    `verdict` is one of these:
+
+    * *proven*: every stored column equals the column of the raw bytes. Of a rejected record, the quarantine has the file's bytes
+      and the same reason.
+    * *found*: the record's own mapping yields every stored column, but the present configuration yields others, listed in
+      `differences`.
+    * *differs*: the raw bytes yield other columns by the record's own mapping.
+    * *missing*: the bytes are not found, or their mapping is unknown.
+    * *unknown*: the log has no such record.
     """
 
     event_id: bytes
@@ -65,7 +70,7 @@ def verify_record(lake: Lake, event_id: bytes, *, archives: tuple[Path, ...] = (
     for table in (*CORE, "quarantine"):
         columns = EVENT[table] if table in CORE else QUARANTINE
         names = ", ".join(f"e.{name}" for name in columns if name not in ("source", "stream"))
-        rows = evidence.rows("record", {"event_id": event_id}, table=table, columns=names)
+        rows = evidence.rows("raw/record", {"event_id": event_id}, table=table, columns=names)
         if rows:
             return _verify_stored(evidence, table, rows[0])
     return VerifyResult(event_id, "", "", "", 0, 0, None, None, "unknown", "the log has no record of this id")

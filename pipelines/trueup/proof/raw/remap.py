@@ -28,9 +28,9 @@ _SLACK = timedelta(hours=1)
 class RemappedRecords:
     """Events and rejected records of consecutive records of a unit.
 
-    `rows` has the columns of `EVENT[stream]`, `rejected` those of `REJECTED`. `clock_dependent` has the numbers of records that are
-    events at the commit's clock and rejected an hour before, or the reverse; they are in `rows` and in `rejected`. `filtered` has
-    the numbers of records that the source's `where` leaves out. `sums` has the columns whose sum the sender declares.
+    `rows` has the columns of `EVENT[stream]`, `rejected` those of `REJECTED`. `clock_dependent` has the numbers of records that
+    are events at the commit's clock and rejected an hour before, or the reverse. They are in `rows` and in `rejected`. `filtered`
+    has the numbers of records that the source's `where` leaves out. `sums` has the columns whose sum the sender declares.
     """
 
     first_row: int

@@ -67,7 +67,7 @@ class UnitParts:
 def read_units(evidence: Evidence) -> list[UnitParts]:
     """Return all units whose control rows suffice to search for them, in the order of the log."""
     parts: dict[str, list[dict[str, Any]]] = {}
-    for row in evidence.rows("parts"):
+    for row in evidence.rows("raw/parts"):
         if None not in (row["source_id"], row["path"], row["sha256"], row["bytes"], row["part_no"], row["taken_at_us"]):
             parts.setdefault(row["source_id"], []).append(row)
     return [
@@ -163,7 +163,7 @@ class _UnitComparison:
     def _recycled(self, unit: UnitParts, faults: FaultCollector) -> pl.DataFrame:
         """Return the records that were recycled; add a fault where they are others than the control rows count."""
         values = {"source_id": unit.recorded.source_id}
-        records = self._connection.execute(statement("recycled_records"), values).pl()
+        records = self._connection.execute(statement("raw/recycled_records"), values).pl()
         for part in unit.parts:
             of_part = records.filter(pl.col("part_no") == part["part_no"])
             outcomes = {str(name): int(count) for name, count in of_part["outcome"].value_counts().iter_rows()}
@@ -194,7 +194,7 @@ class _UnitComparison:
         values = {"units": [unit.recorded.source_id for unit in units], "first": first, "last": last}
         frames = []
         for table, columns in ((stream, EVENT[stream]), ("quarantine", {"source_id": pl.String(), **REJECTED})):
-            query = statement("stored_rows", table=table, columns=", ".join(f"e.{name}" for name in columns))
+            query = statement("raw/stored_rows", table=table, columns=", ".join(f"e.{name}" for name in columns))
             rows = self._connection.execute(query, values).pl()
             frames.append(rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
         return frames[0], frames[1]

@@ -1,7 +1,7 @@
-"""A tariff-plan folder of CGRateS as rows of the tariff book; what the book cannot say exactly is refused.
+"""A tariff-plan folder of CGRateS as rows of the tariff book; terms that the book cannot express exactly are refused.
 
-A rating profile's subject becomes the plan (`*any`: any plan), its category the service. `timings` says which of several prices of
-a prefix holds, `rates` what it is.
+A rating profile's subject becomes the plan (`*any`: any plan), its category the service. `timings` decides which of several
+prices of a prefix holds, and `rates` has the price.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _instant(profile: Line) -> datetime:
 
 
 class _Plans:
-    """What the files below the rating profiles say."""
+    """The content of the files below the rating profiles."""
 
     def __init__(self, folder: Path, timezone: str) -> None:
         self._timezone = timezone

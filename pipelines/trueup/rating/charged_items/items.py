@@ -1,7 +1,7 @@
 """Items of the tariff book that are charged without usage: recurring items, one-off items and discounts.
 
-A row names its item (`name`). A version of an item holds from its `valid_from` to its `valid_to`, or to the beginning of the
-next version, and is known from a position of the log on. Rows of a plan hide the rows of any plan for the same item.
+A row names its item (`name`). A version of an item holds from its `valid_from` to its `valid_to`, or to the beginning of the next
+version. It is known from a position of the log on. Rows of a plan hide the rows of any plan for the same item.
 """
 
 from __future__ import annotations

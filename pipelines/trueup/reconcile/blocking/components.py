@@ -11,7 +11,7 @@ Links 1–2 and 2–3 make one component, link 4–5 another; a component has th
 >>> _connected(links).sort("group_no").rows()
 [(1, 1), (2, 1), (3, 1), (4, 4), (5, 4)]
 
-Usage at 0 s and a charge at 2 s are within a tolerance of 3 s; usage at 9 s is not, and stays a component of its own:
+Usage at 0 s and a charge at 2 s are within a tolerance of 3 s. Usage at 9 s is not, and stays a component of its own:
 
 >>> entries = pl.DataFrame({
 ...     "group_no": [1, 2, 3], "charge": [False, True, False], "time_us": [0, 2_000_000, 9_000_000],

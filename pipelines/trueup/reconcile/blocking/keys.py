@@ -1,8 +1,8 @@
 """Blocking keys: hashes that two records share when they may be of one component.
 
 Records of one name, of one session, of one party at nearly one time, or of one period share a *blocking key*. Keys are coarser
-than the matches of the kernel: two records that share one need not match. Two that could match share one, or each shares one
-with a third. A hash collision links unrelated records, which costs time and nothing else.
+than the matches of the kernel: two records that share one need not match. Two records that could match share a key, or each
+shares a key with a third record. A hash collision links unrelated records, which costs time and nothing else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The registry of decisions: what each does to the state and to the money of a finding or case, and what it says about fraud."""
+"""The registry of decisions: what each does to the state and to the money of a finding or case, and to the label of fraud."""
 
 from __future__ import annotations
 

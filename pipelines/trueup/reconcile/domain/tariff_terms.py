@@ -162,9 +162,8 @@ class Terms:
 def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
     """Return the (`component`, `at`) of changes that affect records known before them.
 
-    A price that begins in the middle of a component's usage affects it: its records count as one that lasts as long as all
-    of them together.
-    A state affects the records that begin at or after it.
+    A price that begins in the middle of a component's usage affects the component. Its records count as one record that lasts as
+    long as all of them together. A state affects the records that begin at or after it.
     """
     if changes.is_empty():
         return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})

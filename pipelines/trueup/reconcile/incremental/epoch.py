@@ -41,7 +41,7 @@ class ReconcilerState:
     """The state of a range of buckets after a position.
 
     `pending` are the records that can still change, or that a record in time can affect. `settled_keys` are the keys of all
-    others. `has_corrections` says whether a charge so far corrects a record. `passed_us` is the latest time of those that only
+    others. `has_corrections` is true if a charge so far corrects a record. `passed_us` is the latest time of those that only
     their time separates from later records. `latest_us` is the latest time of all settled records.
     """
 

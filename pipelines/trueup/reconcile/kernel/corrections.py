@@ -1,8 +1,8 @@
 """Corrections: charges that name the record whose booking they join, whatever their key, their time or its match.
 
-A correcting charge is a group of its own and is never matched. It joins the booking of the record that it names: the pair or period
-of that record, or the record's own booking while it is unmatched. Its money is part of what was billed there, as that of a further
-main charge; a negative one is a credit. It names no quantity: the quantities of the booking are compared without it.
+A correcting charge is a group of its own and is never matched. It joins the booking of the record that it names. This is the pair
+or period of that record, or the record's own booking while it is unmatched. Its money is part of what was billed there, as that
+of a further main charge; a negative one is a credit. It names no quantity: the quantities of the booking are compared without it.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def ledger_amounts() -> list[pl.Expr]:
 
 
 def ledger_deltas(before: Snapshot, after: Snapshot, pooled: pl.DataFrame) -> pl.DataFrame:
-    """Return the changes of each sum at each evaluation, as `DELTA`: bookings since it less the bookings until it.
+    """Return the changes of each sum at each evaluation, as `DELTA`: the bookings from it on minus the bookings before it.
 
     Components in `pooled` (`component`, `of`) keep rows of their own; all others are added up.
     """

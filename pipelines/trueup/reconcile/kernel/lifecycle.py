@@ -142,9 +142,9 @@ def withdrawals(versions: pl.DataFrame) -> pl.DataFrame:
 def diff_findings(before: Snapshot, after: Snapshot, arrived: pl.DataFrame, evaluations: pl.DataFrame) -> pl.DataFrame:
     """Return the changes of findings between evaluations and those before them, as rows of `CHANGE`.
 
-    `before` has the bookings in force until each evaluation, `after` those since. `arrived` are the record versions that count
-    since an evaluation (`ARRIVED`). `evaluations` has, in `declared`, the
-    cause that came into force at one, if any: a policy, a tariff or a subscriber's state.
+    `before` has the bookings in force until each evaluation, `after` the bookings from it on. `arrived` are the record versions
+    that count since an evaluation (`ARRIVED`). `evaluations` has, in `declared`, the cause that came into force at one, if any: a
+    policy, a tariff or a subscriber's state.
     """
     key = ["at", *_IDENTITY]
     joined = before.findings.join(after.findings, on=key, how="full", suffix="_new", coalesce=True, nulls_equal=True)

@@ -1,8 +1,8 @@
 """Lines of sums: charges of one service, subscriber and period, and which of them was charged once too often.
 
-A line is an *excess* if it equals another line of its period in all core columns except record key, invoice and billing time, and
-if the period is within tolerance without it. Of several such lines the one with the greatest (time, record key) is the excess. So
-equal weekly lines within a month are legitimate where all of them are due.
+A line is an *excess* on two conditions. It equals another line of its period in all core columns except record key, invoice and
+billing time. The period is within tolerance without it. Of several such lines the one with the greatest (time, record key) is the
+excess. So equal weekly lines within a month are legitimate where all of them are due.
 """
 
 from __future__ import annotations

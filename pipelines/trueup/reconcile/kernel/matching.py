@@ -200,8 +200,9 @@ def _settle_stable_edges(edges: pl.DataFrame, settled: SettledPairs) -> pl.DataF
 def _steps(edges: pl.DataFrame) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
     """Yield, for each step, the row numbers of edges, the position at which each is examined, and the next one in its span.
 
-    An edge changes where it is decided and where it is ready. So all edges of a span are examined at the first position of the span
-    and at these positions of each. The n-th step has the n-th such position of every component.
+    An edge changes at the position at which it is decided, and at the position at which it is ready. So all edges of a span are
+    examined at its first position, and at these positions of each edge. The n-th step has the n-th such position of every
+    component.
     """
     component, at, next_at = (edges[name].to_numpy() for name in ("component", "at", "next_at"))
     if not len(at):

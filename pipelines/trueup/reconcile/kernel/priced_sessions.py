@@ -6,7 +6,7 @@ A unit is *match-ready* when no exact partner can arrive in time any more. A uni
 pass its start by the start tolerance. A unit with a session key waits for both to pass its last record by grace, since its exact
 partner may still arrive within grace.
 
-A usage feed and a charge feed that reach 100, 200 and 300 µs at positions 1, 2 and 3; a tolerance of 20 µs and a grace of 150 µs:
+A usage feed and a charge feed reach 100, 200 and 300 µs at positions 1, 2 and 3. The tolerance is 20 µs, the grace 150 µs:
 
 >>> from trueup.reconcile.domain.frontier import RunningMax
 >>> from trueup.policies.policy import Policies, Policy, SourceRules

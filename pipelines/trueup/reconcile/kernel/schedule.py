@@ -1,7 +1,7 @@
 """Schedule: the positions at which each component is evaluated.
 
 A component is evaluated at the first position of each of its spans, see `spans_of`. Within a span it is evaluated at its *check
-positions*: those from which one of its bookings may have another kind, because a stream passed an instant.
+positions*. From such a position on, one of its bookings may have another kind, because a stream passed an instant.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Column scan: reads the records of a range of positions straight from the Parquet files of the lake.
 
-DuckDB reads the same rows at several times the cost: it hands each column over through Arrow, and knows the position of a row only
-from a join. Polars takes the columns as they are in the file, and the position from the commit of the file. Where the files cannot
+DuckDB reads the same rows at several times the cost. It returns each column through Arrow, and finds the position of a row only
+by a join. Polars takes the columns as they are in the file, and the position from the commit of the file. Where the files cannot
 be read this way, DuckDB reads the rows, and they are the same.
 """
 
@@ -78,8 +78,9 @@ def scan_columns(
 ) -> pl.DataFrame | None:
     """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, read from their files.
 
-    Return None where only DuckDB can read them, or reads them better: see `table_files`; files with less than `fewest_records`
-    each; a file that was removed since it was listed, or is damaged. DuckDB then reads the files listed anew, or names the damage.
+    Return None where only DuckDB can read them, or reads them better. The cases are those of `table_files`, files with less than
+    `fewest_records` each, and a file that is damaged or was removed since it was listed. DuckDB then reads the files listed anew,
+    or names the damage.
     """
     low, high = lake.snapshot_of(after), lake.snapshot_of(upto)
     listed = {stream: table_files(lake.connection, data_path(lake.project), stream, low=low, high=high) for stream in COLUMNS}

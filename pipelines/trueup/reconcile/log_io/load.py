@@ -32,7 +32,7 @@ COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "
 """The columns of each stream that the kernel reads."""
 
 LINE = ("cell", "tariff_code")
-"""Further core columns of a charge: the kernel reads them where sums are compared, to tell equal lines from others."""
+"""Further core columns of a charge: the kernel reads them where sums are compared, to distinguish equal lines from others."""
 
 OF_USAGE_SQL = {"usage": "true", "charge": "e.item IS NULL"}
 """The rows `e` of each stream that the kernel reads: charges of items have no usage."""

@@ -3,9 +3,9 @@
 Usage is priced before it is matched, and later steps read the price. The fast path reads it by the `row` of a record
 (`price_records`, `price_records_flat`). All other steps read it by session and position (`with_prices`).
 
-Two prices depend on a match or on a charge, and are asked here as well: that of the quantity which a pair's charge declares
-(`with_charged_price`), and that of the quantity of a charge of a period (`price_charges`). All requests have the columns that
-`price_sessions` takes.
+Two prices depend on a match or on a charge, and are asked here as well. `with_charged_price` asks for the price of the quantity
+that a pair's charge declares. `price_charges` asks for the price of the quantity of a charge of a period. All requests have the
+columns that `price_sessions` takes.
 """
 
 from __future__ import annotations

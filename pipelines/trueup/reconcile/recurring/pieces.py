@@ -1,7 +1,7 @@
 """Pieces: the days of one billing period in which an item has one price and the same discounts.
 
 A piece is (subscription view, item, period, first day, last day). Its *share* of the period's price follows from the proration of
-the item's version on the period's first charged day: by days of the period, by 30, or all for the first piece.
+the item's version on the period's first charged day. It is counted by days of the period, by 30 days, or all for the first piece.
 """
 
 from __future__ import annotations

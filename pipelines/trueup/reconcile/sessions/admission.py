@@ -71,9 +71,9 @@ class ResolvedRecords:
     """Record versions and conflicts.
 
     `versions` are the rows of `EVENTS` that count, each at positions [since, until). They have `record_no`, ascending as the
-    records' names do. They have `late` (late on arrival; False for a content that replaced another), `beyond_horizon` (on arrival)
-    and `corrected` (it replaced a content of a lesser version). A version that a moved content withdraws at `until` has
-    `withdrawn`: whether by a correction; NULL for all others.
+    records' names do. They have `late`, `beyond_horizon` (both on arrival) and `corrected`, which is true of a content that
+    replaced one of a lesser version. `late` is False for a content that replaced another. `withdrawn` says of a version that a
+    moved content ends at `until` whether that is a correction; it is NULL for all others.
 
     `conflicts` has one row for each position at which the contents of a record in conflict grew: `record_no`, `position`, the
     `counted` event id after it, `first` (raised rather than revised) and `contents`, all event ids so far, ascending.

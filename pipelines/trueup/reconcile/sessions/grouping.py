@@ -19,8 +19,8 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
     Rows are of groups as of positions `at`. One group at several positions makes several units.
 
     Of the charges of one charge group and `partial_no` the least (negative, time, record) is main, the others are excess. All usage
-    and all lines of bills are main. A unit's party is that of its first record. Its start, quantity and `main_micros` are those of
-    its main records; where usage records are counters so far (`parts`), its quantity is the last or the greatest of them.
+    and all lines of bills are main. A unit's party is that of its first record. Its start, quantity and `main_micros` are those
+    of its main records. Where usage records are counters so far (`parts`), its quantity is the last or the greatest of them.
     """
     is_line = pl.col("charge") & frontier.policies.in_bill_lines(pl.col("policy"))
     charge_slot = pl.struct("at", "group_no", "charge", "partial_no", line=pl.when(is_line).then("record_no"))

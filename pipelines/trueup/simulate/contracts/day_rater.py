@@ -1,4 +1,4 @@
-"""Rate contracts day by day, in whole numbers: a method of its own, which knows nothing of how reconciliation derives amounts."""
+"""Rate contracts day by day, in whole numbers: a method that shares nothing with the derivation of amounts in reconciliation."""
 
 from __future__ import annotations
 

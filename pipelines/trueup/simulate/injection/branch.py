@@ -26,8 +26,8 @@ _LOCATION_LINE = re.compile(r"\s*(catalog|data)\s*=")
 class Changes:
     """The differences between a branch and its original.
 
-    `removed` holds the event_id of removed charges. `added` holds, by stream, complete events with their `position`; the
-    `source_id` of each is that of a source unit with a control row at that position.
+    `removed` holds the event_id of removed charges. `added` holds, by stream, complete events with their `position`. The
+    `source_id` of each is the id of a source unit with a control row at that position.
     """
 
     removed: pl.DataFrame

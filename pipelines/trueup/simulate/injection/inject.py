@@ -77,8 +77,9 @@ def inject(
     """Write a branch of a project's log with leaks, and `truth.parquet` beside it, into an empty or new folder.
 
     `rates` is a mapping as `rates.rates_of` returns it. The same log, rates and seed give the same branch. Raises
-    `SimulationError` or `LogError` before anything is written: for a target with files in it, for a log that is not reconciled
-    to its end or was reconciled under another policy than trueup.toml declares, and for too little data for any leak.
+    `SimulationError` or `LogError` before anything is written. The causes are a target with files in it, and too little data for
+    any leak. Others are a log that is not reconciled to its end, or was reconciled under another policy than trueup.toml
+    declares.
     """
     check_target(directory)
     if not 0 <= seed < 2**63:

@@ -52,13 +52,16 @@ _INTERMEDIATE = (
 class CleanPairs:
     """Clean pairs of a log up to position `end`, ordered by `charge_event_id`, with the frontier and terms that apply.
 
-    `frame`: usage_event_ids, usage_record_keys (in time order), parts, service, subscriber, peer, node, quantity_micros (of the
-    session), last_us, usage_position (of its last record), usage_source; charge_event_id, charge_record_key, charge_position,
-    charge_source, charge_us, charge_partial_no, charge_quantity_micros, amount_micros, currency, tariff_code, billed_at; the
-    policy's rule for the usage; `keyed` (matched by session key), `expected_micros`, and
-    `charged_micros`, the price of the charge's own quantity; `unbilled_at`, the position at which the session would count as
-    unbilled without its charge; and
-    `phantom_at`, the position at which the charge would count as without usage (`NEVER_POSITION`: never).
+    The columns of `frame` are:
+
+    * of the session: usage_event_ids, usage_record_keys (in time order), parts, service, subscriber, peer, node, quantity_micros,
+      last_us, usage_position (of its last record), usage_source,
+    * of the charge: charge_event_id, charge_record_key, charge_position, charge_source, charge_us, charge_partial_no,
+      charge_quantity_micros, amount_micros, currency, tariff_code, billed_at,
+    * the policy's rule for the usage, and `keyed` (matched by session key),
+    * `expected_micros`, and `charged_micros`, the price of the charge's own quantity,
+    * `unbilled_at`: the position at which the session would count as unbilled without its charge,
+    * `phantom_at`: the position at which the charge would count as without usage (`NEVER_POSITION`: never).
     """
 
     frame: pl.DataFrame

@@ -1,6 +1,6 @@
 """The log of actions: what each person did on the page, one JSON object per line, chained by hashes.
 
-It is a file of its own and not a table of the lake: looking at a page must neither wait for a writer nor make one wait.
+It is a file of its own and not a table of the lake. So a reader of a page neither waits for a writer nor makes one wait.
 Decisions are events of the lake besides.
 """
 

@@ -27,7 +27,7 @@ PERIODS = {"7": "7 days", "14": "14 days", "31": "31 days", "92": "3 months", "3
 
 @dataclass(frozen=True)
 class Period:
-    """The days and the currency that the page is about."""
+    """The days and the currency that the page shows."""
 
     currency: str
     from_day: date

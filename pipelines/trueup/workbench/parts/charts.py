@@ -16,7 +16,7 @@ _GRID = {"left": 8, "right": 16, "top": 40, "bottom": 8, "containLabel": True}
 
 
 def chart(options: Options, *, label: str, height: int = 300) -> ui.echart:
-    """Draw a chart; `label` says in words what it shows."""
+    """Draw a chart; `label` describes it in words."""
     base: Options = {"animation": False, "textStyle": {"fontFamily": _FONT}, "aria": {"enabled": True, "description": label}}
     drawn = ui.echart({**base, **options}, renderer="svg").classes("tu-chart").style(f"height: {height}px")
     return drawn.props(f'role="img" aria-label="{_attribute(label)}"')

@@ -147,5 +147,5 @@ def fact(title: str, value: str, note: str = "", tone: str = "") -> None:
 
 
 def empty(text: str) -> None:
-    """Draw the sentence that stands where there is nothing to show."""
+    """Draw the sentence in place of an empty table or chart."""
     ui.label(text).classes("tu-empty")

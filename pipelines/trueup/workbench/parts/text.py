@@ -59,7 +59,7 @@ def chips(values: Iterable[str]) -> None:
 
 
 def pattern_text(pattern: object) -> str:
-    """Return the dimensions of a case as words: `service voice, node MSC0101`; the sign of its money says the side."""
+    """Return the dimensions of a case as words: `service voice, node MSC0101`; the sign of its money gives the side."""
     shown = [f"{name.replace('_', ' ')} {value}" for name, value in pattern_of(pattern) if name != "side"]
     return ", ".join(shown) or "no dimension in common"
 

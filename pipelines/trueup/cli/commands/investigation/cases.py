@@ -72,7 +72,9 @@ def cases(
         return
     wanted = Filter(kind, status, owner, every, most)
     rows, unexplained = with_retries(
-        opened, lambda warehouse: (queue(warehouse, wanted, system_clock()), warehouse.rows("queries/cases/unexplained")), as_of
+        opened,
+        lambda warehouse: (queue(warehouse, wanted, system_clock()), warehouse.rows("queries/root_causes/unexplained")),
+        as_of,
     )
     if json:
         output.json_value(rows)

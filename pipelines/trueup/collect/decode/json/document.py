@@ -83,7 +83,7 @@ class DocumentScan:
     """Scan of a document for the records in its lists at a path of member names; the empty path is the document's own list.
 
     Lists on the way are passed through: `calls` is found in each object of a list of objects. An object in place of the list is one
-    record. After the scan, `is_found` says whether the path exists, and `is_closed` whether every string and bracket ends.
+    record. After the scan, `is_found` is true if the path exists, and `is_closed` if every string and bracket ends.
     """
 
     def __init__(self, path: Sequence[str], bounds: Bounds) -> None:

@@ -24,8 +24,8 @@ class Quoting:
 def quoted_records(chunks: Iterable[bytes], quoting: Quoting, *, bounds: Bounds) -> Iterator[Lines]:
     """Yield the records of a stream in which a quoted field may span lines.
 
-    Where the quotes of a record do not pair within `record_bytes`, its first physical line is a record alone, which the reader
-    rejects, and the next line begins a new record.
+    Where the quotes of a record do not pair within `record_bytes`, its first physical line is a record alone. The reader rejects
+    that record, and the next line begins a new one.
     """
     row, held = 0, Block(0, b"")
     for block in blocks(chunks, size_bytes=max(_BLOCK_BYTES, bounds.record_bytes), bounds=bounds):
@@ -106,7 +106,7 @@ def _one_by_one(lines: Lines, quotes: _Quotes, first: int, record_bytes: int, *,
     """Return first and last line of each record from line `first` on, and the line at which the next block resumes.
 
     A line whose quotes do not pair, alone or with the lines after it, is a record by itself. Each line is examined a few times at
-    most: an open quote ends at the next line with an odd number of quotes, soundly or not.
+    most. An open quote ends at the next line with an odd number of quotes, soundly or not.
     """
     bounds = np.searchsorted(quotes.line, np.arange(len(lines) + 1)).tolist()
     may_open, may_close = quotes.may_open.tolist(), quotes.may_close.tolist()

@@ -1,4 +1,4 @@
-"""Record types: tells the lines of one type from the others of their file, before a line is cut into fields."""
+"""Record types: separates the lines of one type from the others of their file, before a line is cut into fields."""
 
 from __future__ import annotations
 

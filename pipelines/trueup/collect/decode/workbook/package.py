@@ -35,7 +35,7 @@ class Sheet:
     """One worksheet: its member in the package, and what the texts of its cells depend on.
 
     `strings` are shared by all cells. `dates` and `durations` are the numbers of styles that show a number as a date or a span of
-    time; such numbers count days from `epoch`.
+    time. Such numbers count days from `epoch`.
     """
 
     member: str

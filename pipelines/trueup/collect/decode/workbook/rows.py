@@ -24,8 +24,8 @@ _CELL_BYTES = 32
 class SheetRow:
     """A row that has at least one cell: its number in the sheet, its cells by column from 0, and its size in bytes.
 
-    Of a row beyond `record_bytes` or `columns` of the limits (`is_too_large`), the first cells are held; of a column that a row
-    has twice (`has_repeated`), the first cell.
+    Of a row beyond `record_bytes` or `columns` of the limits (`is_too_large`), the first cells are held. Of a column that a row
+    has twice (`has_repeated`), the first cell is held.
     """
 
     number: int

@@ -17,8 +17,8 @@ class BoundedParser:
     """A streaming parser; names lose their prefix. Raises `SourceError` for XML that could grow or read other files.
 
     A document type definition is refused: entities that it declares expand to any size, or name files of this machine.
-    `parser` is the parser of the standard library, on which handlers are set; until then it bounds the depth of elements, and calls
-    `seen` with the name of each.
+    `parser` is the parser of the standard library, on which handlers are set. Until then it bounds the depth of elements, and
+    calls `seen` with the name of each.
     """
 
     def __init__(self, where: str, *, encoding: str | None = None, seen: Callable[[str], None] | None = None) -> None:

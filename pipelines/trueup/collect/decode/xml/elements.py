@@ -21,8 +21,9 @@ _MOST_RECORDS = 1 << 12
 class ElementScan:
     """Scan of a document for the elements of one name, with any prefix.
 
-    In a well-formed document (`is_sound`), elements of the same name inside a record belong to it, and what lies between records is
-    none. Elsewhere a record ends at the next beginning of one. There, text between records is a record for the decoder to reject.
+    In a well-formed document (`is_sound`), elements of the same name inside a record belong to it, and text between records is no
+    record. In other documents a record ends where the next one begins. There, text between records is a record for the decoder to
+    reject.
     """
 
     margin_bytes = 1 << 12

@@ -73,7 +73,7 @@ class Leaves:
 
 
 def leaves_of(record: bytes, encoding: str, limits: LimitsConfig) -> Leaves:
-    """Return the leaves of one element; `fault` says why it is rejected."""
+    """Return the leaves of one element; `fault` is the reason of a rejection."""
     leaves, bounded = Leaves(limits), BoundedParser("", encoding=encoding)
     parser = bounded.parser
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = leaves.start, leaves.end, leaves.text

@@ -89,7 +89,7 @@ def cast(tree: dict[str, Any], build: Compile) -> Node:
 
 
 def _fitting(part: Node, width: int, scale: int, *, is_tried: bool) -> Node:
-    """Return numbers of at most `scale` decimals and `width` digits; NULL for others if tried, else an error: none is rounded."""
+    """Return numbers of at most `scale` decimals and `width` digits; others are NULL with `tried`, else an error."""
 
     def evaluate(records: Records) -> Value:
         value = part.evaluate(records)

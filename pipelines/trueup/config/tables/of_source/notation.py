@@ -12,8 +12,8 @@ from trueup.config.values import Flag, Table, Text
 class NotationConfig(Table):
     """How a feed writes its numbers; a number in another notation is refused.
 
-    `decimal` is the decimal mark and `grouping` the mark between groups of three digits; a blank also stands for the no-break
-    blanks, an apostrophe also for the typographic one. `negative` names how a number may be negative beside a leading minus.
+    `decimal` is the decimal mark and `grouping` the mark between groups of three digits. A blank also stands for the no-break
+    blanks, and an apostrophe also for the typographic one. `negative` names how a number may be negative beside a leading minus.
     `currency` lists the signs and codes that may precede or follow a number. With `percent`, each number ends in a percent sign
     and counts hundredths.
     """

@@ -14,8 +14,8 @@ EXPECTED: dict[str, pl.DataType] = {"row": pl.Int64(), "expected_micros": pl.Int
 def price_usage(rows: Rows, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
     """Return the price of usage records (`EXPECTED`), in the order of `rows`; NULL without one that holds from their position on.
 
-    A record that the fast path takes arrived under the policy in force last, and its price is unchanged since the first record
-    of its pair arrived. So its price at its own position is also its price at the position of its charge.
+    The fast path takes a record that arrived under the policy in force last. Its price is unchanged since the first record of its
+    pair arrived. So its price at its own position is also its price at the position of its charge.
     """
     rules, rule_of_row = candidates.frontier.policies.frame, candidates.rule_index[rows]
     numbers = np.unique(rule_of_row)

@@ -42,7 +42,7 @@ def split_fast_path(events: pl.DataFrame, frontier: Frontier, prices: PriceTable
     """Split events into those that the fast path books and those that remain.
 
     `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `charge_currency`. The fast path takes only records
-    that arrived under the policy in force last, after the last change of their terms: a change needs all positions evaluated.
+    that arrived under the policy in force last, after the last change of their terms. A change needs all positions evaluated.
     Of sessions that share free units or tiers it takes those whose price never changes.
     """
     if not fast_path or events.is_empty():
