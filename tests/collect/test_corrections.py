@@ -158,6 +158,7 @@ def test_a_version_of_another_subscriber_withdraws_the_record_of_the_former_one_
         ("charge_without_usage", OTHER, "raised", "correction"), ("unbilled", "491511000001", "raised", "correction"),
     ]  # fmt: skip
     assert rows(BILLED) == [{"micros": 600_000, "difference": 0}]
+    assert rows("SELECT subscriber FROM steps.invoice_charge") == [{"subscriber": OTHER}]
     deliver(project, [[THIRD.replace(",10", ",12")]])
     assert rows("SELECT kind FROM findings WHERE status = 'open'") == []
     assert {(row["action"], row["cause"]) for row in rows(HISTORY)[2:]} == {("retracted", "correction")}
