@@ -18,7 +18,7 @@ from trueup.config import Project
 from trueup.errors import ConfigError
 from trueup.log.lake import Lake
 from trueup.project_checks.check import project_problems
-from trueup.project_checks.log_summary import LogSummary, SameContent, summarise_log
+from trueup.project_checks.log_summary import LogSummary, OtherZones, SameContent, summarise_log
 
 NOW = "2024-03-05T00:00:00+00:00"
 TOML = """
@@ -193,6 +193,31 @@ def test_the_summary_is_the_same_before_and_after_reconciliation(folder: Path) -
     # Free usage leaves no sum; the records show that there is some.
     assert summary(folder, most_records=0).used == {"voice"}
     assert (summary(folder).billed, summary(folder).unseen) == (waiting.billed, waiting.unseen)
+
+
+STATES = """
+[[source]]
+name = "crm"
+stream = "subscriber"
+path = "landing/crm/*.csv"
+identity = "content"
+[source.columns]
+subscriber = "caller"
+status = "status"
+valid_from = "since"
+timezone = "zone"
+[source.constants]
+system = "billing"
+"""
+
+
+def test_the_summary_counts_subscriptions_of_another_zone_than_the_project(folder: Path) -> None:
+    write_project(folder, TOML + STATES)
+    rows = [f"{caller},active,2024-01-01,{zone}" for caller, zone in (("A", "UTC"), ("B", ""), ("C", "Asia/Makassar"))]
+    (folder / "landing/crm").mkdir()
+    (folder / "landing/crm/states.csv").write_text("\n".join(["caller,status,since,zone", *rows, ""]), "utf-8")
+    ingest(Project.load(folder))
+    assert summary(folder).other_zones == OtherZones(1, "Asia/Makassar")
 
 
 def test_the_summary_includes_records_after_reconciliation(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trueup.project_checks.check import COLLECTION_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
-from trueup.project_checks.log_summary import LogSummary, MovedRecords, RefusedUnit, SameContent, SourceDeliveries
+from trueup.project_checks.log_summary import LogSummary, MovedRecords, OtherZones, RefusedUnit, SameContent, SourceDeliveries
 from trueup.project_checks.problem import Problem
 
 Find = Callable[..., list[Problem]]
@@ -444,6 +444,10 @@ LOGS = {
     "a correction of the bucket key": (
         replace(VOICE, moved=(MovedRecords("billing", "charge", 2, "r7"),)), [], "",
         ("moved-record", "warning", "[[source]] billing"), "2 charge records such as r7 have versions with different subscriber",
+    ),
+    "sums of subscriptions in another zone": (
+        replace(VOICE, other_zones=OtherZones(3, "Asia/Makassar")), [('price = "0.01"', 'price = "0.01"\nmatch = ["aggregate"]')], "",
+        ("sums-of-other-zones", "warning", "[reconcile.voice]"), "subscriptions (3) have another time zone, such as Asia/Makassar",
     ),
     "a file refused whole": (
         replace(VOICE, refused=(RefusedUnit("msc", "landing/msc/a.csv", 3, 3, "bad_time: started_at: is a time"),)), [], "",

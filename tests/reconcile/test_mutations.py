@@ -18,6 +18,7 @@ TESTS = "tests/reconcile"
 CASES, FAST_PATH, LAWS = ((f"{TESTS}/kernel/test_{name}.py",) for name in ("cases", "fast_path", "laws"))
 AFFECTED, PARTITIONS = ((f"{TESTS}/log_io/test_{name}.py",) for name in ("affected", "partitions"))
 EPOCHS = (f"{TESTS}/incremental/test_pending_records.py", f"{TESTS}/incremental/test_epoch.py")
+TERMS = (f"{TESTS}/pricing/test_term_cases.py",)
 POOL_TESTS = (f"{TESTS}/pricing/test_allowance_cases.py", f"{TESTS}/pricing/test_allowance_pools.py")
 
 INCREMENTAL: dict[str, Mutant] = {
@@ -121,14 +122,27 @@ ITERATIONS: dict[str, Mutant] = {
     "neighbours in two units of time are not found": Mutant("kernel/fast_path/candidates.py", "_near_another_session", Select("Add", 1), part("left"), FAST_PATH),
     "parties of all tolerances are one": Mutant("kernel/fast_path/candidates.py", "_neighbour_mask", Select("Eq", 0), source("True"), FAST_PATH),
     "a repeated key counts as unique": Mutant("domain/record_hashes.py", "is_duplicated", Select("IfExp", 0), part("orelse"), FAST_PATH),
-    "equal amounts never hide two differences": Mutant("kernel/fast_path/pairs.py", "agreeing_pairs", Select("BitOr", 0), with_source("flat | True", flat=("left",)), POOL_TESTS),
+    "equal amounts never hide two differences": Mutant("kernel/fast_path/pairs.py", "judge_pairs", Select("BitOr", 0), with_source("flat | True", flat=("left",)), POOL_TESTS),
     "pairs of one hash have one key": Mutant("kernel/fast_path/pairs.py", "_of_one_key", Select("IfExp", 0), source("['scope']"), FAST_PATH),
     "the fast path takes lines of bills": Mutant("kernel/fast_path/candidates.py", "_is_complete", Select("BitOr", 0), part("right"), CASES),
     "the fast path takes counters": Mutant("kernel/fast_path/candidates.py", "_is_complete", Select("BitAnd", 2), part("left"), CASES),
-    "the fast path takes unmatched records past grace": Mutant("kernel/fast_path/split.py", "_unmatched_in_grace", Select("Name", 20), source("0"), CASES),
-    "the fast path takes unmatched records with neighbours": Mutant("kernel/fast_path/split.py", "_unmatched_in_grace", Select("BitAnd", 1), part("left"), CASES),
-    "the fast path takes unmatched records behind the horizon": Mutant("kernel/fast_path/split.py", "_unmatched_in_grace", Select("BitAnd", 2), part("left"), CASES),
-    "quantities are compared in 64 bits": Mutant("kernel/fast_path/pairs.py", "_tolerated_pairs", Select("Call", 3), part("func", "value"), CASES),
+    "an unmatched record is final when it arrives": Mutant("kernel/fast_path/split.py", "_unmatched", Select("Call", 6), part("args", 1), CASES),
+    "the fast path takes unmatched records with neighbours": Mutant("kernel/fast_path/split.py", "_unmatched", Select("BitAnd", 1), part("left"), CASES),
+    "the fast path takes unmatched records behind the horizon": Mutant("kernel/fast_path/split.py", "_unmatched", Select("Invert", 2), with_source("beyond | True", beyond=("operand",)), CASES),
+    "quantities are compared in 64 bits": Mutant("kernel/fast_path/pairs.py", "_classified", Select("Call", 2), part("func", "value"), CASES),
+    "a pair with two differences has one finding": Mutant("kernel/fast_path/pairs.py", "judge_pairs", Select("Call", 23), source("pl.lit(True)"), TERMS),
+    "a pair of a pool is judged by itself": Mutant("kernel/fast_path/pairs.py", "_found", Select("Not", 0), source("False"), POOL_TESTS),
+    "a misrated finding of the fast path has no reason": Mutant("kernel/fast_path/pairs.py", "_found", Select("Not", 1), source("False"), TERMS),
+    "no record of the fast path is late": Mutant("kernel/fast_path/findings.py", "_is_late", Select("Lt", 0), with_source("a < 0", a=("left",)), FAST_PATH),
+    "a late charge is the cause when its usage arrives": Mutant("kernel/fast_path/findings.py", "raised_by_pairs", Select("BitAnd", 1), part("right"), FAST_PATH),
+    "a record without money raises a finding": Mutant("kernel/fast_path/findings.py", "raised_by_unmatched", Select("NotEq", 0), source("pl.lit(True)"), FAST_PATH),
+    "a late record that is final at once only arrives": Mutant("kernel/fast_path/findings.py", "raised_by_unmatched", Select("BitAnd", 0), with_source("a & False", a=("left",)), FAST_PATH),
+    "terms are no cause of a finding of the fast path": Mutant("kernel/fast_path/findings.py", "raised_by_unmatched", Select("Call", 18), source("{}"), FAST_PATH),
+    "unmatched findings of an earlier run are raised again": Mutant("kernel/fast_path/split.py", "split_fast_path", Select("Add", 0), source("0"), FAST_PATH),
+    "differences of an earlier run are raised again": Mutant("kernel/fast_path/split.py", "split_fast_path", Select("Call", 31), part("func", "value"), FAST_PATH),
+    "a final record stays pending": Mutant("kernel/fast_path/sums.py", "unmatched_deltas", Select("LtE", 0), with_source("at < 0", at=("left",)), FAST_PATH),
+    "a difference with a finding is tolerated": Mutant("kernel/fast_path/split.py", "split_fast_path", Select("Constant", 11), source("'tolerated_micros'"), FAST_PATH),
+    "a final record never leaves the state": Mutant("incremental/retention.py", "split_retained", Select("Lt", 1), with_source("us < -(2**62)", us=("left",)), EPOCHS),
 }  # fmt: skip
 READING: dict[str, Mutant] = {
     "neighbours are not read": Mutant("log_io/affected.py", "AffectedReader.neighbours", Select("List", 0), without("elts", 1), AFFECTED),

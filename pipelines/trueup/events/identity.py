@@ -30,7 +30,7 @@ from trueup.config import BucketBy
 from trueup.events.canonical_rows import canonical_forms, sha256_start
 from trueup.events.schema import CORE, EVENT, LATER, own_time
 from trueup.events.streams import DATED
-from trueup.frames import query_frames
+from trueup.frames import query_streams
 
 
 def netstring_sql(name: str) -> str:
@@ -138,6 +138,6 @@ def with_event_ids(
 
 def _buckets(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, bucket_by: BucketBy, buckets: int) -> pl.Series:
     """Return the bucket of each row."""
-    keys = frame.select(bucket_key_names(bucket_by)).with_row_index("row_no")
-    query = f"SELECT row_no, {bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
-    return query_frames(connection, query, rows=keys).sort("row_no")["bucket"]
+    # DuckDB keeps the order of rows where a query neither sorts nor groups them.
+    query = f"SELECT {bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
+    return query_streams(connection, query, rows=frame.select(bucket_key_names(bucket_by)))["bucket"]

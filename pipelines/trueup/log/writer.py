@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
@@ -17,6 +18,7 @@ from trueup.events.streams import DATED, STATES
 from trueup.log.catalog.catalogs import LOCK_WAIT_S
 from trueup.log.configuration import Configuration
 from trueup.log.damage import damage_behind
+from trueup.log.place import data_path
 from trueup.log.position_lookup import PositionLookup
 from trueup.log.session import NewestCommit
 
@@ -36,6 +38,8 @@ class Transaction:
     def __init__(self, log: PositionLookup, clock: Clock) -> None:
         self.connection, self._log, self._clock = log.connection, log, clock
         self.new_commit: NewestCommit | None = None
+        self.written = list[Path]()
+        """Data files that this transaction wrote by itself."""
 
     @property
     def snapshot(self) -> int:
@@ -48,14 +52,18 @@ class Transaction:
         """Append rows to `events.TABLE` by column name; columns that the frame lacks are NULL.
 
         Rows of dated streams and states are sorted by bucket unless `order_by` names another column. The lake is configured not
-        to sort inserted rows, because Polars sorts in a quarter of the time.
+        to sort inserted rows, because Polars sorts in a quarter of the time. Many rows of a stream are written as files, see
+        `file_append`.
         """
         from trueup.frames import query_streams
+        from trueup.log.file_append import append_as_files
 
         if frame.is_empty():
             return
         order = order_by or ("bucket" if table in (*DATED, *STATES) and "bucket" in frame.columns else "")
         rows = frame.sort(order) if order else frame
+        if append_as_files(self.connection, data_path(self._log.project), table, rows, self.written):
+            return
         # A column of NULLs alone is equivalent to a missing column.
         rows = rows.select(series.name for series in rows if series.null_count() < rows.height)
         names = ", ".join(f'"{name}"' for name in rows.columns)
@@ -131,7 +139,7 @@ class LogWriter(PositionLookup):
             result = write(transaction)
             self.connection.execute("COMMIT")
         except duckdb.Error as error:
-            self._roll_back()
+            self._roll_back(transaction)
             if (damage := damage_behind(self.project, error)) is not None:
                 raise damage from None
             message = str(error).splitlines()[0]
@@ -139,16 +147,21 @@ class LogWriter(PositionLookup):
             raise kind(f"the lake refused a commit: {message}", where=str(self.project.directory)) from error
         except BaseException:
             # Every other exception, an interrupt included, must not leave half a step in an open transaction.
-            self._roll_back()
+            self._roll_back(transaction)
             raise
         self._newest = transaction.new_commit or self._newest
         return result
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, transaction: Transaction) -> None:
         self.recorded.clear()
         # A failed statement may have ended the transaction already.
         with suppress(duckdb.TransactionException):
             self.connection.execute("ROLLBACK")
+        if transaction.written:
+            from trueup.log.file_append import remove_unregistered
+
+            # The catalog decides: an error of COMMIT does not show whether it took place.
+            remove_unregistered(self.connection, transaction.written)
 
     @contextmanager
     def reconciler_lock(self, wait_s: float = 0.5) -> Iterator[None]:

@@ -57,6 +57,14 @@ class MovedRecords:
 
 
 @dataclass(frozen=True)
+class OtherZones:
+    """Subscriptions with another time zone than the project: their number, and one such zone."""
+
+    subscriptions: int
+    example: str
+
+
+@dataclass(frozen=True)
 class LogSummary:
     """Summary of a log.
 
@@ -68,6 +76,7 @@ class LogSummary:
     same_content: tuple[SameContent, ...] = ()
     refused: tuple[RefusedUnit, ...] = ()
     moved: tuple[MovedRecords, ...] = ()
+    other_zones: OtherZones | None = None
     used: frozenset[str] = frozenset()
     billed: dict[str, frozenset[str]] = field(default_factory=dict)
     rated: frozenset[str] = frozenset()
@@ -110,6 +119,7 @@ def summarise_log(lake: Lake, project: Project, *, most_records: int | None = No
     return replace(
         summary,
         moved=tuple(_moved_records(lake, project)),
+        other_zones=_other_zones(lake, project),
         used=frozenset(used),
         billed={service: frozenset(currencies) for service, currencies in billed.items()},
         rated=frozenset(row["service"] for row in _rows(lake, "rated_services")) if has_book else frozenset(),
@@ -141,6 +151,14 @@ def _moved_records(lake: Lake, project: Project) -> Iterable[MovedRecords]:
     for stream in sorted(versioned):
         key = bucket_key_sql(project.config.lake.bucket_by, of="e")
         yield from (MovedRecords(**row) for row in _rows(lake, "moved_records", stream=stream, bucket_key=key))
+
+
+def _other_zones(lake: Lake, project: Project) -> OtherZones | None:
+    """Return the subscriptions with a time zone of their own; states without zones are not read."""
+    if all("timezone" not in {*s.columns, *s.constants} for s in project.config.source if s.stream == "subscriber"):
+        return None
+    (row,) = _rows(lake, "other_zones", {"zone": project.config.project.timezone})
+    return OtherZones(**row) if row["subscriptions"] else None
 
 
 def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:

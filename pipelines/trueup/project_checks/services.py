@@ -118,6 +118,16 @@ def _without_records(facts: Facts) -> Iterator[Instance]:
         }  # fmt: skip
 
 
+def _sums_of_other_zones(facts: Facts) -> Iterator[Instance]:
+    zones, rules = facts.log.other_zones, facts.config.reconcile
+    summed = [service for service, of in rules.items() if of.match == ("aggregate",)]
+    if zones is not None and summed:
+        yield {
+            "where": table_of(facts, summed[0]), "services": _join_sorted(summed), "subscriptions": zones.subscriptions,
+            "example": zones.example, "zone": facts.config.project.timezone,
+        }  # fmt: skip
+
+
 def _join_sorted(services: Iterable[str]) -> str:
     return ", ".join(sorted(services))
 
@@ -166,5 +176,11 @@ LOG_RULES = (
     Rule(
         "service-without-records", "notice", "the log has no record of service {service}{hint}",
         "correct the name of the table, or remove it", _without_records,
+    ),
+    Rule(
+        "sums-of-other-zones", "warning",
+        "sums of {services} begin at midnight in {zone}, but subscriptions ({subscriptions}) have another time zone, such as "
+        "{example}: records around midnight may be in another period than on the bill",
+        "set [project] timezone to that of the bills, or match these services by key", _sums_of_other_zones,
     ),
 )  # fmt: skip

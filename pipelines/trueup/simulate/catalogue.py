@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Category = Literal["leak", "fraud", "lookalike"]
-Decider = Literal["kernel", "quality", "fraud"]
+Decider = Literal["kernel", "quality", "fraud", "invoices"]
 
 GB941 = "TM Forum GB941 Addendum D, Revenue Leakage Framework and Examples"
 TS32297 = "3GPP TS 32.297, CDR file format and transfer (file sequence numbers, record counts, retransmission)"
@@ -48,6 +48,10 @@ def _leak(name: str, mechanism: str, finding: str, source: str = GB941) -> Kind:
 
 def _misrated(name: str, mechanism: str, reason: str) -> Kind:
     return Kind(name, "leak", mechanism, GB941, "misrated", "misrated", "kernel", reason)
+
+
+def _invoice(name: str, mechanism: str, finding: str | None) -> Kind:
+    return Kind(name, "leak", mechanism, GB941, finding, None, "invoices")
 
 
 def _fraud(name: str, mechanism: str, source: str) -> Kind:
@@ -125,6 +129,42 @@ ITEM_LEAKS = (
 )  # fmt: skip
 """Mistakes about rentals and fees, which only operators with months of them have."""
 
+COVER_LEAKS = (
+    _leak("cover_missed", "the usage of a cycle is not billed", "unbilled"),
+    _leak("cover_service_missed", "the line for several services lacks the data", "misrated"),
+    _leak("cover_short", "the lines of a cycle come to less than its usage", "misrated"),
+    _leak("cover_over", "the lines of a cycle come to more than its usage", "misrated"),
+    _leak("cover_twice", "a line for several services is billed twice", "duplicate_charge"),
+    _leak("cover_other_currency", "the lines of a cycle are billed in another currency", "unbilled"),
+    _leak("cover_without_usage", "a cycle without usage has a line", "charge_without_usage"),
+    _leak("cover_within_tolerance", "the lines of a cycle are off by less than the tolerance: not decidable", "misrated"),
+)  # fmt: skip
+"""Mistakes about lines for several services, which only operators with invoices have."""
+
+INVOICE_LEAKS = (
+    _invoice("invoice_lines_differ", "the total is not the sum of the charges", "lines_differ"),
+    _invoice("invoice_other_currency", "charges of another currency are on an invoice, and not in its total", "other_currency"),
+    _invoice("invoice_tax_differs", "an invoice has another rate of tax", "tax_differs"),
+    _invoice("invoice_total_differs", "net amount and tax do not add up to the total", "total_differs"),
+    _invoice("invoice_missing", "the bill run leaves out an account", "missing_invoice"),
+    _invoice("invoice_repeated", "a cycle of an account is billed a second time", "repeated_invoice"),
+    _invoice("invoice_missing_number", "numbers are left out", "missing_number"),
+    _invoice("invoice_repeated_number", "an invoice has the number of the one before", "repeated_number"),
+    _invoice("invoice_number_outside_series", "an invoice is numbered by hand", "number_outside_series"),
+    _invoice("invoice_credit_without_invoice", "a credit note names no invoice, an unknown one, or that of another account",
+             "credit_without_invoice"),
+    _invoice("invoice_credit_above_invoice", "a credit note is greater than its invoice", "credit_above_invoice"),
+    _invoice("invoice_before_usage", "an invoice is issued within its cycle, and bills usage ahead", "invoice_before_usage"),
+    _invoice("invoice_uninvoiced_charge", "a charge is on no invoice, or on one that does not exist", "uninvoiced_charge"),
+    _invoice("invoice_missing_not_due", "an account is left out, and its invoice not yet due: not decidable", "missing_invoice"),
+    _invoice("invoice_tax_within_tolerance", "the tax is off by less than the tolerance: not decidable", "tax_differs"),
+)  # fmt: skip
+"""Mistakes about invoices, which only operators with invoices have."""
+INVOICE_LOOKALIKES = (
+    _lookalike("invoice_credited_in_part", "a credit note lowers an invoice: no leak", GB941, "invoices"),
+    _lookalike("invoice_reissued", "an invoice with a wrong total is replaced by one that names it: no leak", GB941, "invoices"),
+)  # fmt: skip
+
 CHAIN_LEAKS = (
     _leak("chain_lost_by_mediation", "mediation drops a record of the switch", "unbilled"),
     _leak("chain_cut_by_mediation", "mediation passes a smaller quantity on", "underbilled"),
@@ -156,7 +196,8 @@ LOOKALIKES = (
     _lookalike("retransmitted_file", "the same file sent again under another name: no leak", TS32297, "kernel"),
 )  # fmt: skip
 
-KINDS = {kind.name: kind for kind in (*LEAKS, *FRAUDS, *LOOKALIKES, *ITEM_LEAKS, *CHAIN_LEAKS)}
+_ALL = (*LEAKS, *FRAUDS, *LOOKALIKES, *ITEM_LEAKS, *CHAIN_LEAKS, *COVER_LEAKS, *INVOICE_LEAKS, *INVOICE_LOOKALIKES)
+KINDS = {kind.name: kind for kind in _ALL}
 CODES = {name: number for number, name in enumerate(KINDS, start=1)}
 """The number of each kind in session frames; 0 is none."""
 KIND_NAMES = ("none", *KINDS)

@@ -30,10 +30,12 @@ def check_counts(subscribers: int, days: int, seed: int) -> None:
         raise SimulationError(f"invalid seed: {seed}", where="--seed", todo="choose a whole number from 0 on")
 
 
-def check_months(months: int) -> None:
-    """Raise `SimulationError` for a number of months that contracts cannot have."""
+def check_months(months: int, *, invoices: bool = False) -> None:
+    """Raise `SimulationError` for a number of months that contracts cannot have, and for invoices of no months."""
     if not 0 <= months <= MAX_MONTHS:
         raise SimulationError(f"{months} months cannot be simulated", where="--months", todo=f"choose 0 to {MAX_MONTHS}")
+    if invoices and not months:
+        raise SimulationError("invoices need months that they bill", where="--invoices", todo="add --months 3")
 
 
 def check_format(file_format: str) -> None:

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
+from trueup.simulate.bills.bill_files import Bills, bills_text, write_bills
 from trueup.simulate.checks import check_counts, check_format, check_months, check_target
 from trueup.simulate.contracts.contract_draw import Months
-from trueup.simulate.contracts.contract_files import contracts_text, write_contracts
+from trueup.simulate.contracts.contract_files import contracts_text, draw_billed_contracts, write_contracts
 from trueup.simulate.files.charge_files import ChargeFiles
 from trueup.simulate.files.elements import Counters, FileDay, UsageFiles, copies_of, number_records
 from trueup.simulate.files.feeds import FEED_OF_SERVICE, HOME_ZONE, Names, account_texts, line_key, record_key
@@ -76,10 +77,12 @@ class SimulationRequest:
     """Months of rentals, fees and discounts before the end; 0: no contracts."""
     chain: bool = False
     """Whether there is a service whose records pass four systems."""
+    invoices: bool = False
+    """Whether the contracts have usage that one line bills, and invoices."""
 
     def command(self) -> str:
         """Return the command that writes the same operator, but for `rates`."""
-        further = (f" --months {self.months}" if self.months else "") + (" --chain" if self.chain else "")
+        further = (f" --months {self.months}" if self.months else "") + " --invoices" * self.invoices + " --chain" * self.chain
         return (
             f"trueup simulate DIR --subscribers {self.subscribers} --days {self.days} --seed {self.seed} --profile {self.profile} "
             f"--format {self.file_format}{further}"
@@ -113,11 +116,15 @@ class SimulationSummary:
     skipped: tuple[str, ...]
     item_charges: int = 0
     transit_records: int = 0
+    bundle_usage: int = 0
+    bundle_lines: int = 0
+    invoices: int = 0
 
     @property
     def records(self) -> int:
         """Return the number of usage records and charges together."""
-        return self.usage_records + self.charge_records + self.item_charges + self.transit_records
+        further = self.item_charges + self.transit_records + self.bundle_usage + self.bundle_lines
+        return self.usage_records + self.charge_records + further
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary as JSON values."""
@@ -134,7 +141,7 @@ def simulate(directory: Path, request: SimulationRequest, *, on_day: Callable[[i
     later when a file cannot be written.
     """
     check_counts(request.subscribers, request.days, request.seed)
-    check_months(request.months)
+    check_months(request.months, invoices=request.invoices)
     check_format(request.file_format)
     profile = profile_of(request.profile, request.rates)
     check_target(directory)
@@ -241,17 +248,21 @@ class _Run:
         self.charges.hold(region, charges)
         self.charges.hold(region, pl.concat([conflicting, plain]), blocks_later=1)
 
-    def _contracts(self, request: SimulationRequest) -> tuple[str, int]:
-        """Write the contracts, if any; return the text of their sources and how many charges they have."""
+    def _contracts(self, request: SimulationRequest) -> tuple[str, int, Bills | None]:
+        """Write the contracts, if any, and their invoices; return the text of their sources, how many charges, and the invoices."""
         if not request.months:
-            return "", 0
+            return "", 0, None
         last = self.period.first_day + timedelta(days=self.period.days + self.period.tail_days + 2)
-        bills = write_contracts(
-            stream(self.seed, Stage.CONTRACTS), self.subscribers, Months.before(last, request.months), self.directory,
-            self.file_format,
-        )  # fmt: skip
-        self.ledger.plain.append(bills.truth)
-        return contracts_text(self.file_format), bills.charges.height
+        months, directory, file_format = Months.before(last, request.months), self.directory, self.file_format
+        drawn = draw_billed_contracts(stream(self.seed, Stage.CONTRACTS), self.subscribers, months)
+        self.ledger.plain.append(drawn.bills.truth)
+        text, bills = contracts_text(file_format, invoices=request.invoices), None
+        if request.invoices:
+            bills = write_bills(stream(self.seed, Stage.BILLS), drawn, months, directory, file_format)
+            self.ledger.plain.append(bills.truth)
+            text += bills_text(file_format)
+        write_contracts(drawn, months, directory, file_format, bills.numbers if bills else None)
+        return text, drawn.bills.charges.height, bills
 
     def _transit(self, request: SimulationRequest) -> tuple[str, int]:
         """Write the records of the chain, if any; return the text of its sources and how many records it has."""
@@ -270,7 +281,7 @@ class _Run:
         self.charges.deliver(None)
         people, directory = self.world.people, self.directory
         self.ledger.plain += [missing_states(people, self.names), missed_plan_changes(people, self.names)]
-        contracts, item_charges = self._contracts(request)
+        contracts, item_charges, bills = self._contracts(request)
         transit, transit_records = self._transit(request)
         truth = truth_of(self.ledger, self.incidents.frame, self.names)
         for billing in (False, True):
@@ -292,4 +303,5 @@ class _Run:
             directory, self.profile.name, self.seed, self.file_format, self.subscribers, self.period.first_day,
             self.period.last_day, tail_day, self.usage.files, self.usage.records, self.charges.files, self.charges.records, counts,
             int((~truth["decidable"]).sum()), self.incidents.skipped, item_charges, transit_records,
+            *((bills.usage_records, bills.lines, bills.documents) if bills else ()),
         )  # fmt: skip

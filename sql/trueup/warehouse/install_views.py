@@ -42,8 +42,8 @@ STEP_ROOMS: dict[str, tuple[str, ...]] = {
     "suspense": ("suspense", "suspense_day", "finding_provisional"),
     "chain": ("chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop"),
     "invoices": (
-        "invoice_rule", "invoice_document", "invoice_charge", "invoice_lines", "invoice_credit", "invoice_state", "account_span",
-        "account_period", "uninvoiced", "invoice_suspense", "invoice_amount_check", "invoice_reference_check",
+        "invoice_rule", "invoice_document", "invoice_charge", "invoice_lines", "invoice_credit", "invoice_state", "invoice_repeat",
+        "account_span", "account_period", "uninvoiced", "invoice_suspense", "invoice_amount_check", "invoice_reference_check",
         "invoice_number_check", "invoice_coverage_check",
     ),
     "cases": (

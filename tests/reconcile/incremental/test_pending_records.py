@@ -84,6 +84,15 @@ def test_an_epoch_evaluates_pending_records_that_a_watermark_has_passed(tmp_path
     assert records_per_epoch(tmp_path, log) == [0, 2, 2, 3]
 
 
+def test_a_final_record_leaves_the_state_once_both_streams_have_passed_every_wait(tmp_path: Path) -> None:
+    log: Log = [[RULES], [usage("K1", 0)], [charge("x", 100 * HOUR_S, "b")], [usage("y", 100 * HOUR_S, "c")]]
+    log, rows = lake_fixture.with_event_ids_of_lake(log, "subscriber")
+    with lake_fixture.lake_of(tmp_path, log, rows, "subscriber") as lake:
+        results = process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0])
+    assert [r.outcome.history.height for r in results] == [0, 0, 1, 0]
+    assert [r.state.pending.height for r in results if r.state] == [0, 1, 2, 2]
+
+
 def test_an_epoch_evaluates_undated_charges_that_a_closing_assigns_a_time(tmp_path: Path) -> None:
     undated = replace(charge("K1", 0), started_us=None)
     log: Log = [[RULES], [undated], [usage("far", 100 * HOUR_S, "b")], [Close("b", 10 * HOUR_S * MICRO)]]

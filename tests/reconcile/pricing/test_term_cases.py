@@ -51,6 +51,13 @@ def test_a_charge_without_regard_to_the_origin_is_misrated_for_that_reason() -> 
     assert changes(log) == [(3, "raised", "arrival", "misrated", 12, "origin_ignored")]
 
 
+def test_a_pair_that_differs_by_quantity_and_by_amount_goes_through_all_steps() -> None:
+    """6 s are used and 5 are charged, at 9 instead of 5: 1 is missing and 4 are too much."""
+    log: Log = [[Tariff((rate("voice", MICRO),))], [call("1")], [charge("1", 9, seconds=5)], watermarks_past("2024-06-02 00:00")]
+    assert [c[3:5] for c in changes(log)] == [("misrated", -4), ("underbilled", 1)]
+    assert evaluated(log).raised.is_empty()
+
+
 def test_a_later_rate_of_an_origin_reprices_its_calls_alone() -> None:
     """From position 4 on a second from 44… costs 3: the first call costs 18 instead of 6."""
     book, later = Tariff(FROM_BRITAIN.rows[:1]), Tariff(FROM_BRITAIN.rows[1:])

@@ -256,7 +256,22 @@ def test_the_grace_counts_from_observed_times_and_changes_with_the_policy() -> N
     ]  # fmt: skip
 
 
-def test_a_credit_may_arrive_before_the_charge_that_it_names() -> None:
+def test_a_credit_before_the_charge_that_it_names_is_resolved_by_that_late_charge() -> None:
     ended, credit = State("2025-06-01", to="2026-02-11"), Bill("-31", MARCH, item="credit", corrects="c")
-    found = changes([ended, RENTAL, credit, Closed("2026-03-20", 3), Bill("31", MARCH, key="c", at=4)])
-    assert [(at, action, impact) for at, action, _, _, _, impact in found] == [(3, "raised", "31"), (4, "retracted", "31")]
+    log: list[Item] = [ended, RENTAL, credit, Closed("2026-03-20", 3)]
+    raised = (3, "raised", "frontier", "charge_without_usage", "after_cessation", "31")
+    resolved = (4, "resolved", "late_charge", "charge_without_usage", "after_cessation", "31")
+    assert changes([*log, Bill("31", MARCH, key="c", at=4)]) == [raised, resolved]
+    # Another charge is not the one that it names.
+    of_another = (4, "raised", "late_charge", "charge_without_usage", "after_cessation", "-31")
+    assert changes([*log, Bill("31", MARCH, key="d", at=4)]) == [raised, of_another]
+
+
+def test_a_credit_before_a_charge_that_comes_in_time_joins_it_with_its_arrival() -> None:
+    credit, rented = Bill("-31", MARCH, item="credit", corrects="c"), Bill("31", MARCH)
+    log: list[Item] = [SINCE, RENTAL, EARLY, rented, credit, Closed("2026-03-20", 3), Bill("31", APRIL, key="c", at=4)]
+    found = changes([*log, Closed("2026-04-20", 5)])
+    assert [row[:4] for row in found] == [
+        (3, "raised", "frontier", "charge_without_usage"), (4, "resolved", "late_charge", "charge_without_usage"),
+        (5, "raised", "frontier", "misrated"),
+    ]  # fmt: skip

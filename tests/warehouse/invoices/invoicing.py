@@ -31,9 +31,9 @@ INVOICE = (
 )  # fmt: skip
 CHARGE = (
     "id", "account", "subscriber", "service", "started_at", "quantity", "amount", "currency", "invoice_id", "item", "period_from",
-    "billed_at", "session_key",
+    "period_to", "billed_at", "session_key",
 )  # fmt: skip
-STATE = ("id", "system", "subscriber", "account", "plan", "segment", "status", "valid_from", "valid_to", "cycle_day")
+STATE = ("id", "system", "subscriber", "account", "plan", "segment", "status", "valid_from", "valid_to", "cycle_day", "timezone")
 USAGE = ("id", "session_key", "account", "subscriber", "service", "started_at", "quantity")
 _STREAMS = {
     "usage": ("usage", USAGE),

@@ -19,6 +19,7 @@ STATES = [
     state("credited"), state("two-systems", system="network"), state("two-systems", status="ceased"),
     state("two-cycles"), state("two-cycles", subscriber="S-other"),
     state("two-cycles", subscriber="S-other", valid_from="2026-03-15", cycle_day="15"),
+    state("arrears", cycle_day="15"), state("berlin", timezone="Europe/Berlin"),
     state("returned"), state("returned", valid_from="2026-03-10", cycle_day="29"), state("returned", valid_from="2026-03-20"),
 ]  # fmt: skip
 INVOICES = [
@@ -31,6 +32,11 @@ CHARGES = [
     charge("", "missing", "12.5"), charge("", "missing", "7.5"), charge("", "missing", "3", currency="USD"),
     charge("", "", "1.25", subscriber="S-billed"), charge("", "", "0.75"), charge("", "prepaid", "9", subscriber="S-prepaid"),
     charge("", "missing", "2", started_at="2026-04-10"), charge("", "missing", "0"), charge("", "two-cycles", "4"),
+    charge("", "arrears", "9", subscriber="S-arrears", item="router", period_from=MARCH, period_to=APRIL, billed_at="2026-04-02"),
+    charge("", "arrears", "5", subscriber="S-arrears", item="line", period_from="2026-03-15", period_to="2026-04-15", billed_at="2026-03-15"),
+    charge("", "berlin", "2", subscriber="S-berlin", started_at="2026-02-28T23:30:00"),
+    charge("", "berlin", "4", subscriber="S-berlin", started_at="2026-03-31T21:30:00"),
+    charge("", "berlin", "8", subscriber="S-berlin", started_at="2026-03-31T22:30:00"),
 ]  # fmt: skip
 
 
@@ -109,6 +115,18 @@ def test_charges_on_no_invoice_are_of_their_account_and_period(found: Found) -> 
         (MARCH, APRIL, "6.250000", "EUR", "no_number", None, 2),
         (MARCH, APRIL, "7.000000", "EUR", "unknown_number", "R404", 1),
     ]
+
+
+def test_a_charge_in_arrears_is_of_the_period_with_its_last_day(found: Found) -> None:
+    # On 2 April the invoice of February and March was long issued: a charge of March cannot be on it.
+    assert [row[:3] for row in found["missing_invoice", "arrears"]] == [
+        ("2026-02-15", "2026-03-15", None), ("2026-03-15", "2026-04-15", "14.000000"),
+    ]  # fmt: skip
+
+
+def test_the_day_of_a_charge_is_that_of_the_zone_of_its_subscription(found: Found) -> None:
+    # At half past eleven of 28 February in London it is March in Berlin; the clock of summer is two hours ahead.
+    assert [row[:3] for row in found["missing_invoice", "berlin"]] == [(MARCH, APRIL, "6.000000")]
 
 
 def test_a_charge_without_an_account_is_of_its_calendar_month(found: Found) -> None:

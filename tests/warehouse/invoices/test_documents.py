@@ -32,6 +32,8 @@ DOCUMENTS = [
     invoice("R17", "over-credited", "100 19 119"),
     invoice("R20", "same-number", "0 0 0"),
     invoice("R20", "same-number-too", "0 0 0", id="again", billed_at="2026-04-03"),
+    invoice("R21", "twice-no-lines", "100 19 119"),
+    invoice("R22", "twice-no-lines", "100 19 119", billed_at="2026-04-03"),
     invoice("X1", "foreign", "0 0 0"),
     credit("C1", "credited", "-100 -19 -119", "R15"),
     credit("C2", "credit-of-none", "-10 -1.9 -11.9", ""),
@@ -48,6 +50,7 @@ CHARGES = [
     charge("R8", "advance", "31", item="rental", subscriber="S1", period_from="2026-03-01", started_at="", billed_at="2026-03-01"),
     charge("R9", "twice", "100"), charge("R10", "twice", "100"), charge("R11", "overlap", "100"), charge("R12", "overlap", "10"),
     charge("R13", "reissued", "100"), charge("R15", "credited", "100"), charge("R16", "credited", "90"),
+    charge("R21", "twice-no-lines", "100"),
     charge("R17", "over-credited", "100"), charge("C6", "over-credited", "-84.03"),
 ]  # fmt: skip
 
@@ -88,6 +91,8 @@ CASES = {
     "early": [("invoice_before_usage", "R7", None, "60.000000", "100.000000", "-40.000000", "EUR", None, 1)],
     "advance": [],
     "twice": [("repeated_invoice", "R10", "R9", "0.000000", "119.000000", "-119.000000", "EUR", "same_period", 1)],
+    # Its money counts once: the second one does not differ from its lines, which it lacks, as well.
+    "twice-no-lines": [("repeated_invoice", "R22", "R21", "0.000000", "119.000000", "-119.000000", "EUR", "same_period", 1)],
     "overlap": [("repeated_invoice", "R12", "R11", None, None, None, "EUR", "overlap", 1)],
     "reissued": [],
     "credited": [],

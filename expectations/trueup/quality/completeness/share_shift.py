@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 import polars as pl
 
+from trueup.localtime import wall_us
 from trueup.quality.completeness.inputs import HOUR_US, CompletenessInputs, Rules, as_findings
 from trueup.quality.completeness.volume import chance_of_an_alarm
 
@@ -65,13 +66,15 @@ def _tests(inputs: CompletenessInputs) -> pl.DataFrame:
 def shifted(inputs: CompletenessInputs, passed: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """Return the cells (`NODE`, `measure`, `hour_us`) whose share shifted from the weeks before, with `part` and `records`.
 
-    The usual share of an hour is that of the days before at the same hour, so that what differs by night differs from nights.
+    The usual share of an hour is that of the days before at the same hour of the wall clock: nights are compared with nights.
     What is tested is a count among counts, with the spread that such counts had before and the skew that small ones have.
     """
     line = [*NODE, "measure"]
     complete = _shares(inputs).join(passed, on="source").filter(pl.col("hour_us") + HOUR_US <= pl.col("passed_us"))
     place = [*line, "of_day"]
-    ordered = complete.with_columns(of_day=pl.col("hour_us") // HOUR_US % DAY_HOURS).sort(*place, "hour_us")
+    ordered = complete.with_columns(of_day=wall_us(pl.col("hour_us"), rules.timezone) // HOUR_US % DAY_HOURS).sort(
+        *place, "hour_us"
+    )
     before = {n: pl.col(n).rolling_sum(HISTORY_DAYS, min_samples=LEAST_DAYS).shift(1).over(place) for n in ("part", "records")}
     # Never exactly 0 or 1: what did not happen in a month may happen by chance.
     usual = ((before["part"] + 1) / (before["records"] + 2)).alias("usual")

@@ -90,7 +90,7 @@ def score_controls(
         reconcile_project(opened, ALL_DAYS)
     with Lake.open(opened, read_only=True) as lake:
         evidence = evidence_of(lake)
-    scored = score(ledger, evidence, _losses(opened))
+    scored = score(ledger, evidence, _losses(opened), _invoice_findings(opened))
     value = _as_value(scored, evidence, path)
     _save(value, opened.directory / REPORT)
     if json:
@@ -119,6 +119,21 @@ def _losses(project: Project) -> pl.DataFrame | None:
     return pl.DataFrame(plain, schema=HOP_LOSS, orient="row")
 
 
+def _invoice_findings(project: Project) -> pl.DataFrame | None:
+    """Return the findings about invoices (`INVOICE_FINDING`); None where the project has no feed of invoices."""
+    import polars as pl
+
+    from trueup.simulate.truth.invoice_scores import INVOICE_FINDING
+    from trueup.warehouse.query import open_warehouse
+
+    if all(source.stream != "invoice" for source in project.config.source):
+        return None
+    with open_warehouse(project) as warehouse:
+        rows = warehouse.rows("queries/findings/invoice_differences")
+    plain = [row | {"impact_micros": None if row["impact_micros"] is None else int(row["impact_micros"])} for row in rows]
+    return pl.DataFrame(plain, schema=INVOICE_FINDING, orient="row")
+
+
 def _read(path: Path) -> pl.DataFrame:
     import polars as pl
 
@@ -141,7 +156,8 @@ def _read(path: Path) -> pl.DataFrame:
 def _as_value(scored: Scorecard, evidence: Evidence, path: Path) -> dict[str, Any]:
     from trueup.simulate.truth.scorecard import plain_rows
 
-    names = ("leaks", "findings", "not_covered", "undecidable", "misses", "unexplained", "hops", "stray_losses")
+    names = ("leaks", "findings", "not_covered", "undecidable", "misses", "unexplained", "hops", "stray_losses",
+             "invoices", "stray_invoices")  # fmt: skip
     head = {"position": evidence.position, "last_position": evidence.last_position, "log_time": evidence.log_time}
     return {"passed": scored.passed, "truth": str(path), **head, **{n: plain_rows(getattr(scored, n)) for n in names}}
 
@@ -168,6 +184,7 @@ def _show(scored: Scorecard) -> None:
     _show_others(scored.not_covered, "not yet covered: decided by quality or fraud scores", "explained today")
     _show_others(scored.undecidable, "not decidable from the data: counted separately", "affected")
     _show_hops(scored)
+    _show_invoices(scored)
     _show_rows(plain_rows(scored.misses), "missed", ("leak_id", "finding_kind", "impact_money", "found_money", "reason"))
     _show_rows(
         plain_rows(scored.unexplained), "unexplained findings", ("finding_id", "kind", "status", "service", "day", "impact_money")
@@ -186,12 +203,32 @@ def _show_hops(scored: Scorecard) -> None:
         output.line(f"{output.counted(scored.stray_losses.height, 'loss')} of a chain has no leak in the truth")
 
 
+def _show_invoices(scored: Scorecard) -> None:
+    """Print the scores of each kind of mistake about invoices."""
+    from trueup.simulate.truth.scorecard import plain_rows
+
+    counts = ("kind", "finding_kind", "injected", "decidable", "found", "missed", "wrong_money")
+    heads = ("kind", "finding", *counts[2:], "recall", "precision", "money decidable", "money found", "currency")
+    if scored.invoices.height:
+        rows = (
+            [*(row[c] for c in counts), _share(row["recall"]), _share(row["precision"]), row["decidable_money"], row["found_money"],
+             row["currency"]]
+            for row in plain_rows(scored.invoices)
+        )  # fmt: skip
+        output.table(tuple(h.replace("_", " ") for h in heads), rows, title="invoices")
+    if scored.stray_invoices.height:
+        columns = ("kind", "number", "account", "period_from", "impact_money", "currency", "reason")
+        shown = ([row[c] for c in columns] for row in plain_rows(scored.stray_invoices[:_SHOWN]))
+        output.table(tuple(c.replace("_", " ") for c in columns), shown, title="unexplained findings about invoices")
+
+
 def _show_verdict(scored: Scorecard, report: Path) -> None:
     """Print the recall and precision of the controls against the truth."""
-    decidable, found = (int(scored.leaks[name].sum()) for name in ("decidable", "found"))
+    decidable, found = (int(scored.leaks[name].sum()) + int(scored.invoices[name].sum()) for name in ("decidable", "found"))
+    missed = scored.misses.height + int((scored.invoices["decidable"] - scored.invoices["found"]).sum())
+    unexplained = scored.unexplained.height + scored.stray_invoices.height
     verdict = "every decidable leak found with its money, every finding explained" if scored.passed else (
-        f"{output.counted(scored.misses.height, 'leak')} missed or with wrong money, "
-        f"{output.counted(scored.unexplained.height, 'finding')} unexplained"
+        f"{output.counted(missed, 'leak')} missed or with wrong money, {output.counted(unexplained, 'finding')} unexplained"
     )  # fmt: skip
     output.line(f"the truth has {decidable:,} decidable leaks, {found:,} are found: {verdict}")
     output.line(f"the full report is in {output.short(report)}")

@@ -192,6 +192,9 @@ def simulate(
     profile: Annotated[str, typer.Option(help="The profile of the operator: services, tariffs and systems.")] = "small",
     form: Annotated[str, typer.Option("--format", help="The format of the raw files.")] = "csv",
     months: Annotated[int, typer.Option(min=0, help="Months of contracts with rentals, fees and discounts to add; 0: none.")] = 0,
+    invoices: Annotated[
+        bool, typer.Option("--invoices", help="With --months: add usage that one line bills, invoices and credit notes.")
+    ] = False,
     chain: Annotated[
         bool, typer.Option("--chain", help="Add a service whose records pass four systems, with losses at each hop.")
     ] = False,
@@ -205,14 +208,15 @@ def simulate(
 
     folder = directory or project
     with steps("day") as on_day:
-        request = SimulationRequest(subscribers, days, seed, profile, form, months=months, chain=chain)
+        request = SimulationRequest(subscribers, days, seed, profile, form, months=months, chain=chain, invoices=invoices)
         summary = simulate_operator(folder, request, on_day=on_day)
     if json:
         output.json_value(summary.as_json())
     else:
-        charges = summary.charge_records + summary.item_charges
+        charges = summary.charge_records + summary.item_charges + summary.bundle_lines
+        usage = summary.usage_records + summary.bundle_usage
         output.line(
-            f"wrote {output.counted(summary.usage_records, 'usage record')} and {output.counted(charges, 'charge')} "
+            f"wrote {output.counted(usage, 'usage record')} and {output.counted(charges, 'charge')} "
             f"of {output.counted(summary.subscribers, 'subscriber')}, {summary.first_day} to {summary.tail_day}, to {folder}"
         )
         output.line(f"next: trueup run --project {folder}")

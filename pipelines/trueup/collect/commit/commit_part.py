@@ -187,7 +187,7 @@ class Part:
             "part_no": self.number, "last_part": is_last, "declared_records": declared_records,
             "lost_digits": self._lost_digits, "recycles": self.recycles, "sums": sums_text(declared_sums, self._sums),
         }  # fmt: skip
-        unique_rows = _deduplicate(rows).sort("bucket")
+        unique_rows = _in_bucket_order(_deduplicate(rows))
         try:
             return self._lake.commit(lambda transaction: self._write(transaction, control, rows, unique_rows, rejected))
         except OSError as error:
@@ -248,11 +248,11 @@ class Part:
 
     def _refused(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         """Return the rows that the stream's check refuses and their repetitions, with reason and rule."""
-        refusals = refused(
-            self._stream, lambda: self._lake.read(self._stream).sort("position", "source_row"), new.sort("source_row")
-        )
+        refusals = refused(self._stream, lambda: self._lake.read(self._stream).sort("position", "source_row"), new)
+        if refusals.is_empty():
+            return refusals
         ids = new.join(refusals, on="source_row").select("event_id", "reason", "rule")
-        return rows.join(ids, on="event_id").select("event_id", *PROVENANCE, "reason", "rule") if ids.height else ids
+        return rows.join(ids, on="event_id").select("event_id", *PROVENANCE, "reason", "rule")
 
     def _with_bytes(self, refused: pl.DataFrame) -> pl.DataFrame:
         """Return refused rows with the bytes of their records, which are read again: accepted records are held without bytes."""
@@ -291,6 +291,13 @@ def _deduplicate(rows: pl.DataFrame) -> pl.DataFrame:
     if halves == rows.height:
         return rows
     return rows.sort("source_row").filter(pl.col("event_id").is_first_distinct())
+
+
+def _in_bucket_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows in the order of their buckets. Columns without values, often half of them, are not moved."""
+    absent = [values.name for values in rows if values.null_count() == rows.height]
+    ordered = rows.drop(absent).sort("bucket")
+    return ordered.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in absent).select(rows.columns)
 
 
 def day_filter(rows: pl.DataFrame) -> str:

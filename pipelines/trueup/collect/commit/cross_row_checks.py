@@ -83,9 +83,9 @@ CHECKS: dict[str, Check] = {
 
 
 def refused(stream: str, known: Known, new: pl.DataFrame) -> pl.DataFrame:
-    """Return the new rows of a stream that its check refuses, each once."""
+    """Return the new rows of a stream that its check refuses, each once; `new` is in any order."""
     check = CHECKS.get(stream)
     if check is None or new.is_empty():
         return pl.DataFrame(schema=REFUSED)
-    refused_rows = check(known, new).select(pl.col(name).cast(dtype) for name, dtype in REFUSED.items())
+    refused_rows = check(known, new.sort("source_row")).select(pl.col(name).cast(dtype) for name, dtype in REFUSED.items())
     return refused_rows.unique("source_row", keep="first", maintain_order=True)

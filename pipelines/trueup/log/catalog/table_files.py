@@ -1,7 +1,8 @@
-"""Files of a table of the log, for readers that take columns straight from Parquet."""
+"""Files of a table of the log, for readers and writers that pass columns straight from and to Parquet."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,43 @@ def table_files(connection: duckdb.DuckDBPyConnection, data: str, table: str, *,
         DataFile(str(Path(data, path)) if is_relative else path, records, first_snapshot, is_merged)
         for path, is_relative, records, first_snapshot, is_merged, _ in rows
     ]
+
+
+@dataclass(frozen=True)
+class TableFolder:
+    """Folder of a table's files, and the table's columns; `divided_by` has a subfolder for each of its values, None without."""
+
+    path: Path
+    divided_by: str | None
+    columns: frozenset[str]
+
+
+_AMBIGUOUS = re.compile(r"[*?\[\]{}=\\]")
+"""Signs that DuckLake reads as a pattern or as the value of a column, where it is given the path of a file."""
+
+
+def table_folder(connection: duckdb.DuckDBPyConnection, data: str, table: str) -> TableFolder | None:
+    """Return the folder of `events.TABLE` for a writer of files, which the lake then takes over.
+
+    `data` is the location of the lake's data. Return None where only DuckLake can write them:
+
+    * the data are not in a folder, or its path is ambiguous,
+    * the catalog has an unknown version,
+    * files are encrypted, or a user has set options for them,
+    * the folder or the partitions of the table are unusual.
+    """
+    if "://" in data or _AMBIGUOUS.search(data):
+        return None
+    try:
+        if not _is_known(connection):
+            return None
+        rows = connection.execute(_SQL.text("table_folder"), {"table": table}).fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):
+        return None
+    if len(rows) != 1:
+        return None
+    path, divided_by, columns, is_special = rows[0]
+    return None if is_special or _AMBIGUOUS.search(path) else TableFolder(Path(data, path), divided_by, frozenset(columns))
 
 
 def _is_known(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -46,14 +46,7 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     horizon is a group of its own, and so is a charge that corrects another record.
     """
     own_group = pl.col("session_key").is_null() | pl.col("beyond_horizon") | pl.col("corrected_key").is_not_null()
-    named = versions.with_columns(
-        own=own_group,
-        name=pl.when(own_group).then("record_key").otherwise("session_key"),
-        # Record keys are unique within their key scope, session keys across the sources that share them.
-        name_scope=pl.when(own_group)
-        .then(pl.concat_str(pl.col("beyond_horizon").cast(pl.Int8), "key_scope"))
-        .otherwise(pl.lit("")),
-    )
+    named = versions.with_columns(own=own_group, **group_name(own_group, pl.col("beyond_horizon")))
     groups = (
         named.select(GROUP_NAME)
         .unique()
@@ -63,6 +56,16 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     )
     rows = named.join(groups, on=GROUP_NAME, how="left", maintain_order="left")
     return rows.drop("own", "name", "name_scope").with_columns(grouped_by_key=~own_group), groups
+
+
+def group_name(own: pl.Expr, beyond_horizon: pl.Expr) -> dict[str, pl.Expr]:
+    """Return `name` and `name_scope` of a record's group: of its record where it is a group of its `own`, else of its session."""
+    # Record keys are unique within their key scope, session keys across the sources that share them.
+    of_record = pl.concat_str(beyond_horizon.cast(pl.Int8), "key_scope")
+    return {
+        "name": pl.when(own).then("record_key").otherwise("session_key"),
+        "name_scope": pl.when(own).then(of_record).otherwise(pl.lit("")),
+    }
 
 
 def assign_components(

@@ -89,6 +89,7 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
     timed = records.unique(NUMBER)
     times_us = events["time_us"].fill_null(NO_TIME_US).to_numpy().copy()
     times_us[timed[NUMBER].to_numpy()] = timed["record_time_us"].to_numpy()
+    passed[unmatched_rows] = times_us[unmatched_rows] < open_from_us
     retained = ~closed & ~passed
     rows = events.select(*EVENTS).filter(pl.Series(retained)).with_columns(component=pl.Series(component[retained]))
     # Where most rows are retained, the text of the others may stay in memory: it is at most as much again.

@@ -37,12 +37,14 @@ from trueup.reconcile.sessions.admission import ResolvedRecords, resolve_content
 class Evaluated:
     """The result of an evaluation, and the frames that its numbers (`record_no`, `group_no`, `owner_no`, `cell`) refer to.
 
-    `changes` (`CHANGE`) and `ledger` (`LEDGER`) are of positions after `after`. `members` are the last bookings of the records
-    that the fast path left. `fast_path_records` are the records that it took, added up as
-    `trueup.reconcile.kernel.fast_path.sums.BOOKED`. `unmatched` are the row numbers of the events that are unmatched among those.
+    `changes` (`CHANGE`) and `ledger` (`LEDGER`) are of positions after `after`. `raised` (`RAISED`) are the findings of the fast
+    path. `members` are the last bookings of the records that it left. `fast_path_records` are the records that it took, added up
+    as `trueup.reconcile.kernel.fast_path.sums.BOOKED`. `unmatched` are the row numbers of the events that are unmatched among
+    those.
     """
 
     changes: pl.DataFrame
+    raised: pl.DataFrame
     ledger: pl.DataFrame
     members: pl.DataFrame
     fast_path_records: pl.DataFrame
@@ -63,14 +65,16 @@ def evaluate(
     """
     all_events = with_rules(events, frontier)
     prices = PriceTable(terms, build_pools(all_events, frontier, terms, upto))
-    split = split_fast_path(all_events, frontier, prices, upto=upto, fast_path=fast_path)
+    split = split_fast_path(all_events, frontier, prices, after=after, upto=upto, fast_path=fast_path)
     resolved = resolve_contents(split.remaining, frontier)
     versions, groups = assign_groups(with_due_date(resolved.versions, frontier))
     context = EvaluationContext(frontier, prices.for_groups(groups), after, upto)
     with_components, cells = assign_components(versions, frontier.policies, terms=prices.terms)
     changes, deltas, members = _evaluate_components(with_components, cells, context)
     ledger = ledger_rows(pl.concat([deltas, split.ledger_deltas.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
-    return Evaluated(changes, ledger, members, split.booked_records, split.unmatched, with_components, groups, cells, resolved)
+    return Evaluated(
+        changes, split.raised, ledger, members, split.booked_records, split.unmatched, with_components, groups, cells, resolved
+    )
 
 
 def _evaluate_components(

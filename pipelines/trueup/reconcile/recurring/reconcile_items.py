@@ -184,10 +184,27 @@ def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame,
     final = owners.filter(pl.col("explained")).group_by("component").agg(final_at=pl.col("final_at").min())
     timed = own.join(final, on="component", how="left")
     late = pl.col("late") | (pl.col("final_at") < pl.col("at")).fill_null(False)
+    arrived = timed.with_columns(late=late).select(ARRIVED)
     ended = withdrawals(charges.with_columns(at="until", component=pl.lit(0))).drop("component")
-    withdrawn = matches.select("component", "record_no", at="until").join(ended, on=["record_no", "at"])
-    arrived = pl.concat([timed.with_columns(late=late).select(ARRIVED), withdrawn.select(ARRIVED)])
-    return arrived.join(points, on=["component", "at"], how="semi").unique()
+    withdrawn = matches.select("component", "record_no", at="until").join(ended, on=["record_no", "at"]).select(ARRIVED)
+    changed = pl.concat([arrived, _left_for_arrivals(matches, charges, arrived), withdrawn])
+    return changed.join(points, on=["component", "at"], how="semi").unique()
+
+
+def _left_for_arrivals(matches: pl.DataFrame, charges: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
+    """Return charges that leave a booking of their own (`ARRIVED`) because the charge that they correct arrives: a late charge."""
+    correcting = charges.filter(pl.col("corrected_key").is_not_null()).select("record_no").unique()
+    of_credits = matches.join(correcting, on="record_no", how="semi")
+    left = of_credits.filter(pl.col("line").is_not_null()).select("component", "record_no", at="until")
+    joined = of_credits.select("record_no", at="since", joined="component")
+    named = arrived.filter(pl.col("corrected_key").is_null()).select("at", joined="component").unique()
+    moved = left.join(joined, on=["record_no", "at"]).filter(pl.col("component") != pl.col("joined")).join(
+        named, on=["joined", "at"], how="semi"
+    )  # fmt: skip
+    return moved.with_columns(
+        charge=pl.lit(True), late=pl.lit(True), beyond_horizon=pl.lit(False), corrected=pl.lit(False),
+        corrected_key=pl.lit(None, pl.String),
+    ).select(ARRIVED)  # fmt: skip
 
 
 def _history(

@@ -12,6 +12,7 @@ from trueup.events.schema import UTC_TIME
 from trueup.frames import query_streams
 from trueup.localtime import local_day
 from trueup.policies.policy import NEVER_POSITION, Policies
+from trueup.reconcile.blocking.components import group_name
 from trueup.reconcile.domain.bookings import PERIOD, SESSION
 from trueup.reconcile.kernel.evaluate import Evaluated
 from trueup.reconcile.kernel.lifecycle import WHOLE
@@ -53,7 +54,7 @@ ORDER = ["position", "finding_id", "action"]
 
 def finding_changes(evaluated: Evaluated, policies: Policies, *, after: int) -> pl.DataFrame:
     """Return all changes after a position as rows of `HISTORY`, in canonical order."""
-    bookings = with_booking_ids(_of_bookings(evaluated))
+    bookings = with_booking_ids(pl.concat([_of_bookings(evaluated), _of_fast_path(evaluated.raised)]))
     conflicts = conflict_changes(evaluated.resolved, evaluated.versions, policies, after)
     changes = pl.concat([bookings, conflicts], how="diagonal")
     return as_history(changes)
@@ -79,7 +80,7 @@ def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
     )
     groups = evaluated.groups.select(
         number="group_no", group_scope="scope", group_currency="currency", name="name",
-        name_scope=pl.when("own").then(pl.concat_str(pl.lit("record:"), "name_scope")).otherwise(pl.lit("key")),
+        name_scope=_id_name_scope(pl.col("own"), pl.col("name_scope")),
     )  # fmt: skip
     cells = evaluated.cells.select(
         number="cell", cell_scope="scope", cell_currency="currency", cell_service="service", cell_subscriber="subscriber",
@@ -97,10 +98,38 @@ def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
     named = pl.concat([of_groups, of_cells], how="diagonal")
     for column, name in (("usage", "usage_event_ids"), ("charges", "charge_event_ids")):
         named = named.join(event_ids(named, evaluated.versions, column, name), on="change", how="left")
+    return _changes(named.with_columns(pl.col("usage_event_ids", "charge_event_ids").fill_null([])))
+
+
+def _of_fast_path(raised: pl.DataFrame) -> pl.DataFrame:
+    """Return the findings that the fast path raised (`RAISED`), as `_of_bookings` returns changes."""
+    own = pl.col("session_key").is_null()
+    # The fast path leaves records behind the horizon alone.
+    group = group_name(own, pl.lit(False))
+    whole = {"whole_expected_micros": "expected_micros", "whole_billed_micros": "billed_micros"}
+    ids = {
+        f"{side}_event_ids": pl.when(pl.col(f"{side}_event_id").is_null()).then([]).otherwise(pl.concat_list(f"{side}_event_id"))
+        for side in ("usage", "charge")
+    }
+    named = raised.with_columns(
+        action=pl.lit("raised"), about=pl.when("charge").then(pl.lit("bill")).otherwise(pl.lit("session")), id_scope="scope",
+        id_currency="currency", name=group["name"], name_scope=_id_name_scope(own, group["name_scope"]), **whole, **ids,
+        **dict.fromkeys(("id_service", "id_subscriber", "period"), pl.lit(None, pl.String)),
+        whole_tolerated_micros=pl.lit(0, pl.Int128),
+    )  # fmt: skip
+    return _changes(named)
+
+
+def _id_name_scope(own: pl.Expr, name_scope: pl.Expr) -> pl.Expr:
+    """Return the scope of a group's name as ids have it."""
+    return pl.when(own).then(pl.concat_str(pl.lit("record:"), name_scope)).otherwise(pl.lit("key"))
+
+
+def _changes(named: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of changes of findings of bookings."""
     return named.select(
         "action", "cause", "kind", "reason", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
-        "billed_micros", "currency", *ID_PARTS, *WHOLE,
-        pl.col("usage_event_ids", "charge_event_ids").fill_null([]),
+        "billed_micros", "currency", *ID_PARTS, *WHOLE, "usage_event_ids", "charge_event_ids",
         position="at", started_at=pl.col("started_us").cast(UTC_TIME), content_event_ids=pl.lit([], pl.List(pl.Binary)),
     )  # fmt: skip
 

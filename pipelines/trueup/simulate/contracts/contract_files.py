@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -16,24 +17,39 @@ from trueup.simulate.files.write import write_rows
 from trueup.simulate.market.services import AMOUNT_TOLERANCE_MICROS, CURRENCY
 from trueup.units import MICROS
 
-_MARKED = "+9994099999999"
+MARKED = "+9994099999999"
 """A test number, without a contract, of the lines that move the frontier."""
 
 
-def write_contracts(rng: np.random.Generator, count: int, months: Months, directory: Path, file_format: str) -> Bills:
-    """Write as many contracts, their prices and their bills; return the bills with the truth about them."""
-    dates = PriceDates.of(months.first, months.errs_until)
+@dataclass(frozen=True)
+class Contracts:
+    """Contracts (`CONTRACT`), what is due of them (`DUE`), and their bills with the truth about them."""
+
+    contracts: pl.DataFrame
+    due: pl.DataFrame
+    bills: Bills
+
+
+def draw_billed_contracts(rng: np.random.Generator, count: int, months: Months) -> Contracts:
+    """Return as many contracts with their bills."""
     contracts = draw_contracts(rng, count, months)
-    bills = bill_contracts(rng, contracts, rate_contracts(contracts, months, dates), months)
+    due = rate_contracts(contracts, months, PriceDates.of(months.first, months.errs_until))
+    return Contracts(contracts, due, bill_contracts(rng, contracts, due, months))
+
+
+def write_contracts(drawn: Contracts, months: Months, directory: Path, file_format: str, numbers: pl.DataFrame | None) -> None:
+    """Write contracts, their prices and their bills; `numbers` has the invoice of each charge by `line_id`, if there are any."""
     landing = directory / "landing" / "contracts"
-    write_rows(contract_states(contracts), landing / f"states.{file_format}", file_format)
-    write_rows(price_rows(dates, CURRENCY), landing / f"prices.{file_format}", file_format)
-    delivered = pl.concat([_marker(months.first, 0), bills.charges, _marker(months.last + timedelta(days=2), 1)])
+    write_rows(contract_states(drawn.contracts), landing / f"states.{file_format}", file_format)
+    prices = price_rows(PriceDates.of(months.first, months.errs_until), CURRENCY)
+    write_rows(prices, landing / f"prices.{file_format}", file_format)
+    delivered = pl.concat([_marker(months.first, 0), drawn.bills.charges, _marker(months.last + timedelta(days=2), 1)])
+    if numbers is not None:
+        delivered = delivered.join(numbers, on="line_id", how="left", maintain_order="left")
     by_month = delivered.with_columns(month=pl.col("billed_at").dt.strftime("%Y%m"), amount=_amount())
     for (month,), lines in by_month.group_by("month", maintain_order=True):
         rows = lines.drop("month", "amount_micros")
         write_rows(rows, directory / "landing" / "rentals" / f"rentals-{month}.{file_format}", file_format)
-    return bills
 
 
 def _marker(day: date, number: int) -> pl.DataFrame:
@@ -41,7 +57,7 @@ def _marker(day: date, number: int) -> pl.DataFrame:
     midnight = datetime.combine(day, time())
     row = {
         "line_id": f"T{number}",
-        "msisdn": _MARKED,
+        "msisdn": MARKED,
         "item": ROUTER,
         "period_from": midnight,
         "amount_micros": 0,
@@ -57,11 +73,12 @@ def _amount() -> pl.Expr:
     return pl.concat_str((micros // MICROS).cast(pl.String), decimals, separator=".")
 
 
-def contracts_text(file_format: str) -> str:
-    """Return the sources and the rule of contracts, as part of a `trueup.toml`."""
+def contracts_text(file_format: str, *, invoices: bool) -> str:
+    """Return the sources and the rule of contracts, as part of a `trueup.toml`; with invoices, each charge names its own."""
     tolerance = f"0.{AMOUNT_TOLERANCE_MICROS:06d}"
     return _TEXT.format(
-        ext=file_format, zone=ZONE, service=SERVICE, currency=CURRENCY, tolerance=tolerance, grace=GRACE.days
+        ext=file_format, zone=ZONE, service=SERVICE, currency=CURRENCY, tolerance=tolerance, grace=GRACE.days,
+        invoice='invoice_id = { column = "invoice", optional = true }\n' if invoices else "",
     )  # fmt: skip
 
 
@@ -110,7 +127,7 @@ period_to = "period_to"
 amount = "amount"
 billed_at = "billed_at"
 started_at = "billed_at"
-corrects = {{ column = "corrects", optional = true }}
+{invoice}corrects = {{ column = "corrects", optional = true }}
 [source.constants]
 service = "{service}"
 currency = "{currency}"

@@ -24,6 +24,7 @@ class Stage(IntEnum):
     PROBES = 12
     CONTRACTS = 13
     TRANSIT = 14
+    BILLS = 15
 
 
 def stream(seed: int, stage: Stage, *path: int) -> np.random.Generator:

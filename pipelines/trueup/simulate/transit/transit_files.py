@@ -89,6 +89,8 @@ subscriber = "carrier"
 plan = "plan"
 status = "status"
 valid_from = "valid_from"
+[source.constants]
+segment = "wholesale"
 """
 _SOURCE = """
 [[source]]

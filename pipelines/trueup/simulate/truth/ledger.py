@@ -331,7 +331,8 @@ def _complete_rows(part: pl.DataFrame) -> pl.DataFrame:
 
     rows = part.with_columns(
         leak_id=pl.lit(None, pl.String), category=of_kind("category"), mechanism=of_kind("mechanism"),
-        mechanism_source=of_kind("source"), decided_by=of_kind("decided_by"), currency=pl.lit(CURRENCY),
+        mechanism_source=of_kind("source"), decided_by=of_kind("decided_by"),
+        currency=pl.col("currency").fill_null(CURRENCY) if "currency" in part.columns else pl.lit(CURRENCY),
     )  # fmt: skip
     usual: dict[str, object] = {"variant": "plain", "decidable": True, "impact_micros": 0, "exposure_micros": 0, "details": "{}"}
     missing = [pl.lit(usual.get(name), dtype).alias(name) for name, dtype in TRUTH.items() if name not in rows.columns]

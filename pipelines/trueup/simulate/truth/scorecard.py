@@ -33,6 +33,7 @@ import polars as pl
 from trueup.errors import TrueupError
 from trueup.simulate.catalogue import HOPS
 from trueup.simulate.truth.evidence import Evidence
+from trueup.simulate.truth.invoice_scores import INVOICE_FINDING, INVOICE_SCORE, score_invoices
 from trueup.simulate.truth.ledger import TRUTH
 
 COMPARED = {
@@ -51,7 +52,7 @@ CAUSED = {
     "currency_mistake": ("misrated", "unbilled", "charge_without_usage"), "reversed_duplicate": ("duplicate_charge",),
     "ceased_subscriber": ("inactive_subscriber", "active_not_billed"),
     "suspended_subscriber": ("inactive_subscriber", "active_not_billed"),
-    "unknown_subscriber": ("unknown_subscriber", "active_not_billed"),
+    "unknown_subscriber": ("unknown_subscriber", "active_not_billed"), "cover_other_currency": ("unbilled", "charge_without_usage"),
 }  # fmt: skip
 """The findings that some leaks cause beside or instead of their `kernel_kind`.
 
@@ -108,7 +109,8 @@ class Scorecard:
     `misses`: leak_id, kind, finding_kind, service, currency, impact_micros, found_micros, usage_record_keys, charge_record_keys,
     reason; leaks with wrong money included. `unexplained`: finding_id, kind, status, service, day, currency, impact_micros,
     usage_record_keys, charge_record_keys. `hops` (`HOP_SCORE`) are losses between systems; `stray_losses` (`HOP_LOSS`) are those of
-    a chain that no such leak explains.
+    a chain that no such leak explains. `invoices` (`INVOICE_SCORE`) are mistakes about invoices; `stray_invoices`
+    (`INVOICE_FINDING`) are findings about invoices that no such mistake explains.
     """
 
     leaks: pl.DataFrame
@@ -119,12 +121,15 @@ class Scorecard:
     unexplained: pl.DataFrame
     hops: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HOP_SCORE))
     stray_losses: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HOP_LOSS))
+    invoices: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=INVOICE_SCORE))
+    stray_invoices: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=INVOICE_FINDING))
 
     @property
     def passed(self) -> bool:
         """Return whether every decidable leak was found with its money and at its hop, and no finding or loss is unexplained."""
         is_located = not self.hops["elsewhere"].sum() and self.stray_losses.is_empty()
-        return self.misses.is_empty() and self.unexplained.is_empty() and is_located
+        is_billed = bool((self.invoices["found"] == self.invoices["decidable"]).all()) and self.stray_invoices.is_empty()
+        return self.misses.is_empty() and self.unexplained.is_empty() and is_located and is_billed
 
 
 def check_truth(truth: pl.DataFrame, *, where: str) -> pl.DataFrame:
@@ -141,8 +146,10 @@ def check_truth(truth: pl.DataFrame, *, where: str) -> pl.DataFrame:
     return rows
 
 
-def score(truth: pl.DataFrame, evidence: Evidence, losses: pl.DataFrame | None = None) -> Scorecard:
-    """Compare a checked truth with the findings, and with the losses of chains (`HOP_LOSS`), if any.
+def score(
+    truth: pl.DataFrame, evidence: Evidence, losses: pl.DataFrame | None = None, invoice_findings: pl.DataFrame | None = None
+) -> Scorecard:
+    """Compare a checked truth with the findings, with the losses of chains (`HOP_LOSS`), and with findings about invoices, if any.
 
     The docstring of this module defines the terms.
     """
@@ -160,11 +167,12 @@ def score(truth: pl.DataFrame, evidence: Evidence, losses: pl.DataFrame | None =
     return Scorecard(
         _of_leaks(rows, answers, of_kind),
         of_kind,
-        _others(rows.filter(pl.col("decidable") & (pl.col("decided_by") != "kernel")), verdicts, "leak"),
+        _others(rows.filter(pl.col("decidable") & ~pl.col("decided_by").is_in(["kernel", "invoices"])), verdicts, "leak"),
         _others(rows.filter(~pl.col("decidable")), verdicts, "touched"),
         _misses(answers, findings, members, evidence.log_time),
         _unexplained(findings, verdicts, members),
         *_located(rows, findings, verdicts, pl.DataFrame(schema=HOP_LOSS) if losses is None else losses),
+        *score_invoices(truth, pl.DataFrame(schema=INVOICE_FINDING) if invoice_findings is None else invoice_findings),
     )
 
 

@@ -109,6 +109,10 @@ class Candidates:
         """Return the position at which the other stream has passed each row by grace."""
         return self._passed_at(rows, self.rule("grace_us", rows), self.rule("closed_wait_us", rows), of_other=True)
 
+    def own_passed_at(self, rows: Rows) -> NDArray[np.int64]:
+        """Return the position at which the own stream of each row has passed its time."""
+        return self._passed_at(rows, 0, 0, of_other=False)
+
     def _passed_at(
         self, rows: Rows, wait_us: NDArray[np.int64] | int, closed_wait_us: NDArray[np.int64] | int, *, of_other: bool
     ) -> NDArray[np.int64]:
@@ -148,6 +152,13 @@ class Candidates:
         """Return columns of the rows with these numbers."""
         numbers = pl.Series(rows, dtype=pl.UInt32)
         return pl.DataFrame([self.column(name).gather(numbers) for name in names])
+
+    def few(self, rows: Rows, names: list[str]) -> pl.DataFrame:
+        """Return columns of few rows, without putting whole columns in one piece first."""
+        selected = np.zeros(self.rows.height, dtype=np.bool_)
+        selected[rows] = True
+        places = np.searchsorted(np.flatnonzero(selected), rows)
+        return self.rows.select(names).filter(pl.Series(selected))[places]
 
 
 def _hash(*names: str) -> pl.Expr:

@@ -1,23 +1,34 @@
-"""Pairs of the fast path: one usage record and one charge of one session key, matched in time, that agree."""
+"""Pairs of the fast path: one usage record and one charge of one session key, matched in time, and their judgement."""
 
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 import polars as pl
 
 from trueup.reconcile.domain.bookings import TOLERATED
-from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.kernel.classification import classify
 from trueup.reconcile.kernel.fast_path.candidates import Candidates, Rows
+from trueup.reconcile.pricing.billing_error import misrating_reason
 from trueup.reconcile.pricing.price_table import FLAT_COLUMNS, RECORD_COLUMNS, PriceTable
 
 _KEY = ["session_key", "scope", "currency"]
-AGREED: dict[str, pl.DataType] = {
-    "row": pl.Int64(), "row_charge": pl.Int64(), "expected_micros": pl.Int128(), "billed_micros": pl.Int128()
+JUDGED: dict[str, pl.DataType] = {
+    "row": pl.Int64(), "row_charge": pl.Int64(), "expected_micros": pl.Int128(), "billed_micros": pl.Int128(),
 }  # fmt: skip
+FOUND: dict[str, pl.DataType] = JUDGED | {"at": pl.Int64(), "kind": pl.String(), "reason": pl.String()}
+
+
+@dataclass(frozen=True)
+class JudgedPairs:
+    """The pairs whose difference is `tolerated` (`JUDGED`), and those `found` to differ, with their kind (`FOUND`)."""
+
+    tolerated: pl.DataFrame
+    found: pl.DataFrame
 
 
 def pairs_in_time(candidates: Candidates, terms: Terms) -> pl.DataFrame:
@@ -73,24 +84,47 @@ def _in_time(pairs: pl.DataFrame, candidates: Candidates, terms: Terms) -> pl.Da
     return pairs if in_time.all() else pairs.filter(pl.Series(in_time))
 
 
-def agreeing_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
-    """Return the pairs (with `expected_micros`, the price of their usage) that agree, with their billed amount: rows of `AGREED`.
+def judge_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable, *, after: int) -> JudgedPairs:
+    """Judge pairs (with `expected_micros`, the price of their usage); those that are in neither result go through all steps.
 
     At a flat price quantities may differ: a pair without impact raises no finding. Only a tariff can have two differences behind
-    an equal amount.
+    an equal amount. A pair that became two rows has two findings, and goes through all steps.
     """
     if pairs.is_empty():
-        return pl.DataFrame(schema=AGREED)
+        return JudgedPairs(pl.DataFrame(schema=JUDGED), pl.DataFrame(schema=FOUND))
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
     billed = candidates.columns_of(charge, ["amount_micros"])["amount_micros"]
-    priced = pairs.with_columns(billed_micros=billed.cast(pl.Int128)).select(*AGREED)
+    priced = pairs.with_columns(billed_micros=billed.cast(pl.Int128)).select(*JUDGED)
     agrees = (priced["expected_micros"] == priced["billed_micros"]).fill_null(False)
     is_flat = pl.Series(candidates.frontier.policies.frame["price_micros"].is_not_null().to_numpy()[candidates.rule_index[usage]])
     if not is_flat.all():
         agrees &= is_flat | _has_equal_quantities(usage, charge, candidates)
-    differing = priced.filter(~agrees & priced["expected_micros"].is_not_null())
-    tolerated = _tolerated_pairs(differing, candidates, prices)
-    return pl.concat([priced.filter(agrees), tolerated]) if tolerated.height else priced.filter(agrees)
+    agreeing, differing = priced.filter(agrees), priced.filter(~agrees & priced["expected_micros"].is_not_null())
+    if differing.is_empty():
+        return JudgedPairs(agreeing, pl.DataFrame(schema=FOUND))
+    judged = _classified(differing, candidates, prices).filter(pl.col("row").is_unique())
+    no_impact = pl.col("expected_micros") == pl.col("billed_micros")
+    is_tolerated = judged.select((pl.col("kind") == TOLERATED) | no_impact).to_series()
+    tolerated = judged.filter(is_tolerated).select(*JUDGED)
+    return JudgedPairs(
+        pl.concat([agreeing, tolerated]) if tolerated.height else agreeing, _found(judged.filter(~is_tolerated), prices, after)
+    )
+
+
+def _found(judged: pl.DataFrame, prices: PriceTable, after: int) -> pl.DataFrame:
+    """Return differing pairs as `FOUND`, without those that are judged with others of their pool.
+
+    Only a finding that is raised after a position needs its reason.
+    """
+    if not shared_terms(prices.terms).is_empty():
+        judged = judged.filter(pl.col("price_micros").is_not_null())
+    misrated = judged.filter((pl.col("kind") == "misrated") & pl.col("price_micros").is_null() & (pl.col("at") > after))
+    reason = pl.lit(None, pl.String)
+    if not misrated.is_empty():
+        requests = misrated.with_columns(pool_session_id=pl.lit(None, pl.Int64))
+        why = misrated.select("row", why=misrating_reason(requests, prices.terms, prices.pools))
+        judged, reason = judged.join(why, on="row", how="left"), pl.col("why")
+    return judged.with_columns(reason=reason).select(pl.col(n).cast(t) for n, t in FOUND.items())
 
 
 def _has_equal_quantities(usage: Rows, charge: Rows, candidates: Candidates) -> pl.Series:
@@ -99,10 +133,8 @@ def _has_equal_quantities(usage: Rows, charge: Rows, candidates: Candidates) -> 
     return (used == charged).fill_null(charged.is_null())
 
 
-def _tolerated_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
-    """Return, of pairs with a difference, those whose difference is tolerated or nets to zero."""
-    if pairs.is_empty():
-        return pairs
+def _classified(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
+    """Return pairs with a difference, with their kind (as `classify`) and the columns by which they were judged."""
     prepared = _with_rule_columns(pairs, candidates, prices).with_columns(
         # The difference of two 64-bit numbers need not fit one.
         usage_quantity=pl.col("quantity_micros").cast(pl.Int128),
@@ -113,12 +145,7 @@ def _tolerated_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceT
         verdict=pl.lit(None, pl.String),
         is_corrected=pl.lit(False),
     )  # fmt: skip
-    no_impact = pl.col("expected_micros") == pl.col("billed_micros")
-    # A pair that became two rows differs by quantity and by amount, so it is not tolerated.
-    tolerated = classify(prices.with_charged_price(prepared)).filter(
-        pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | no_impact)
-    )
-    return tolerated.select(*AGREED)
+    return classify(prices.with_charged_price(prepared))
 
 
 def _with_rule_columns(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:

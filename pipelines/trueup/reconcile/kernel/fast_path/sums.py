@@ -14,7 +14,7 @@ from trueup.localtime import local_day
 from trueup.policies.policy import UNKNOWN_TIME_US
 from trueup.reconcile.kernel.fast_path.candidates import Candidates, Rows
 
-_SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
+_SUMS = ("expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros")
 MONEY: dict[str, pl.DataType] = {"expected_micros": pl.Int128(), "billed_micros": pl.Int128()}
 BOOKED: dict[str, pl.DataType] = {
     "charge": pl.Boolean(), "position": pl.Int64(), "source": pl.String(), "currency": pl.String(), "records": pl.Int64(),
@@ -22,6 +22,8 @@ BOOKED: dict[str, pl.DataType] = {
 }  # fmt: skip
 """Booked records added up: `currency` is that of the charge itself."""
 _MOST_CELLS = 2**62
+_NOT_FINAL = 0
+"""The position, before all others, at which a record that is not final yet becomes so."""
 _Cells = Mapping[str, NDArray[np.int64] | NDArray[np.int32]]
 """Whole numbers of each row, by which sums are added up."""
 
@@ -59,10 +61,11 @@ def _coded(values: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
     return numbers.to_numpy(), names.extend_constant(None, 1)
 
 
-def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes) -> pl.DataFrame:
+def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes, *, into: str) -> pl.DataFrame:
     """Return the changes of sums when the first and when the second record of each pair arrives.
 
     Rows are (position, service, day, currency and sums). `pairs` are (`row`, `row_charge`, `expected_micros`, `billed_micros`).
+    Their difference enters the sum `into`: `tolerated_micros`, or `impact_micros` of pairs with a finding.
     """
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
     zone = candidates.frontier.policies.all[-1].timezone
@@ -77,22 +80,28 @@ def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes) -> pl
         *(codes.names("service").gather(summed[side]).alias(side) for side in ("service", "service_charge")),
         currency=codes.names("currency").gather(summed["currency"]),
     )  # fmt: skip
-    return _deltas_of_pairs(of_cells)
+    return _deltas_of_pairs(of_cells, into)
 
 
-def unmatched_deltas(unmatched: pl.DataFrame, candidates: Candidates, codes: Codes) -> pl.DataFrame:
-    """Return the changes of sums when unmatched records (`row`, `expected_micros`, `billed_micros`) arrive."""
-    rows = unmatched["row"].to_numpy()
+def unmatched_deltas(unmatched: pl.DataFrame, candidates: Candidates, codes: Codes, *, upto: int) -> pl.DataFrame:
+    """Return the changes of sums when unmatched records (`row`, `final_at` and `MONEY`) arrive, and when they become final."""
+    rows, final_at = unmatched["row"].to_numpy(), unmatched["final_at"].to_numpy()
     cells: _Cells = {
         "position": candidates.position[rows], "service": codes.column("service")[rows], "currency": codes.column("currency")[rows],
         "day": _days(candidates, rows, candidates.frontier.policies.all[-1].timezone),
+        "final_at": np.where(final_at <= upto, final_at, _NOT_FINAL),
     }  # fmt: skip
     summed = _added_up(cells, {name: unmatched[name] for name in MONEY})
     of_cells = summed.with_columns(
         service=codes.names("service").gather(summed["service"]), currency=codes.names("currency").gather(summed["currency"])
     )
-    expected, billed, zero = pl.col("expected_micros"), pl.col("billed_micros"), pl.lit(0, pl.Int128)
-    return _with_no_impact([_deltas(of_cells, pl.col("position"), _cell(), expected, billed, zero, expected - billed)])
+    impact, zero = pl.col("expected_micros") - pl.col("billed_micros"), pl.lit(0, pl.Int128)
+    arriving = _deltas(
+        of_cells, pl.col("position"), _cell(),
+        expected_micros=pl.col("expected_micros"), billed_micros=pl.col("billed_micros"), pending_micros=impact,
+    )  # fmt: skip
+    final = of_cells.filter(pl.col("final_at") != _NOT_FINAL)
+    return pl.concat([arriving, _deltas(final, pl.col("final_at"), _cell(), impact_micros=impact, pending_micros=zero - impact)])
 
 
 def booked_records(rows: Rows, candidates: Candidates, codes: Codes) -> pl.DataFrame:
@@ -143,22 +152,31 @@ def _narrowed(values: pl.Series) -> pl.Series:
     return values.cast(pl.Int64 if max(-least, greatest) * len(values) < _MOST_CELLS else pl.Int128)
 
 
-def _deltas_of_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
+def _deltas_of_pairs(pairs: pl.DataFrame, into: str) -> pl.DataFrame:
     """Return the changes of sums of pairs that are added up by their cells."""
     usage_first, charge_first = pl.col("position") < pl.col("position_charge"), pl.col("position_charge") < pl.col("position")
     expected, billed, zero = pl.col("expected_micros"), pl.col("billed_micros"), pl.lit(0, pl.Int128)
     matched_at = pl.max_horizontal("position", "position_charge")
     usage_cell, charge_cell = _cell(), _cell("_charge")
     usage_pending, charge_pending = pairs.filter(usage_first), pairs.filter(charge_first)
-    return _with_no_impact(
+    of_usage, of_charge = (
+        {"expected_micros": expected, "pending_micros": expected},
+        {"billed_micros": billed, "pending_micros": zero - billed},
+    )
+    matched = {"expected_micros": expected, "billed_micros": billed, into: expected - billed}
+    return pl.concat(
         [
-            _deltas(usage_pending, pl.col("position"), usage_cell, expected, zero, zero, expected),
-            _deltas(usage_pending, matched_at, usage_cell, expected * -1, zero, zero, expected * -1),
-            _deltas(charge_pending, pl.col("position_charge"), charge_cell, zero, billed, zero, billed * -1),
-            _deltas(charge_pending, matched_at, charge_cell, zero, billed * -1, zero, billed),
-            _deltas(pairs, matched_at, usage_cell, expected, billed, expected - billed, zero),
+            _deltas(usage_pending, pl.col("position"), usage_cell, **of_usage),
+            _deltas(usage_pending, matched_at, usage_cell, **_negative(of_usage)),
+            _deltas(charge_pending, pl.col("position_charge"), charge_cell, **of_charge),
+            _deltas(charge_pending, matched_at, charge_cell, **_negative(of_charge)),
+            _deltas(pairs, matched_at, usage_cell, **matched),
         ]
     )
+
+
+def _negative(sums: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
+    return {name: pl.lit(0, pl.Int128) - amount for name, amount in sums.items()}
 
 
 def _cell(suffix: str = "") -> dict[str, pl.Expr]:
@@ -167,12 +185,9 @@ def _cell(suffix: str = "") -> dict[str, pl.Expr]:
     return {"service": pl.col(f"service{suffix}").fill_null(""), "day": day, "currency": pl.col("currency")}
 
 
-def _deltas(rows: pl.DataFrame, at: pl.Expr, cell: Mapping[str, pl.Expr], *sums: pl.Expr) -> pl.DataFrame:
-    """Return the changes of sums by rows; `sums` are in the order of `_SUMS`."""
-    named = rows.select(position=at, **cell, **dict(zip(_SUMS, sums, strict=True)))
-    return named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
-
-
-def _with_no_impact(deltas: list[pl.DataFrame]) -> pl.DataFrame:
+def _deltas(rows: pl.DataFrame, at: pl.Expr, cell: Mapping[str, pl.Expr], **sums: pl.Expr) -> pl.DataFrame:
+    """Return the changes of sums by rows; those that are not named do not change."""
     zero = pl.lit(0, pl.Int128)
-    return pl.concat(deltas).with_columns(impact_micros=zero, unrated_records=pl.lit(0, pl.Int64))
+    named = rows.select(position=at, **cell, **{name: sums.get(name, zero) for name in _SUMS})
+    added = named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
+    return added.with_columns(unrated_records=pl.lit(0, pl.Int64))

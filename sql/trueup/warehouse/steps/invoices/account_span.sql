@@ -20,6 +20,7 @@ spans AS (
     SELECT
         c.subscriber, coalesce(c.account, c.subscriber) AS account, c.segment, c.status, c.valid_from,
         least(c.valid_to, c.next_from) AS valid_to, coalesce(c.cycle_day, 1) AS cycle_day,
+        coalesce(c.own_zone, r.zone) AS zone,
         CAST(timezone(coalesce(c.own_zone, r.zone), c.valid_from) AS DATE) AS first_day,
         CAST(timezone(coalesce(c.own_zone, r.zone), least(c.valid_to, c.next_from) - INTERVAL 1 MICROSECOND) AS DATE) AS end_day
     FROM chosen c
@@ -48,6 +49,7 @@ SELECT
     r.subscriber,                                 -- the subscription
     r.account,                                    -- its account
     r.segment,                                    -- its customer segment
+    r.zone,                                       -- the time zone of its days: its own, else that of the project
     r.cycle_day,                                  -- the day of the month on which its billing cycle begins
     r.valid_from,                                 -- begin of the state, UTC
     r.valid_to,                                   -- end of the state, UTC; NULL: until further notice

@@ -1,11 +1,15 @@
 -- Invoices whose amounts disagree with their charges, with the declared tax, or with each other, or that were issued too early.
 -- Grain: one row per finding. Owner: warehouse.
--- Equal copies of an invoice count once, for their money is that of a repeated invoice. A credit note that no charge names is not compared.
+-- Equal copies of an invoice count once, and a repeated invoice that no charge names is not compared: their money is that of the repetition.
+-- A credit note that no charge names is not compared either.
 WITH rule AS MATERIALIZED (
     SELECT r.* FROM steps.invoice_rule r
 ),
 standing AS MATERIALIZED (
-    SELECT s.* FROM steps.invoice_state s WHERE NOT s.is_replaced
+    SELECT s.*, r.event_id IS NOT NULL AS is_repeated
+    FROM steps.invoice_state s
+    LEFT JOIN steps.invoice_repeat r ON r.event_id = s.event_id AND r.is_same
+    WHERE NOT s.is_replaced
 ),
 lines AS MATERIALIZED (
     SELECT l.* FROM steps.invoice_lines l WHERE (SELECT r.has_lines FROM rule r)
@@ -16,13 +20,15 @@ rejected AS MATERIALIZED (
 copies AS (
     SELECT DISTINCT
         s.number, s.account, s.is_credit, s.first_day, s.last_day, s.currency, s.net_micros, s.tax_micros, s.total_micros,
-        min(s.billed_at) OVER (PARTITION BY s.number, s.account, s.first_day, s.last_day, s.currency, s.net_micros, s.tax_micros, s.total_micros) AS billed_at
+        min(s.billed_at) OVER equal AS billed_at, bool_and(s.is_repeated) OVER equal AS is_repeated
     FROM standing s
+    WINDOW equal AS (PARTITION BY s.number, s.account, s.first_day, s.last_day, s.currency, s.net_micros, s.tax_micros, s.total_micros)
 ),
 numbered AS (
     SELECT
         c.number, c.currency, min(c.account) AS account, bool_and(c.is_credit) AS is_credit, min(c.first_day) AS first_day,
-        max(c.last_day) AS last_day, max(c.billed_at) AS billed_at, sum(if(r.is_gross, c.total_micros, c.net_micros)) AS billed_micros
+        max(c.last_day) AS last_day, max(c.billed_at) AS billed_at, sum(if(r.is_gross, c.total_micros, c.net_micros)) AS billed_micros,
+        bool_and(c.is_repeated) AS is_repeated
     FROM copies c
     CROSS JOIN rule r
     GROUP BY c.number, c.currency
@@ -34,7 +40,7 @@ compared AS (
     FROM numbered n
     CROSS JOIN rule r
     LEFT JOIN lines l ON l.number = n.number AND l.currency = n.currency
-    WHERE r.has_lines AND NOT (n.is_credit AND l.number IS NULL) AND coalesce(l.amount_micros, 0) <> n.billed_micros
+    WHERE r.has_lines AND NOT ((n.is_credit OR n.is_repeated) AND l.number IS NULL) AND coalesce(l.amount_micros, 0) <> n.billed_micros
     UNION ALL
     SELECT
         'other_currency', l.number, min(n.account), min(n.first_day), max(n.last_day), max(n.billed_at), any_value(l.amount_micros), 0, l.currency,

@@ -3,7 +3,7 @@
 WITH charges AS (
     SELECT
         c.event_id, c.record_version, c.quantity_micros, c.amount_micros, c.currency, c.invoice_id, c.account, c.subscriber, c.item,
-        c.period_from, c.started_at, c.billed_at,
+        c.period_from, c.period_to, c.started_at, c.billed_at,
         hash(
             c.key_scope, c.record_key,
             CASE getvariable('bucket_by') WHEN 'subscriber' THEN coalesce(c.subscriber, '') WHEN 'account' THEN coalesce(c.account, '') ELSE '' END
@@ -41,7 +41,8 @@ SELECT
     c.subscriber,                                 -- as the charge names it
     c.item IS NULL AS is_usage,                   -- whether it is for usage rather than for an item
     c.started_at,                                 -- of its usage
-    coalesce(c.period_from, c.started_at, c.billed_at) AS charged_at, -- the time whose period's invoice it is for
+    -- The time whose period's invoice it is for: of a charge in arrears, which is billed after its period, the last instant of that.
+    if(c.item IS NOT NULL AND c.billed_at >= c.period_to, c.period_to - INTERVAL 1 MICROSECOND, coalesce(c.period_from, c.started_at, c.billed_at)) AS charged_at,
     c.currency,                                   -- of its amount
     c.amount_micros                               -- in millionths
 FROM charges c

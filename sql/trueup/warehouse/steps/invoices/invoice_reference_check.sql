@@ -25,18 +25,6 @@ unmatched AS (
     WHERE
         s.is_credit
         AND NOT EXISTS (FROM invoiced i WHERE i.number = s.refers_to AND i.account = s.account AND i.currency = s.currency)
-),
-bills AS MATERIALIZED (
-    SELECT s.* FROM standing s WHERE NOT s.is_credit AND NOT s.is_credited
-),
-twice AS (
-    SELECT
-        b.*, e.number AS earlier_number, e.first_day = b.first_day AND e.last_day = b.last_day AS is_same
-    FROM bills b
-    JOIN bills e ON
-        e.account = b.account AND e.first_day <= b.last_day AND b.first_day <= e.last_day
-        AND (e.billed_at, e.number, e.event_id) < (b.billed_at, b.number, b.event_id)
-    QUALIFY row_number() OVER (PARTITION BY b.event_id ORDER BY is_same DESC, e.billed_at, e.number, e.event_id) = 1
 )
 SELECT
     'credit_without_invoice' AS kind,             -- as in invoice_findings, like all columns
@@ -56,4 +44,4 @@ UNION ALL
 SELECT
     'repeated_invoice', t.number, t.earlier_number, t.account, t.first_day, t.last_day + 1, if(t.is_same, 0, NULL), if(t.is_same, t.total_micros, NULL),
     if(t.is_same, -CAST(t.total_micros AS HUGEINT), NULL), t.currency, if(t.is_same, 'same_period', 'overlap'), 1, NULL
-FROM twice t
+FROM steps.invoice_repeat t

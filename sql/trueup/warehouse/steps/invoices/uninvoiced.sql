@@ -1,12 +1,13 @@
 -- Charges that are on no known invoice, by account and the period whose invoice they are for.
 -- Grain: one row per account, period, currency and named invoice. Owner: warehouse.
--- A charge without an account is of the account that its subscription had. Without a period of the account its calendar month counts.
+-- A charge without an account is of the account that its subscription had. Its day is that of the zone of its subscription, as those
+-- of the account's periods are. Without a period of the account its calendar month counts.
 -- Where no charge names an invoice, none is looked for.
 WITH rule AS MATERIALIZED (
     SELECT r.* FROM steps.invoice_rule r
 ),
 loose AS (
-    SELECT c.*, CAST(timezone(r.zone, c.charged_at) AS DATE) AS day, r.zone, r.grace, r.invoices_until
+    SELECT c.*, r.zone AS project_zone, r.grace, r.invoices_until
     FROM steps.invoice_charge c
     CROSS JOIN rule r
     WHERE
@@ -15,7 +16,8 @@ loose AS (
 ),
 owned AS (
     SELECT
-        l.*, coalesce(l.account, s.account) AS owner, s.segment
+        l.*, coalesce(l.account, s.account) AS owner, s.segment, coalesce(s.zone, l.project_zone) AS zone,
+        CAST(timezone(coalesce(s.zone, l.project_zone), l.charged_at) AS DATE) AS day
     FROM loose l
     ASOF LEFT JOIN steps.account_span s ON s.subscriber = l.subscriber AND s.valid_from <= l.charged_at
 ),
