@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rewriting import add, delete, edit
 
 from trueup.cli import main
 from trueup.config import Project
@@ -123,12 +125,105 @@ def test_a_version_that_returns_to_an_earlier_content_counts(project: Path, rows
     assert rows("SELECT sum(duplicate)::INT AS n FROM source_units") == [{"n": 0}]
 
 
-def test_a_correction_of_the_subscriber_is_another_record_and_is_named(
+# --- versions under another bucket key --------------------------------------------------------------------------------
+
+OTHER = "491511000002"
+HISTORY = "SELECT kind, subscriber, action, cause FROM finding_history ORDER BY position, kind, subscriber"
+BILLED = "SELECT sum(billed_micros)::INT AS micros, sum(difference_micros)::INT AS difference FROM conservation"
+
+
+def of_other(version: int, amount: str = "0.60") -> str:
+    """Return a version of the charge under the other subscriber."""
+    return f"a,{OTHER},{AT},{amount},{version}"
+
+
+def assert_sound(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check that the lake is verified, that all audits pass, and that the findings derived anew are those that are stored."""
+    with Lake.open(Project.load(project), read_only=True) as lake:
+        assert verify(lake).faults == ()
+    assert main(["status", "--check", "--project", str(project)]) == 0, capsys.readouterr().err
+    digests = []
+    for arguments in ([], ["--recompute", "plain"]):
+        capsys.readouterr()
+        assert main(["digest", *arguments, "--project", str(project)]) == 0
+        digests.append(capsys.readouterr().out)
+    assert digests[0] == digests[1]
+
+
+def test_a_version_of_another_subscriber_withdraws_the_record_of_the_former_one_and_the_next_brings_it_back(
     project: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deliver(project, [[THIRD, SECOND.replace("491511000001", "491511000002").removesuffix(",2") + ",11"]])
-    assert rows("SELECT kind FROM findings WHERE status = 'open'") == [{"kind": "charge_without_usage"}]
+    deliver(project, [[THIRD], [of_other(11)]])
+    assert [tuple(row.values()) for row in rows(HISTORY)] == [
+        ("charge_without_usage", OTHER, "raised", "correction"), ("unbilled", "491511000001", "raised", "correction"),
+    ]  # fmt: skip
+    assert rows(BILLED) == [{"micros": 600_000, "difference": 0}]
+    assert rows("SELECT subscriber FROM steps.invoice_charge") == [{"subscriber": OTHER}]
+    deliver(project, [[THIRD.replace(",10", ",12")]])
+    assert rows("SELECT kind FROM findings WHERE status = 'open'") == []
+    assert {(row["action"], row["cause"]) for row in rows(HISTORY)[2:]} == {("retracted", "correction")}
+    assert rows(BILLED) == [{"micros": 600_000, "difference": 0}]
+    assert_sound(project, capsys)
+
+
+def test_a_lesser_version_of_another_subscriber_that_arrives_later_never_counts(project: Path, rows: Rows) -> None:
+    deliver(project, [[of_other(11)], [THIRD]])
+    assert [row["kind"] for row in rows("SELECT kind FROM findings WHERE status = 'open' ORDER BY kind")] == [
+        "charge_without_usage", "unbilled",
+    ]  # fmt: skip
+    assert rows(BILLED) == [{"micros": 600_000, "difference": 0}]
+    assert rows("SELECT sum(records)::INT AS records, sum(accepted)::INT AS accepted FROM source_units WHERE source = 'bill'") == [
+        {"records": 2, "accepted": 2}
+    ]
+
+
+def test_an_equal_version_of_another_subscriber_is_a_conflict_and_one_that_is_no_number_is_quarantined(
+    project: Path, rows: Rows
+) -> None:
+    deliver(project, [[THIRD], [of_other(10, "0.30"), of_other(11).removesuffix("11") + "eleven"]])
+    found = rows("SELECT kind, subscriber, impact FROM findings WHERE status = 'open'")
+    assert found == [{"kind": "conflicting_charge", "subscriber": "491511000001", "impact": Decimal(0)}]
+    assert rows("SELECT reason FROM quarantine") == [{"reason": "unparsable"}]
+    assert rows(BILLED) == [{"micros": 600_000, "difference": 0}]
+
+
+def test_a_version_of_another_subscriber_behind_the_horizon_is_refused(project: Path, rows: Rows) -> None:
+    text = SETTINGS.replace('currency = "EUR"', 'currency = "EUR"\nhorizon = "2d"')
+    (project / "trueup.toml").write_text(text)
+    deliver(project, [[THIRD], [of_other(11, "0.30")]])
+    found = rows("SELECT kind, subscriber, impact FROM findings WHERE status = 'open'")
+    assert found == [{"kind": "conflicting_charge", "subscriber": "491511000001", "impact": Decimal(0)}]
+    assert rows(BILLED) == [{"micros": 600_000, "difference": 0}]
+
+
+def test_records_of_two_subscribers_that_were_delivered_before_versions_were_mapped_all_count_and_are_named(
+    project: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, version, after = SETTINGS.rpartition('record_version = "version"\n')
+    (project / "trueup.toml").write_text(before + after)
+    deliver(project, [[FIRST, of_other(2)]])
+    (project / "trueup.toml").write_text(before + version + after)
+    deliver(project, [[THIRD, of_other(11, "0.10")]])
+    assert rows(BILLED) == [{"micros": 700_000, "difference": 0}]
     capsys.readouterr()
     assert main(["status", "--check", "--project", str(project)]) == 1
     named = "source bill: 1 charge records such as a have versions with different subscriber, which all count"
     assert named in capsys.readouterr().err
+
+
+def test_verify_finds_a_moved_content_that_was_removed_changed_or_added(project: Path) -> None:
+    deliver(project, [[THIRD], [of_other(11)]])
+    changes = {
+        "control row declares 2 moved contents, but the log has 1": delete("moved", lambda row: row["delivered_key"] == OTHER),
+        "lacks this content": delete("moved", lambda row: row["delivered_key"] == OTHER),
+        "control row declares 2 moved contents, but the log has 0": delete("moved", lambda row: True),
+        "not that of its event": edit("moved", lambda row: row["delivered_key"] == OTHER, record_version=1),
+        "no content of the record under another bucket key": edit("moved", lambda row: row["bucket_key"] == OTHER, bucket_key="4"),
+        "2 rows for one bucket key": add("moved", lambda row: row["bucket_key"] == OTHER),
+    }  # fmt: skip
+    for number, (detail, change) in enumerate(changes.items()):
+        copy = shutil.copytree(project, project.parent / f"copy{number}")
+        change(copy)
+        with Lake.open(Project.load(copy), read_only=True) as lake:
+            faults = verify(lake, only=("moved",)).faults
+        assert any(detail in fault.detail for fault in faults), (detail, faults)

@@ -32,7 +32,7 @@ def test_an_unchanged_lake_has_no_faults(verified_lake: Path) -> None:
         result = verify(lake)
     assert result.faults == ()
     assert {check.name: check.compared for check in result.checks if check.name != "files"} == {
-        "chains": 5, "counts": 5, "positions": 10, "declarations": 9, "event_ids": 14, "duplicates": 14, "units": 15,
+        "chains": 5, "counts": 5, "positions": 10, "declarations": 9, "event_ids": 14, "duplicates": 14, "moved": 0, "units": 15,
         "findings": 4, "scores": 6, "decisions": 2,
     }  # fmt: skip
     assert all((check.not_made, check.notes) == ("", ()) for check in result.checks)

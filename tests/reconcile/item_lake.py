@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ import lake_fixture
 import polars as pl
 from item_logs import POLICY, Bill, Closed, Item, Price, State, at, micros, tariff_rows
 
+from trueup.collect.commit.moved_contents import moved_contents
 from trueup.events.identity import with_event_ids
 from trueup.events.schema import COLLECTED, EVENT
 from trueup.frames import query_frames
@@ -33,7 +35,7 @@ def _row(item: State | Bill, number: int) -> dict[str, Any]:
     return place | {
         "source_id": f"b@{item.at}", "key_scope": "b", "record_key": item.key or f"{item.at}/{number}", "service": item.service,
         "started_at": own, "amount_micros": micros(item.amount), "currency": item.currency, "item": item.item,
-        "period_from": first, "period_to": last, "corrects": item.corrects,
+        "period_from": first, "period_to": last, "corrects": item.corrects, "record_version": item.version,
     }  # fmt: skip
 
 
@@ -53,7 +55,9 @@ def _tables(connection: duckdb.DuckDBPyConnection, position: int, items: Sequenc
     frame = pl.DataFrame([_row(i, n) for n, i in enumerate(items) if isinstance(i, State | Bill)], schema=COLLECTED[stream])
     tables[stream] = with_event_ids(connection, frame, stream, bucket_by="subscriber", buckets=lake_fixture.BUCKETS)
     if stream == "charge":
-        tables[stream] = tables[stream].with_columns(corrected_key="corrects")
+        tables[stream] = tables[stream].with_columns(corrected_key="corrects", corrected_charge=pl.lit(None, pl.Boolean))
+        if frame["record_version"].null_count() < frame.height:
+            tables["moved"] = moved_contents(connection, tables[stream], stream, "subscriber")
     own = frame["started_at"] if stream == "charge" else frame["valid_from"]
     extent = {"first_time": own.min(), "last_started_at": own.max() if stream == "charge" else None}
     counts = {
@@ -115,6 +119,19 @@ def random_item_log(r: random.Random) -> list[Item]:
             log.append(Closed(_day(r, 110), position))
     log.append(Closed("2028-06-01", max((i.at for i in log), default=1) + 1))
     return log
+
+
+def with_moved_bills(r: random.Random, log: Sequence[Item]) -> list[Item]:
+    """Return a log whose charge lines have versions, some of them later ones of another subscription, and of the first again."""
+    last = max(i.at for i in log)
+    bills = [replace(b, key=b.key or f"m{n}", version=1) for n, b in enumerate(i for i in log if isinstance(i, Bill))]
+    moved = list[Item]()
+    for bill in bills:
+        positions = [b.at for b in bills if b.at >= bill.at] + [last + 1, last + 2]
+        for version in (2, 3) if r.random() < 0.6 else ():
+            subscriber = r.choice(("s0", "s1", "unknown", bill.subscriber))
+            moved.append(replace(bill, subscriber=subscriber, version=version, at=r.choice(positions)))
+    return [*(i for i in log if not isinstance(i, Bill)), *bills, *moved]
 
 
 def random_price(r: random.Random, position: int) -> Price:

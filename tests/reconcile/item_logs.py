@@ -84,6 +84,7 @@ class Bill:
     service: str = "rental"
     content: str | None = None
     corrects: str | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True)

@@ -25,18 +25,45 @@ SUMS = ["expected_micros", "billed_micros", "impact_micros", "tolerated_micros",
 
 def events_of(log: Log) -> pl.DataFrame:
     """Return all records of a log as rows of `EVENTS`."""
+    own = [
+        (position, r, r.scope, None, None) for position, commit in enumerate(log, start=1) for r in commit if isinstance(r, Record)
+    ]
     rows = [
         {
-            "charge": r.charge, "event_id": r.event_id, "position": position, "source": r.source, "bucket": 0, "scope": r.scope,
+            "charge": r.charge, "event_id": r.event_id, "position": position, "source": r.source, "bucket": 0, "scope": scope,
+            "delivered_scope": delivered_scope, "delivered_at": delivered_at,
             "key_scope": r.key_scope, "record_key": r.key, "session_key": r.session, "service": r.service, "subscriber": r.subscriber,
             "peer": r.peer, "node": r.node, "time_us": r.time_us, "started": r.started_us is not None,
             "quantity_micros": r.quantity_micros, "amount_micros": r.amount_micros, "partial_no": r.part, "record_version": r.version,
             "currency": r.currency, "corrected_charge": r.corrects and r.corrects[0], "corrected_key": r.corrects and r.corrects[1],
             "line": r.tariff_code and int.from_bytes(r.tariff_code.encode(), "big"),
         }
-        for position, commit in enumerate(log, start=1) for r in commit if isinstance(r, Record)
+        for position, r, scope, delivered_scope, delivered_at in [*own, *moved_rows(log)]
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=EVENTS)
+
+
+def moved_rows(log: Log) -> list[tuple[int, Record, str, str, int]]:
+    """Return what each scope of a record with versions must know of the contents of its other scopes.
+
+    Rows are (position at which the scope learns of it, content, scope, scope of the content, position of the content).
+    """
+    contents: dict[Any, dict[bytes, tuple[int, Record]]] = {}
+    rows = []
+    for position, commit in enumerate(log, start=1):
+        arrived = [r for r in commit if isinstance(r, Record) and r.versioned]
+        for identity in dict.fromkeys(r.identity for r in arrived):
+            known = contents.setdefault(identity, {})
+            scopes_before, ids_before = {r.scope for _, r in known.values()}, {*known}
+            for r in arrived:
+                if r.identity == identity:
+                    known.setdefault(r.event_id, (position, r))
+            for scope in {r.scope for _, r in known.values()}:
+                rows += [
+                    (position, r, scope, r.scope, at) for event_id, (at, r) in known.items()
+                    if r.scope != scope and (scope not in scopes_before or event_id not in ids_before)
+                ]  # fmt: skip
+    return rows
 
 
 def frontier_of(log: Log, policy: Policy, upto: int | None = None) -> Frontier:

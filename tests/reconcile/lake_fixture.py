@@ -17,9 +17,10 @@ import polars as pl
 from kernel_adapter import SUMS
 from reference_model.log import EPOCH, US, Close, Item, Log, Record, State, Supersede, Tariff, Tick
 
+from trueup.collect.commit.moved_contents import moved_contents
 from trueup.config import Project, ServiceConfig
 from trueup.events.identity import with_event_ids
-from trueup.events.schema import COLLECTED, CORE, EVENT
+from trueup.events.schema import COLLECTED, CORE, EVENT, MOVED, MOVEMENTS
 from trueup.frames import query_frames
 from trueup.log.lake import ALL_DAYS, CLOCK, BucketRange, Days, Lake, Transaction
 from trueup.log.ticks import SUPERSEDES
@@ -162,6 +163,19 @@ def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any
     return {n: (row | charged).get(n) for n in COLLECTED["charge" if r.charge else "usage"]}
 
 
+def moved_of(
+    connection: duckdb.DuckDBPyConnection, log: Log, position: int, rows: dict[tuple[int, str], pl.DataFrame], bucket_by: str
+) -> pl.DataFrame:
+    """Return what a commit adds to `events.moved`, of the key scopes of a log whose sources number versions."""
+    versioned = {(r.charge, r.key_scope) for commit in log for r in commit if isinstance(r, Record) and r.versioned}
+    frames = [pl.DataFrame(schema=MOVED)]
+    for stream in MOVEMENTS:
+        for (key_scope,), new in rows.get((position, stream), pl.DataFrame(schema={"key_scope": pl.String})).group_by("key_scope"):
+            if (stream == "charge", key_scope) in versioned:
+                frames.append(moved_contents(connection, new, stream, bucket_by))  # type: ignore[arg-type]
+    return pl.concat(frames)
+
+
 def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], first: int = 1, last: int | None = None) -> None:
     """Append the positions `first` to `last` of a log to a lake; `with_event_ids_of_lake` made the log and `rows`."""
     for position, commit in enumerate(log[:last], start=1):
@@ -181,6 +195,8 @@ def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], firs
             if isinstance(item, Tariff):
                 transaction.append("tariff", _tariff_rows(item, position))
                 return transaction.next_position("unit")
+            moved = moved_of(transaction.connection, log, position, rows, lake.project.config.lake.bucket_by)
+            transaction.append("moved", moved)
             for stream in ("usage", "charge", "subscriber"):
                 if (position, stream) in rows:
                     transaction.append(stream, rows[position, stream])
@@ -260,6 +276,7 @@ def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame]
             elif isinstance(item, Tariff):
                 tables["tariff"] = _tariff_rows(item, position)
             else:
+                tables["moved"] = moved_of(connection, log, position, rows, bucket_by)
                 tables |= {s: rows[position, s] for s in ("usage", "charge", "subscriber") if (position, s) in rows} | {
                     "control": _control_rows(commit, position)
                 }

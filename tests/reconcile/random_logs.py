@@ -300,6 +300,7 @@ class LogGenerator:
         record = Record(
             charge, r.choice([n for n, s in self.sources.items() if s == ("charge" if charge else "usage")]), self.record_key(), key, kind,
             subscriber, peer, self.time_us(at), None, quantity, amount, part, node=r.choice((None, "x", "y")),
+            versioned="versions" in self.facets,
         )  # fmt: skip
         if charge and "currencies" in self.facets:
             record = replace(record, currency=r.choice((None, None, "EUR", "USD")))
@@ -329,7 +330,20 @@ class LogGenerator:
             change["session"] = r.choice((None, f"K{r.randrange(6)}", record.session))
         if not self.in_time_only and r.random() < 0.1:
             change["peer"], change["service"] = r.choice("pq"), r.choice(self.names)
+        if "moved" in self.facets and r.random() < 0.7:
+            change |= self.other_scope(record)
         return replace(record, **change)
+
+    def other_scope(self, record: Record) -> dict[str, Any]:
+        """Return what puts a record under another bucket key, or by chance under the same."""
+        r = self.rng
+        if "keys only" in self.facets:
+            session = f"K{r.randrange(9)}"
+            return {"session": session, "scope": session}
+        if "accounts" in self.facets:
+            return {"scope": r.choice(("A", "B", ""))}
+        subscriber = r.choice("stu")
+        return {"subscriber": subscriber, "scope": subscriber}
 
     def records(self, size: int) -> list[Record]:
         records: list[Record] = []
@@ -338,11 +352,13 @@ class LogGenerator:
         repeated = [r for r in records if self.rng.random() < 0.1]
         probability = 0.3 if {"contents", "versions"} & self.facets else 0.08
         others = [self.with_other_content(r) for r in records if self.rng.random() < probability]
+        others += [self.with_other_content(r) for r in records if self.rng.random() < 0.4] if "moved" in self.facets else []
         if "lines" in self.facets:
             records = with_equal_lines(self.rng, records) + [r for n in range(2) for r in self.billed_once_too_often(n)]
         if "versions" in self.facets:
             records = [replace(r, version=self.rng.choice((None, 1, 1, 2))) for r in records]
             others = [replace(r, version=self.rng.choice((None, 1, 2, 2, 3))) for r in others]
+            repeated = [replace(r, version=self.rng.choice((None, 2, 4))) if "moved" in self.facets else r for r in repeated]
         return records + repeated + others
 
     def advance_watermarks(self, at: int) -> list[Item]:
@@ -438,6 +454,11 @@ def any_log(
 def recovery_facets(rng: random.Random) -> frozenset[str]:
     """Return random facets and that of correcting charges, which other logs never have, so their random numbers stay."""
     return random_facets(rng) | {"recoveries"}
+
+
+def moved_facets(rng: random.Random) -> frozenset[str]:
+    """Return random facets and that of versions under other bucket keys, which other logs never have."""
+    return random_facets(rng) | {"versions", "moved"}
 
 
 def line_facets(rng: random.Random) -> frozenset[str]:

@@ -172,6 +172,25 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
 CORRECTED: dict[str, pl.DataType] = {"corrected_key": pl.String(), "corrected_charge": pl.Boolean()}
 """Columns of a charge that identify the record it corrects. The commit finds them in the log by `corrects`; no id contains them."""
 
+_OF_CONTENT = (
+    "source_id", "key_scope", "record_key", "session_key", "service", "subscriber", "started_at", "quantity_micros",
+    "record_version",
+)  # fmt: skip
+_OF_CHARGE = ("amount_micros", "currency", "billed_at", "item", "period_from", "period_to", *CORRECTED)
+MOVED_CONTENT: dict[str, tuple[str, ...]] = {"usage": _OF_CONTENT, "charge": (*_OF_CONTENT, *_OF_CHARGE)}
+"""The columns of a content that rows of `events.moved` repeat: they decide which content of a record counts."""
+
+MOVED: dict[str, pl.DataType] = {
+    "event_id": pl.Binary(),
+    "stream": pl.String(),
+    "bucket": pl.Int16(),
+    "bucket_key": pl.String(),
+    "delivered_key": pl.String(),
+    "delivered_at": pl.Int64(),
+    **{name: (EVENT["charge"] | CORRECTED)[name] for name in MOVED_CONTENT["charge"]},
+}
+"""Columns of `events.moved`: a content of a record, for another bucket key of that record."""
+
 READABLE: dict[str, pl.DataType] = {
     "record_key": pl.String(),
     "session_key": pl.String(),

@@ -287,6 +287,7 @@ CREATE TABLE lake.events.control (
     mapping VARCHAR,            -- the configuration that mapped its records; NULL in rows of older versions
     recycles VARCHAR,           -- of records mapped again: the unit that delivered them; NULL for a unit
     sums VARCHAR,               -- JSON by column: the sum that the unit declares, and that of this part as read; NULL without one
+    moved BIGINT,               -- rows of `moved` that were committed with it; NULL without any
     sequence_no BIGINT,         -- the ordinal of this row within its source
     previous_hash VARCHAR,      -- hash of the row before in the same source; empty for the first
     hash VARCHAR                -- sha256 over previous_hash and this row
@@ -322,6 +323,34 @@ CREATE TABLE lake.events.recycling (
     source_id VARCHAR,          -- the unit of records mapped again, as in control
     part_no BIGINT,             -- the part of that unit
     outcome VARCHAR             -- accepted, duplicate, filtered or quarantined
+);
+
+-- One content of a usage record or charge with versions, for another bucket key under which the record was delivered: there it
+-- withdraws the record, or is outranked. Owner: collect.
+CREATE TABLE lake.events.moved (
+    event_id BLOB,              -- of the content: an event of the stream, from which the columns from source_id on are copied
+    stream VARCHAR,             -- usage or charge
+    bucket SMALLINT,            -- of the other bucket key
+    bucket_key VARCHAR,         -- the other bucket key; empty where a record has none
+    delivered_key VARCHAR,      -- the bucket key of the content
+    delivered_at BIGINT,        -- the position of the content, where that is an earlier one; NULL: this commit
+    source_id VARCHAR,
+    key_scope VARCHAR,
+    record_key VARCHAR,
+    session_key VARCHAR,
+    service VARCHAR,
+    subscriber VARCHAR,
+    started_at TIMESTAMPTZ,
+    quantity_micros BIGINT,
+    record_version BIGINT,
+    amount_micros BIGINT,       -- this and the columns below: of a charge
+    currency VARCHAR,
+    billed_at TIMESTAMPTZ,
+    item VARCHAR,
+    period_from TIMESTAMPTZ,
+    period_to TIMESTAMPTZ,
+    corrected_key VARCHAR,
+    corrected_charge BOOLEAN
 );
 
 -- One change of one finding: raised, revised, resolved or retracted. Owner: reconcile; of feeds: quality.

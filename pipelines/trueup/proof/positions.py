@@ -9,7 +9,7 @@ from trueup.events.schema import CORE
 from trueup.proof.evidence import Check, Evidence, FaultCollector
 
 CHECK = "positions"
-INPUTS = (*CORE, "quarantine", "control", "declaration")
+INPUTS = (*CORE, "moved", "quarantine", "control", "declaration")
 """Tables whose rows are committed at a position."""
 _SLACK_US = 3_600_000_000
 """Maximum clock movement within one commit: waiting for the writer lock takes minutes at most."""

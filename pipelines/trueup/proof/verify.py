@@ -21,6 +21,7 @@ from trueup.proof.evidence import Check, Evidence
 from trueup.proof.fault import Fault
 from trueup.proof.files import check_files, first_line
 from trueup.proof.findings import check_findings
+from trueup.proof.moved import check_moved
 from trueup.proof.positions import check_positions
 from trueup.proof.raw.readable import without_files
 from trueup.proof.raw.units import check_units
@@ -35,6 +36,7 @@ QUICK: tuple[Step, ...] = (
     ("positions", check_positions),
     ("declarations", check_declarations),
     ("event_ids", partial(check_event_ids, newest_only=True)),
+    ("moved", check_moved),
     ("decisions", check_decisions),
 )
 """Checks of `status --check`: no raw bytes, no derived results, and ids of the newest events only."""
@@ -47,6 +49,7 @@ ALL: tuple[Step, ...] = (
     ("declarations", check_declarations),
     ("event_ids", check_event_ids),
     ("duplicates", check_duplicates),
+    ("moved", check_moved),
     ("units", check_units),
     ("findings", check_findings),
     ("scores", check_scores),

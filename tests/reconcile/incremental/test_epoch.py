@@ -6,7 +6,7 @@ from pathlib import Path
 
 import lake_fixture
 import pytest
-from random_logs import cycle_facets, line_facets, recovery_facets, service
+from random_logs import cycle_facets, line_facets, moved_facets, recovery_facets, service
 from reference_model.log import Item, Log, Record, State
 from run_epochs import compare_epochs_with_one_call, process_epochs
 
@@ -36,6 +36,17 @@ def test_correcting_charges_have_the_same_outcome_in_any_division_into_epochs(n:
 def test_correcting_charges_of_sixty_logs_have_the_same_outcome_in_any_division_into_epochs(part: int, tmp_path: Path) -> None:
     for n in range(15 * part, 15 * part + 15):
         compare_epochs_with_one_call("many recovered epochs", n, tmp_path / str(n), facets_of=recovery_facets)
+
+
+@pytest.mark.parametrize("n", range(1))
+def test_moved_records_have_the_same_outcome_in_any_division_into_epochs(n: int, tmp_path: Path) -> None:
+    compare_epochs_with_one_call("moved epochs", n, tmp_path, 2, facets_of=moved_facets)
+
+
+@pytest.mark.slow
+def test_moved_records_of_twenty_logs_have_the_same_outcome_in_any_division_into_epochs(tmp_path: Path) -> None:
+    for n in range(20):
+        compare_epochs_with_one_call("many moved epochs", n, tmp_path / str(n), facets_of=moved_facets)
 
 
 @pytest.mark.parametrize("n", range(1))

@@ -25,7 +25,7 @@ from kernel_adapter import (
     terms_of,
 )
 from random_allowance_logs import allowance_log
-from random_logs import any_log, cycle_facets, deliver_in_time, in_time_log, line_facets, recovery_facets
+from random_logs import any_log, cycle_facets, deliver_in_time, in_time_log, line_facets, moved_facets, recovery_facets
 from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Item, Log, Record
 
@@ -76,7 +76,9 @@ def check_laws(reference: ReferenceRun, log: Log) -> None:
     assert len(set(reference.settled[-1].values())) == len(reference.settled[-1])
     billed_micros = sum(h.record.amount_micros for h in reference.records.values() if h.record.charge)
     assert sum(row[1] for row in reference.sums[-1].values()) == billed_micros
-    assert {r.record_id for commit in log for r in commit if isinstance(r, Record)} == set(reference.bookings[-1])
+    delivered = {r.record_id: r.identity for commit in log for r in commit if isinstance(r, Record)}
+    booked = [delivered[record_id] for record_id in reference.bookings[-1]]
+    assert {*booked} == {*delivered.values()} and len({*booked}) == len(booked)
 
 
 @pytest.mark.parametrize("part", range(2))
@@ -98,10 +100,12 @@ def test_the_kernel_agrees_with_the_reference_on_two_thousand_random_logs(part: 
 # --- in time ----------------------------------------------------------------------------------------------------------
 
 
-def check_deliveries_in_time(seed: str, n: int, orders: int) -> None:
+def check_deliveries_in_time(
+    seed: str, n: int, orders: int, facets_of: Callable[[random.Random, int], Iterable[str]] | None = None
+) -> None:
     """Check laws b and g on one log."""
     rng = random.Random(f"{seed}/{n}")
-    generator, items = in_time_log(rng)
+    generator, items = in_time_log(rng, None if facets_of is None else facets_of(rng, n))
     expected = history([items], generator.first), run_reference([items], generator.first).open_findings[-1]
     for _ in range(orders):
         log = deliver_in_time(rng, items, generator.first)
@@ -135,10 +139,10 @@ def test_records_in_time_leave_the_same_state_in_three_orders_of_four_hundred_lo
 # --- divided, reordered, repeated -------------------------------------------------------------------------------------
 
 
-def check_divisions(seed: str, n: int) -> None:
+def check_divisions(seed: str, n: int, facets_of: Callable[[random.Random, int], Iterable[str]] | None = None) -> None:
     """Check laws c and f on one log."""
     rng = random.Random(f"{seed}/{n}")
-    generator, log = any_log(rng)
+    generator, log = any_log(rng, None if facets_of is None else facets_of(rng, n))
     full, policies = evaluated(log, generator.first), frontier_of(log, generator.first).policies
     expected, sums = changes_by_finding(kernel_changes(full, policies)), sums_of(full.ledger, len(log))
 
@@ -222,6 +226,38 @@ def test_the_kernel_agrees_with_the_reference_where_charges_correct_bookings_tha
         frontier, terms = frontier_of(log, generator.first), terms_of(log)
         kernel = evaluate(events_of(log), frontier, terms, after=0, upto=len(log), fast_path=n % 3 != 0)
         assert_same_history(run_reference(log, generator.first), kernel, frontier.policies)
+
+
+# --- versions under other bucket keys ---------------------------------------------------------------------------------
+
+
+def moved(rng: random.Random, n: int) -> Iterable[str]:
+    """Return facets of logs whose records have versions under several bucket keys."""
+    return moved_facets(rng) | ({"recoveries"} if n % 4 == 0 else set())
+
+
+def test_the_kernel_agrees_with_the_reference_where_versions_move_records_to_other_bucket_keys() -> None:
+    references = compare_with_reference("moved", range(6), moved)
+    causes = Counter((c["cause"], c["action"]) for run in references for c in run.changes)
+    assert min(causes["correction", action] for action in ("raised", "revised", "retracted")) > 0
+    counted = [one for run in references for one in run.records.values()]
+    assert sum(one.corrected and one.record.version is not None for one in counted) > 0
+
+
+def test_moved_records_in_time_leave_the_same_state_in_any_order() -> None:
+    check_deliveries_in_time("moved in time", 0, 1, moved)
+
+
+def test_the_history_of_moved_records_is_the_same_for_every_division() -> None:
+    check_divisions("moved divided", 1, moved)
+
+
+@pytest.mark.slow
+def test_the_laws_hold_on_hundreds_of_logs_with_moved_records() -> None:
+    compare_with_reference("many moved", range(150), moved)
+    for n in range(40):
+        check_deliveries_in_time("moved often in time", n, 2, moved)
+        check_divisions("moved often divided", n, moved)
 
 
 # --- lines and covering services --------------------------------------------------------------------------------------

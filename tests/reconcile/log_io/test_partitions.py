@@ -9,12 +9,14 @@ from typing import Any
 
 import lake_fixture
 import pytest
-from random_logs import MICRO, any_log, service
+from kernel_adapter import moved_rows as moved_rows_of_log
+from random_logs import MICRO, any_log, moved_facets, service
 from reference_model.log import Close, Log, Record
 
 from trueup.errors import LogError
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
+from trueup.reconcile.log_io.moved_rows import moved_rows
 from trueup.reconcile.results.digest import digests
 
 
@@ -45,8 +47,25 @@ def test_history_and_sums_are_the_same_for_sixty_four_partitions_at_every_positi
     check_divisions("finely divided", n, (1, 8, 64), 1_000 if n % 8 == 0 else 6, tmp_path)
 
 
-def check_divisions(seed: str, n: int, counts: tuple[int, ...], most_steps: int, folder: Path) -> None:
-    log, rows, by = random_log(f"{seed}/{n}")
+def test_moved_records_have_one_history_for_any_partitions_and_steps_and_each_bucket_key_learns_of_the_others(
+    tmp_path: Path,
+) -> None:
+    facets = tuple(sorted(moved_facets(random.Random("moved facets"))))
+    check_divisions("moved", 0, (8, 64), 3, tmp_path / "divided", facets)
+    log, rows, by = random_log("moved/0", facets)
+    expected = sorted(
+        (at, r.event_id, scope, delivered, first) for at, r, scope, delivered, first in moved_rows_of_log(log)
+    )  # fmt: skip
+    with lake_fixture.quick_lake(tmp_path / "read", log, rows, by) as lake:
+        found = moved_rows(lake, lake_fixture.ranges(1)[0], upto=len(log))
+    assert len(expected) > 0
+    assert sorted(found.select("position", "event_id", "scope", "delivered_scope", "delivered_at").rows()) == expected
+
+
+def check_divisions(
+    seed: str, n: int, counts: tuple[int, ...], most_steps: int, folder: Path, facets: tuple[str, ...] | None = None
+) -> None:
+    log, rows, by = random_log(f"{seed}/{n}", facets)
     with lake_fixture.quick_lake(folder, log, rows, by) as lake:
         full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         ends = random.Random(n).sample(range(1, len(log)), min(most_steps, len(log) - 1))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import lake_fixture
 import polars as pl
 import pytest
-from item_lake import item_lake, random_item_log
+from item_lake import item_lake, random_item_log, with_moved_bills
 from run_epochs import process_epochs
 
 from trueup.reconcile.recurring import item_partition
@@ -20,9 +21,11 @@ def few_subscriptions_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_partition, "MOST_SUBSCRIPTIONS", 2)
 
 
-def check(seed: str, folder: Path) -> None:
+def check(seed: str, folder: Path, *, moved: bool = False) -> Counter[str]:
+    """Check the laws on one log; return how often each cause occurs."""
     r = random.Random(seed)
     log = random_item_log(r)
+    log = with_moved_bills(r, log) if moved else log
     with item_lake(folder, log) as lake:
         last = lake.last_position()
         whole = lake_fixture.outcome_of(lake, 0, last, 1)
@@ -40,6 +43,7 @@ def check(seed: str, folder: Path) -> None:
         for ends in ([*cuts, last], list(range(1, last + 1))):
             outcomes = [t.outcome for b in lake_fixture.ranges(2) for t in process_epochs(lake, ends, b)]
             assert lake_fixture.totals(merge_outcomes(outcomes)) == full, f"{seed}: {ends}"
+    return Counter(whole.history["cause"].to_list())
 
 
 def test_a_random_log_of_items_is_conserved_and_may_be_divided(tmp_path: Path) -> None:
@@ -50,3 +54,13 @@ def test_a_random_log_of_items_is_conserved_and_may_be_divided(tmp_path: Path) -
 @pytest.mark.parametrize("n", range(8))
 def test_random_logs_of_items_are_conserved_and_may_be_divided(n: int, tmp_path: Path) -> None:
     check(f"item law {n}", tmp_path)
+
+
+def test_charges_of_items_that_move_to_another_subscription_are_conserved_and_may_be_divided(tmp_path: Path) -> None:
+    assert check("moved items 0", tmp_path, moved=True)["correction"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(1, 7))
+def test_random_logs_of_moved_charges_of_items_are_conserved_and_may_be_divided(n: int, tmp_path: Path) -> None:
+    check(f"moved items {n}", tmp_path, moved=True)

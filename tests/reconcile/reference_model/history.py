@@ -40,6 +40,7 @@ class ReferenceRun:
     settled: list[dict[Name, Name]] = field(default_factory=list)
     open_findings: list[dict[tuple[object, ...], Booking]] = field(default_factory=list)
     records: dict[RecordId, AdmittedRecord] = field(default_factory=dict)
+    in_conflict: set[RecordId] = field(default_factory=set)  # whose conflict was raised
 
 
 def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
@@ -52,7 +53,7 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
         known.bill_lines |= lines_of(known.policy)
         known.void_ticks(commit)
         ids_before = {record_id: one.record.event_id for record_id, one in run.records.items()}
-        seen_before = {record_id: (len(one.contents), one.in_conflict) for record_id, one in run.records.items()}
+        seen_before = {record_id: len(one.contents) for record_id, one in run.records.items()}
         new = admit(run.records, commit, position, known)
         advanced = known.add(commit)
         for one in run.records.values():
@@ -74,9 +75,9 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
         )
         run.changes += finding_changes(position, before, bookings, new, declared, run.records, ids_before)
         for record_id, one in run.records.items():
-            contents_before, was_in_conflict = seen_before.get(record_id, (0, False))
-            if one.in_conflict and len(one.contents) > contents_before:
-                run.changes.append(conflict_change(position, one, not was_in_conflict, known))
+            if one.in_conflict and len(one.contents) > seen_before.get(record_id, 0):
+                run.changes.append(conflict_change(position, one, record_id not in run.in_conflict, known))
+                run.in_conflict.add(record_id)
         run.sums.append(sums_by_cell(bookings))
         run.bookings.append({record_id: p for p in bookings if p.part == "main" for record_id in (*p.usage, *p.charges)})
         run.open_findings.append(findings_of(bookings))

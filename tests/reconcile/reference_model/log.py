@@ -17,6 +17,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 US = timedelta(microseconds=1)
 RecordId = tuple[bool, str, str, str]
 """A record's identity: (is a charge, scope, key scope, record key)."""
+Identity = tuple[bool, str | None, str, str]
+"""The same, with None for the scope where versions of a record may have different ones."""
 Correction = tuple[bool | None, str]
 """What a charge corrects: (is a charge, or None for either side; record key)."""
 
@@ -44,6 +46,7 @@ class Record:
     corrects: Correction | None = field(default=None, repr=False)
     tariff_code: str | None = field(default=None, repr=False)
     invoice: str | None = field(default=None, repr=False)
+    versioned: bool = field(default=False, repr=False)  # a source of its key scope numbers versions
 
     @property
     def time_us(self) -> int | None:
@@ -52,6 +55,10 @@ class Record:
     @property
     def record_id(self) -> RecordId:
         return (self.charge, self.scope, self.key_scope, self.key)
+
+    @property
+    def identity(self) -> Identity:
+        return (self.charge, None if self.versioned else self.scope, self.key_scope, self.key)
 
     @property
     def event_id(self) -> bytes:
@@ -207,10 +214,14 @@ def rank(record: Record) -> tuple[tuple[bool, int], int, int, bytes]:
 def admit(
     records: dict[RecordId, AdmittedRecord], commit: list[Item], position: int, before: KnownAtPosition
 ) -> dict[RecordId, AdmittedRecord]:
-    """Add a commit to `records`; return the records whose counted content is new."""
-    fresh: dict[RecordId, dict[bytes, Record]] = {}
+    """Add a commit to `records`; return the records whose counted content is new, and those that a version withdrew.
+
+    A version with another scope withdraws the record of the former scope at the same position.
+    """
+    fresh: dict[Identity, dict[bytes, Record]] = {}
     for record in sorted((i for i in commit if isinstance(i, Record)), key=lambda r: r.source, reverse=True):
-        fresh.setdefault(record.record_id, {})[record.event_id] = record
+        fresh.setdefault(record.identity, {})[record.event_id] = record
+    counted = {one.record.identity: record_id for record_id, one in records.items()}
 
     def late(record: Record) -> bool:
         return before.passed(record.charge, record.time_us, 0, 0)
@@ -219,14 +230,15 @@ def admit(
         return before.passed(record.charge, record.time_us, before.policy.horizon_us, before.policy.horizon_us)
 
     def may_correct(record: Record, known: AdmittedRecord) -> bool:
-        was = (known.record.session, known.currency, (known.record.corrects or (None, None))[1])
-        is_regrouped = (record.session, currency_of(record, before.policy), (record.corrects or (None, None))[1]) != was
+        was = (known.record.scope, known.record.session, known.currency, (known.record.corrects or (None, None))[1])
+        corrects = (record.corrects or (None, None))[1]
+        is_regrouped = (record.scope, record.session, currency_of(record, before.policy), corrects) != was
         may_be_settled = known.frozen and before.matched_nearest
         return not (behind_horizon(record) or behind_horizon(known.record) or (is_regrouped and may_be_settled))
 
     new: dict[RecordId, AdmittedRecord] = {}
-    for record_id, contents in fresh.items():
-        known = records.get(record_id)
+    for identity, contents in fresh.items():
+        known = records.get(counted.get(identity))  # type: ignore[arg-type]
         refused = False
         if known is None:
             best = max(contents.values(), key=rank)
@@ -243,7 +255,13 @@ def admit(
             known.contents, known.in_conflict = seen, in_conflict
             continue
         beyond_horizon = known is None and behind_horizon(best) and best.corrects is None
-        records[record_id] = new[record_id] = AdmittedRecord(
+        if known is not None and known.record.record_id != best.record_id:
+            withdrawn = records.pop(known.record.record_id)
+            new[known.record.record_id] = replace(
+                withdrawn, record=replace(withdrawn.record, corrects=None), late=False, beyond_horizon=False,
+                corrected=version_of(best) > version_of(known.record),
+            )  # fmt: skip
+        records[best.record_id] = new[best.record_id] = AdmittedRecord(
             best, position, known is None and late(best), beyond_horizon, currency_of(best, before.policy), seen, in_conflict,
             known is not None and version_of(best) > version_of(known.record), known is not None and known.frozen,
         )  # fmt: skip

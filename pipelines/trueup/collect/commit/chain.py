@@ -15,12 +15,13 @@ CONTROL: dict[str, pl.DataType] = {
     "bytes": pl.Int64(), "part_no": pl.Int64(), "last_part": pl.Boolean(), "declared_records": pl.Int64(), "records": pl.Int64(),
     "accepted": pl.Int64(), "duplicate": pl.Int64(), "filtered": pl.Int64(), "quarantined": pl.Int64(), "lost_digits": pl.Int64(),
     "first_time": UTC_TIME, "last_time": UTC_TIME, "last_started_at": UTC_TIME, "taken_at": UTC_TIME, "mapping": pl.String(),
-    "recycles": pl.String(), "sums": pl.String(), "sequence_no": pl.Int64(), "previous_hash": pl.String(), "hash": pl.String(),
+    "recycles": pl.String(), "sums": pl.String(), "moved": pl.Int64(), "sequence_no": pl.Int64(), "previous_hash": pl.String(),
+    "hash": pl.String(),
 }  # fmt: skip
 """The columns of a control row; as Python values, times are whole microseconds."""
 
-LATER = ("mapping", "filtered", "recycles", "sums")
-"""Columns that rows of earlier versions lack, `recycles` those of files, and `sums` those of units that declare none."""
+LATER = ("mapping", "filtered", "recycles", "sums", "moved")
+"""Columns that rows of earlier versions lack; `recycles` those of files, and `sums` and `moved` those of units without any."""
 
 
 def hash_of(row: Mapping[str, object]) -> str:

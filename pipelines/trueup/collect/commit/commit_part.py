@@ -15,6 +15,7 @@ from trueup.collect.commit.chain import chained, frame_of
 from trueup.collect.commit.corrected_records import with_corrected_records
 from trueup.collect.commit.cross_row_checks import refused
 from trueup.collect.commit.earlier_form import EarlierForm
+from trueup.collect.commit.moved_contents import moved_contents
 from trueup.collect.commit.source_chain import follow
 from trueup.collect.commit.source_mapping import SourceMapping
 from trueup.collect.decode.decoded import PROVENANCE, concat_rejected
@@ -207,9 +208,7 @@ class Part:
             rejected = pl.concat([rejected, self._quarantine([copy(self._budget).truncate_raw(self._with_bytes(refused))])])
         if not self._accept_outcome(transaction, rows, new, rejected):
             return None
-        transaction.append(
-            self._stream, with_corrected_records(transaction.connection, new, self._lake.project.config.lake.bucket_by)
-        )
+        moved_rows = self._append_events(transaction, new)
         transaction.append("quarantine", rejected)
         counted = {
             "records": rows.height + self._filtered + rejected.height, "quarantined": rejected.height, "filtered": self._filtered,
@@ -218,10 +217,30 @@ class Part:
         taken_at_us = (self._lake.clock() - _EPOCH) // timedelta(microseconds=1)
         mapping = transaction.record(self._of_today.recorded)
         extent = time_extent(rows, self._stream)
-        row = {**control, **counted, "accepted": new.height, "taken_at": taken_at_us, "mapping": mapping, **extent}
+        row = {
+            **control,
+            **counted,
+            "accepted": new.height,
+            "taken_at": taken_at_us,
+            "mapping": mapping,
+            "moved": moved_rows,
+            **extent,
+        }
         transaction.append("control", frame_of(chained(row, chain.last)))
         counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **counted)
         return Committed(transaction.next_position("unit"), counts)
+
+    def _append_events(self, transaction: Transaction, new: pl.DataFrame) -> int | None:
+        """Append new events, and what other bucket keys of their records must know of them; return the number of the latter."""
+        bucket_by = self._lake.project.config.lake.bucket_by
+        events = with_corrected_records(transaction.connection, new, bucket_by)
+        moved = None
+        if self._of_today.may_have_moved:
+            # The log is read before the new events are in it.
+            moved = moved_contents(transaction.connection, events, self._stream, bucket_by)
+            transaction.append("moved", moved, order_by="bucket")
+        transaction.append(self._stream, events)
+        return moved.height or None if moved is not None else None
 
     def _accept_outcome(self, transaction: Transaction, rows: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> bool:
         """Return whether to commit: `new` of the part's events `rows`, and `rejected`. A subclass may write rows of its own."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from trueup.collect.commit.earlier_form import EarlierForm, earlier_form
+from trueup.collect.commit.moved_contents import may_have_moved
 from trueup.collect.map.mapping import Mapping
 from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, mapping_version, new_mapping_version
 from trueup.config import SourceConfig
@@ -47,3 +48,8 @@ class SourceMapping:
     def earlier(self) -> EarlierForm | None:
         """Units that an earlier version of the mapping delivered, or None."""
         return None if self.is_new else earlier_form(self.lake.connection, self.present)
+
+    @cached_property
+    def may_have_moved(self) -> bool:
+        """Whether records of the source may have contents under several bucket keys."""
+        return may_have_moved(self.lake.connection, self.source, self.lake.project.config.source)

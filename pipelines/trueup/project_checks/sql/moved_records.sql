@@ -1,9 +1,15 @@
--- Records of a stream whose versions have different bucket keys: each bucket key has a record of its own, and all of them count.
+-- Records of a stream whose versions have different bucket keys, and all of them count: those ingested before a version withdrew the
+-- record of another bucket key, and those of streams that are not reconciled.
 -- Grain: one source that delivered such a version. Owner: project checks.
 WITH versions AS (
     SELECT e.key_scope, e.record_key, {bucket_key} AS bucket_key, split_part(e.source_id, '@', 1) AS source
     FROM lake.events.{stream} AS e
     WHERE e.record_version IS NOT NULL
+        AND NOT EXISTS (
+            SELECT 1
+            FROM lake.events.moved AS m
+            WHERE m.stream = '{stream}' AND m.key_scope = e.key_scope AND m.record_key = e.record_key
+        )
 ),
 moved AS (
     SELECT v.key_scope, v.record_key, min(v.source) AS source

@@ -22,7 +22,7 @@ from trueup.reconcile.kernel.context import EvaluationContext
 from trueup.reconcile.kernel.evaluations import Evaluations
 from trueup.reconcile.kernel.fast_path.split import split_fast_path
 from trueup.reconcile.kernel.ledger import LEDGER, ledger_rows
-from trueup.reconcile.kernel.lifecycle import ARRIVED
+from trueup.reconcile.kernel.lifecycle import ARRIVED, withdrawals
 from trueup.reconcile.kernel.matching import SPAN, SettledPairs, match
 from trueup.reconcile.kernel.period_totals import TOTALS, last_totals
 from trueup.reconcile.kernel.pool_netting import pool_checks
@@ -144,7 +144,8 @@ def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     only = _only_currency(events, frontier)
     if only is not None:
         return rows.with_columns(currency=pl.lit(only), charge_currency="currency")
-    policy = policies.number_at(rows["position"].to_numpy())
+    # A moved row has the currency that its content has in its own scope.
+    policy = policies.number_at(rows.select(pl.coalesce("delivered_at", "position")).to_series().to_numpy())
     prices = policies.frame["price_currency"][policies.rule_index(policy, rows["rule"].to_numpy())]
     projects = pl.Series([p.currency for p in policies.all], dtype=pl.String)[policy]
     rows = rows.with_columns(price_currency=prices, project_currency=projects)
@@ -194,8 +195,8 @@ def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
     totals = [pl.DataFrame(schema=TOTALS)]
     causes = {**terms.causes, **dict.fromkeys(frontier.policies.starts.tolist(), "policy_change")}
     for batch in in_batches(spans):
-        rows = versions.join(batch.drop("records"), on="component")
-        rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
+        spanned = versions.join(batch.drop("records"), on="component")
+        rows = spanned.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
         rows, sessions, charge_groups = priced_sessions(rows, frontier, prices)
         matched = match(sessions, charge_groups, batch, settled)
         sums = sum_periods(rows, matched, cells, frontier, prices)
@@ -203,7 +204,7 @@ def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
             totals.append(last_totals(sums.totals, batch))
         checks = [sums.totals.select(*SPAN, position="passed_at")]
         checks += [pool_checks(matched.sessions, frontier, terms)] if together else []
-        arrived = rows.filter(pl.col("since") == pl.col("at")).select(*ARRIVED)
+        arrived = pl.concat([rows.filter(pl.col("since") == pl.col("at")).select(*ARRIVED), withdrawals(spanned)])
         for evaluations in in_batches(evaluations_of(batch, matched, checks, upto)):
             booked = book(rows, matched, sums, evaluations, context, together=together)
             differing.append(booked.differing)

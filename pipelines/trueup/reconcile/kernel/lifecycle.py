@@ -129,6 +129,16 @@ class Snapshot:
         return Snapshot(*(frame if frame.is_empty() else change(frame) for frame in frames))
 
 
+def withdrawals(versions: pl.DataFrame) -> pl.DataFrame:
+    """Return the versions (with `at`, a position) that a content of another bucket key withdraws there, as rows of `ARRIVED`.
+
+    The withdrawal of a record is a change of that record, as its arrival is.
+    """
+    ended = versions.filter((pl.col("until") == pl.col("at")) & pl.col("withdrawn").is_not_null())
+    facts = {"late": pl.lit(False), "beyond_horizon": pl.lit(False), "corrected": pl.col("withdrawn")}
+    return ended.with_columns(corrected_key=pl.lit(None, pl.String), **facts).select(*ARRIVED)
+
+
 def diff_findings(before: Snapshot, after: Snapshot, arrived: pl.DataFrame, evaluations: pl.DataFrame) -> pl.DataFrame:
     """Return the changes of findings between evaluations and those before them, as rows of `CHANGE`.
 

@@ -30,6 +30,7 @@ from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, LONGEST_US, Terms, shared_terms
 from trueup.reconcile.log_io.column_scan import arrivals
 from trueup.reconcile.log_io.load import COLUMNS, OF_USAGE_SQL, as_events, columns_of, noted_sql
+from trueup.reconcile.log_io.moved_rows import moved_of_days, moved_of_records, moved_rows
 from trueup.reconcile.sessions.admission import EVENTS, with_due_date
 
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -37,8 +38,8 @@ _OFFSET_US = (EPOCH - EARLIEST) // timedelta(microseconds=1)
 _UNTIMED = NEVER_POSITION
 """The block of `_time_blocks` of records without a time."""
 _DAY = timedelta(days=1)
-ROW = ["charge", "event_id", "position", "source"]
-"""The columns that identify a row of the log."""
+ROW = ["charge", "event_id", "position", "source", "scope"]
+"""The columns that identify a row of `EVENTS`; a moved row and its content differ in the scope alone."""
 _KEY = ["bucket", "scope", "session_key"]
 _EMPTY = pl.DataFrame(schema={**EVENTS, "own": pl.Boolean})
 
@@ -86,16 +87,27 @@ class AffectedReader:
         """
         if after == 0 and days == ALL_DAYS:
             return arrivals(self.lake, self.buckets, after=0, upto=self.upto)
-        known = self.seed_records(after, days)
+        of_days = (days[0] and days[0] - _DAY, days[1] and days[1] + _DAY)
+        moved = moved_of_days(self._moved.filter(pl.col("position") > after), of_days)
+        known = pl.concat([self.seed_records(after, days), moved])
         return self.transitive_closure(known, known)
 
+    @cached_property
+    def _moved(self) -> pl.DataFrame:
+        """All moved rows."""
+        return moved_rows(self.lake, self.buckets, upto=self.upto)
+
     def transitive_closure(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-        """Return `known` (rows of `EVENTS`) with every record that could be in one component with a row of `step`."""
+        """Return `known` (rows of `EVENTS`) with every record that could be in one component with a row of `step`.
+
+        The moved rows of all these records are returned as well; they connect no others.
+        """
         while not step.is_empty():
             neighbours = self.neighbours(step, known)
             step = neighbours.join(known, on=ROW, how="anti")
             known = pl.concat([known, step])
-        return known
+        moved = moved_of_records(self._moved, known).join(known, on=ROW, how="anti")
+        return known if moved.is_empty() else pl.concat([known, moved])
 
     def affected_by_terms(self, after: int) -> pl.DataFrame:
         """Return the records that new prices, or a new state of their subscription, after a position can affect."""

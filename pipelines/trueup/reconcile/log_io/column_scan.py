@@ -30,9 +30,11 @@ from trueup.reconcile.log_io.load import (
     compares_sums,
     line_hash,
     no_correction,
+    not_moved,
     noted_sql,
     source_names,
 )
+from trueup.reconcile.log_io.moved_rows import moved_rows
 from trueup.reconcile.sessions.admission import EVENTS
 
 FEWEST_RECORDS_PER_FILE = 5_000
@@ -48,7 +50,15 @@ _PER_FILE = ("source", "scope", "position", *NOTED)
 
 
 def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
-    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, without charges of items."""
+    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, without charges of items.
+
+    Moved rows of these positions follow.
+    """
+    records, moved = _records(lake, buckets, after=after, upto=upto), moved_rows(lake, buckets, after=after, upto=upto)
+    return records if moved.is_empty() else pl.concat([records, moved])
+
+
+def _records(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
     scanned = scan_columns(lake, buckets, after=after, upto=upto)
     if scanned is not None:
         return scanned
@@ -121,7 +131,7 @@ class _Scan:
             "amount_micros": pl.col("amount_micros") if is_charge else pl.lit(0, pl.Int64),
             "currency": pl.col("currency") if is_charge else pl.lit(None, pl.String),
             "line": line_hash() if is_charge and self._compares_sums else pl.lit(None, pl.UInt64),
-            **({} if is_charge else no_correction()),
+            **({} if is_charge else no_correction()), **not_moved(),
         }  # fmt: skip
         made |= {"item": pl.col("item") if is_charge else pl.lit(None, pl.String)}
         made |= {} if file.is_merged else {"position": pl.lit(self.positions[file.first_snapshot], pl.Int64)}

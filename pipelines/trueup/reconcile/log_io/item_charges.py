@@ -7,13 +7,14 @@ from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from trueup.events.identity import canonical_sql, digest16_sql
+from trueup.events.identity import bucket_key_sql, canonical_sql, digest16_sql
 from trueup.events.schema import OWN_TIME_SQL
 from trueup.frames import query_frames
 from trueup.log.lake import BucketRange, Lake
 from trueup.reconcile.domain.frontier import RunningMax
 from trueup.reconcile.log_io.load import COLUMNS, as_events, noted_sql
-from trueup.reconcile.sessions.admission import EVENTS
+from trueup.reconcile.log_io.moved_rows import as_moved_events, read_moved
+from trueup.reconcile.sessions.admission import EVENTS, RECORD
 
 ITEM_CHARGE: dict[str, pl.DataType] = {
     **EVENTS,
@@ -29,18 +30,40 @@ _PERIOD_SQL = ("e.item", "epoch_us(e.period_from) AS period_from_us", "epoch_us(
 
 
 def item_charges(lake: Lake, buckets: BucketRange, upto: int, subscribers: pl.Series | None = None) -> pl.DataFrame:
-    """Return the charges of items (`ITEM_CHARGE`) up to a position, of all or of some subscribers."""
+    """Return the charges of items (`ITEM_CHARGE`) up to a position, of all or of some subscribers, with their moved rows."""
     content = f"{digest16_sql(canonical_sql('charge', without=_NOT_COMPARED))} AS content"
     columns = [*(f"e.{name}" for name in COLUMNS["charge"]), *noted_sql(lake), *_PERIOD_SQL, content]
     rows = _read(lake, buckets, upto, columns, subscribers)
     added = [n for n in ITEM_CHARGE if n not in EVENTS]
-    return as_events({"charge": rows}, lake).hstack(rows.select(pl.col(n).cast(ITEM_CHARGE[n]) for n in added))
+    charges = as_events({"charge": rows}, lake).hstack(rows.select(pl.col(n).cast(ITEM_CHARGE[n]) for n in added))
+    moved = _moved(lake, buckets, upto)
+    return charges if moved.is_empty() else pl.concat([charges, _for_subscribers(moved, charges)])
+
+
+def _moved(lake: Lake, buckets: BucketRange, upto: int) -> pl.DataFrame:
+    return read_moved(lake, buckets, upto=upto).filter(pl.col("item").is_not_null())
+
+
+def _for_subscribers(moved: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of `events.moved` as `ITEM_CHARGE`, once for each subscriber of whom `charges` (`RECORD`) have the record."""
+    periods = {f"{name}_us": pl.col(name).cast(pl.Int64) for name in ("period_from", "period_to")}
+    further = moved.select("item", **periods, content=pl.lit(None, pl.Binary))
+    own = charges.select(*RECORD, "subscriber").unique()
+    return as_moved_events(moved).hstack(further).drop("subscriber").join(own, on=RECORD).select(*ITEM_CHARGE)
 
 
 def item_charge_times(lake: Lake, buckets: BucketRange, upto: int) -> pl.DataFrame:
     """Return (`subscriber`, `position`, `own_us`, `period_from_us`, `period_to_us`) of all charges of items up to a position."""
     own = f"epoch_us({OWN_TIME_SQL['charge']}) AS own_us"
-    return _read(lake, buckets, upto, ["e.subscriber", own, *_PERIOD_SQL[1:]], None)
+    scope = f"{bucket_key_sql(lake.project.config.lake.bucket_by, of='e')} AS scope"
+    moved, columns = _moved(lake, buckets, upto), ["e.subscriber", own, *_PERIOD_SQL[1:]]
+    if moved.is_empty():
+        return _read(lake, buckets, upto, columns, None)
+    times = _read(lake, buckets, upto, [*columns, "true AS charge", scope, "e.key_scope", "e.record_key"], None)
+    # The content of another bucket key affects a subscriber at the position at which it moves a charge.
+    of_subscribers = _for_subscribers(moved, times).rename({"time_us": "own_us"})
+    shared = ["subscriber", "own_us", "period_from_us", "period_to_us", "position"]
+    return pl.concat([times.select(shared), of_subscribers.select(shared)])
 
 
 def has_item_charges(lake: Lake, buckets: BucketRange, upto: int) -> bool:

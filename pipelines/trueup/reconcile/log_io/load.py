@@ -77,7 +77,7 @@ def noted_sql(lake: Lake) -> list[str]:
 
 def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     """Return the tariff book and the subscriptions of a range of buckets, as known at every position up to `upto`."""
-    if _is_empty(lake, "tariff", upto) and _is_empty(lake, "subscriber", upto):
+    if is_empty(lake, "tariff", upto) and is_empty(lake, "subscriber", upto):
         return FLAT
     tariffs = lake.read("tariff", upto=upto)
     known = lake.read("subscriber", upto=upto, part=TablePart(buckets))
@@ -98,7 +98,7 @@ def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     return Terms(tuple(editions), states, changes, causes, billing, network, items_of(tariffs))
 
 
-def _is_empty(lake: Lake, table: str, upto: int) -> bool:
+def is_empty(lake: Lake, table: str, upto: int) -> bool:
     """Return whether a table is known to have no rows up to a position, from the list of its files alone."""
     return table_files(lake.connection, data_path(lake.project), table, low=0, high=lake.snapshot_of(upto)) == []
 
@@ -207,7 +207,13 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
             currency=currency,
             line=line_hash() if "tariff_code" in frame.columns else pl.lit(None, pl.UInt64),
             **({} if stream == "charge" else no_correction()),
+            **not_moved(),
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+
+def not_moved() -> dict[str, pl.Expr]:
+    """Return the columns of moved rows, which events in their own bucket do not have."""
+    return {name: pl.lit(None, EVENTS[name]) for name in ("delivered_scope", "delivered_at")}
 
 
 def no_correction() -> dict[str, pl.Expr]:

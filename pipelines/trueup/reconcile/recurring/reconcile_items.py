@@ -16,7 +16,7 @@ from trueup.reconcile.kernel.evaluate import with_rules
 from trueup.reconcile.kernel.evaluations import Evaluations
 from trueup.reconcile.kernel.fast_path.sums import BOOKED
 from trueup.reconcile.kernel.ledger import ledger_rows
-from trueup.reconcile.kernel.lifecycle import ARRIVED, WHOLE
+from trueup.reconcile.kernel.lifecycle import ARRIVED, WHOLE, withdrawals
 from trueup.reconcile.recurring.assessment import (
     as_bookings,
     assess,
@@ -173,7 +173,10 @@ def _numbered(
 
 
 def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
-    """Return the contents that count since an evaluation (`ARRIVED`): late where their booking was final before."""
+    """Return the contents that count since an evaluation (`ARRIVED`): late where their booking was final before.
+
+    Those that a content of another bucket key withdraws are among them.
+    """
     content = charges.select(*(n for n in ARRIVED if n not in ("component", "at")), at="since")
     own = matches.select("component", "record_no", "since", "until").join(content, on="record_no").filter(
         (pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until"))
@@ -182,8 +185,10 @@ def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame,
     timed = own.join(final, on="component", how="left")
     late = pl.col("late") | (pl.col("final_at") < pl.col("at")).fill_null(False)
     arrived = timed.with_columns(late=late).select(ARRIVED)
-    both = pl.concat([arrived, _left_for_arrivals(matches, charges, arrived)])
-    return both.join(points, on=["component", "at"], how="semi").unique()
+    ended = withdrawals(charges.with_columns(at="until", component=pl.lit(0))).drop("component")
+    withdrawn = matches.select("component", "record_no", at="until").join(ended, on=["record_no", "at"]).select(ARRIVED)
+    changed = pl.concat([arrived, _left_for_arrivals(matches, charges, arrived), withdrawn])
+    return changed.join(points, on=["component", "at"], how="semi").unique()
 
 
 def _left_for_arrivals(matches: pl.DataFrame, charges: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:

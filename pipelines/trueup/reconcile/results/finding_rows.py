@@ -220,7 +220,8 @@ def count_records(
     columns = (pl.col("charge", "source", "currency", "position"), pl.col("quantity_micros", "amount_micros").cast(pl.Int128))
     versions = all_versions.with_columns(currency="charge_currency")
     counted = versions.filter(pl.col("until") == NEVER_POSITION).join(members.select("record_no"), on="record_no")
-    not_counted = superseded.with_columns(currency="charge_currency")
+    # The scope that a moved content was delivered in counts it.
+    not_counted = superseded.filter(pl.col("delivered_scope").is_null()).with_columns(currency="charge_currency")
     none, one = pl.lit(0, pl.Int64), pl.lit(1, pl.Int64)
     records = [
         counted.select(*columns, booked=one, superseded=none),

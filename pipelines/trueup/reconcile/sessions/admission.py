@@ -5,10 +5,14 @@ A *record* is (stream, scope, key scope, record key). Of the contents in the com
 later commit replaces it only while neither of the two is late.
 
 A content of a greater version is a *correction*: it replaces the other whenever it arrives, with two exceptions. Behind the horizon
-nothing is corrected. Where neighbours are matched, a late one with another session key, currency or corrected record does not
-apply, because the record may be settled already.
+nothing is corrected. Where neighbours are matched, a late one with another scope, session key, currency or corrected record does
+not apply, because the record may be settled already.
 
 Two contents of one version are a conflict, and so is a correction that is not applied.
+
+Where sources number versions, a record may have contents of several scopes, and each scope is resolved apart. So each scope has
+the contents of the others as well: *moved* rows, which have a `delivered_scope`. All scopes resolve the same contents, hence agree
+which one counts. It is a version in its own scope alone; in the others the record is *withdrawn*.
 """
 
 from __future__ import annotations
@@ -49,13 +53,16 @@ EVENTS: dict[str, pl.DataType] = {
     "corrected_key": pl.String(),  # of a charge: the key of the record whose booking it joins; NULL of all others
     "corrected_charge": pl.Boolean(),  # whether that record is a charge; NULL: usage, else a charge
     "line": pl.UInt64(),  # of a charge where sums are compared: a hash of the core columns that are not here; NULL of all others
+    "delivered_scope": pl.String(),  # of a moved row: the scope of its content; NULL of all others, as below
+    "delivered_at": pl.Int64(),  # the position of its content; `position` is that at which the row's scope learned of it
 }
-"""The input of the kernel: one row for each accepted usage record and charge."""
+"""The input of the kernel: one row for each accepted usage record and charge, and one for each moved content in another scope."""
 
 RECORD = ["charge", "scope", "key_scope", "record_key"]
 _RANK = ["rank_quantity", "amount_micros", "event_id"]
 _NO_VERSION = -(2**63)
-_COMPARED = ["rank_version", *_RANK, "time_us", "frozen_at", "session_key", "currency", "corrected_key"]
+_GROUPED_BY = ["delivered_scope", "session_key", "currency", "corrected_key"]
+_COMPARED = ["rank_version", *_RANK, "time_us", "frozen_at", *_GROUPED_BY]
 """Columns of the content that counts with which a further content is compared."""
 
 
@@ -65,12 +72,13 @@ class ResolvedRecords:
 
     `versions` are the rows of `EVENTS` that count, each at positions [since, until). They have `record_no`, ascending as the
     records' names do. They have `late`, `beyond_horizon` (both on arrival) and `corrected`, which is true of a content that
-    replaced one of a lesser version. `late` is False for a content that replaced another.
+    replaced one of a lesser version. `late` is False for a content that replaced another. `withdrawn` says of a version that a
+    moved content ends at `until` whether that is a correction; it is NULL for all others.
 
     `conflicts` has one row for each position at which the contents of a record in conflict grew: `record_no`, `position`, the
     `counted` event id after it, `first` (raised rather than revised) and `contents`, all event ids so far, ascending.
 
-    `superseded` are the rows of `EVENTS` that do not count at the end.
+    `superseded` are the rows of `EVENTS` that do not count at the end, moved rows included.
     """
 
     versions: pl.DataFrame
@@ -82,12 +90,15 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
     """Resolve which rows of `events` (`EVENTS` and further columns) count; a second delivery of a row has no effect."""
     names = events.select(RECORD).unique().sort(RECORD).with_row_index("record_no").with_columns(pl.col("record_no").cast(pl.Int64))
     rows = events.join(names, on=RECORD, how="left", maintain_order="left")
+    if rows["delivered_at"].null_count() < rows.height:
+        rows = rows.with_columns(position=pl.coalesce("delivered_at", "position"))
     rows = _with_lateness(rows, frontier)
     is_single = rows["record_no"].is_unique()
     repeated = rows.filter(~is_single)
-    single = rows.filter(is_single).with_columns(
-        since=pl.col("position"), until=pl.lit(NEVER_POSITION, pl.Int64), late=pl.col("arrived_late"), corrected=pl.lit(False)
-    )
+    single = rows.filter(is_single & rows["delivered_scope"].is_null()).with_columns(
+        since=pl.col("position"), until=pl.lit(NEVER_POSITION, pl.Int64), late=pl.col("arrived_late"), corrected=pl.lit(False),
+        withdrawn=pl.lit(None, pl.Boolean),
+    )  # fmt: skip
     if repeated.is_empty():
         return ResolvedRecords(_compact(single), _no_conflicts(), events.clear())
     contents = repeated.sort("position", "source").unique(["record_no", "event_id"], keep="first", maintain_order=True)
@@ -96,6 +107,8 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
         step=pl.col("position").rank("dense").over("record_no"), frozen_at=pl.Series(_frozen_positions(contents, frontier)),
     )  # fmt: skip
     counted, refused = _content_versions(contents, frontier)
+    # In its other scopes the content that counts is a row that does not.
+    counted = counted.filter(pl.col("delivered_scope").is_null())
     last = counted.filter(pl.col("until") == NEVER_POSITION).select("record_no", "event_id")
     superseded = contents.join(last, on=["record_no", "event_id"], how="anti").select(events.columns)
     versions = pl.concat([_compact(single), _compact(counted)])
@@ -167,7 +180,9 @@ def _content_versions(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.Da
     """
     best = contents.sort(["rank_version", *_RANK], descending=True)
     current = best.filter(pl.col("step") == 1).unique("record_no", keep="first", maintain_order=True)
-    current = current.with_columns(since=pl.col("position"), late=pl.col("arrived_late"), corrected=pl.lit(False))
+    current = current.with_columns(
+        since=pl.col("position"), late=pl.col("arrived_late"), corrected=pl.lit(False), withdrawn=pl.lit(None, pl.Boolean)
+    )
     ended, refused = list[pl.DataFrame](), [contents.clear().select("record_no", "position")]
     for step in range(2, contents.select(pl.col("step").max()).item() + 1):
         counted = current.select("record_no", *(pl.col(name).alias(f"{name}_counted") for name in _COMPARED))
@@ -179,12 +194,15 @@ def _content_versions(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.Da
         if replacing.is_empty():
             continue
         replacing = replacing.unique("record_no", keep="first", maintain_order=True)
-        replaced = replacing.select("record_no", ended="position")
+        is_withdrawal = pl.when(pl.col("delivered_scope").is_not_null()).then("corrected")
+        replaced = replacing.select("record_no", until="position", withdrawn=is_withdrawal)
         # What the stream had passed may be settled: the record stays frozen, wherever a correction moves it.
         is_frozen = pl.col("frozen_at_counted") < pl.col("position")
         frozen_at = pl.when(is_frozen).then(pl.min_horizontal("frozen_at", "frozen_at_counted")).otherwise("frozen_at")
-        ended.append(current.join(replaced, on="record_no").with_columns(until=pl.col("ended")).drop("ended"))
-        new = replacing.with_columns(since=pl.col("position"), late=pl.lit(False), frozen_at=frozen_at)
+        ended.append(current.drop("withdrawn").join(replaced, on="record_no"))
+        new = replacing.with_columns(
+            since=pl.col("position"), late=pl.lit(False), frozen_at=frozen_at, withdrawn=pl.lit(None, pl.Boolean)
+        )
         current = pl.concat([current.join(replaced, on="record_no", how="anti"), new.select(current.columns)])
     current = current.with_columns(until=pl.lit(NEVER_POSITION, pl.Int64))
     return pl.concat([*(d.select(current.columns) for d in ended), current]), pl.concat(refused)
@@ -208,9 +226,8 @@ def _may_be_corrected(compared: pl.DataFrame, frontier: Frontier) -> NDArray[np.
     position, charge = compared["position"].to_numpy(), compared["charge"].to_numpy()
     counted_us = compared["time_us_counted"].fill_null(UNKNOWN_TIME_US).to_numpy()
     behind = compared["beyond_horizon"].to_numpy() | _behind_horizon(charge, counted_us, position, frontier)
-    grouped_by = ("session_key", "currency", "corrected_key")
     is_regrouped = compared.select(
-        ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in grouped_by)
+        ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in _GROUPED_BY)
     ).to_series().to_numpy()  # fmt: skip
     may_be_settled = (compared["frozen_at_counted"].to_numpy() < position) & (position >= _nearest_from(frontier.policies))
     applied: NDArray[np.bool_] = ~behind & ~(is_regrouped & may_be_settled)
@@ -258,6 +275,6 @@ def _no_conflicts() -> pl.DataFrame:
 
 
 def _compact(rows: pl.DataFrame) -> pl.DataFrame:
-    added = ["record_no", "since", "until", "late", "beyond_horizon", "corrected"]
+    added = ["record_no", "since", "until", "late", "beyond_horizon", "corrected", "withdrawn"]
     dropped = ["arrived_late", "rank_version", "rank_quantity", "step", "frozen_at"]
     return rows.drop(dropped, strict=False).select(pl.exclude(added), *added)

@@ -100,8 +100,9 @@ def _write(
 def _tables(original: Lake, position: int, controls: pl.DataFrame, changes: Changes) -> dict[str, pl.DataFrame]:
     """Return the branch's rows of one position, by table; its control rows name the streams that it may hold."""
     streams = [*controls["stream"].unique(), *(["quarantine"] if controls["quarantined"].sum() else [])]
-    outcomes = ["recycling"] if controls["recycles"].is_not_null().any() else []
-    names = [*streams, *outcomes] if controls.height else ["declaration"]
+    further = ["recycling"] if controls["recycles"].is_not_null().any() else []
+    further += ["moved"] if controls["moved"].is_not_null().any() else []
+    names = [*streams, *further] if controls.height else ["declaration"]
     tables = {name: original.read(name, after=position - 1, upto=position).drop("position") for name in names}
     for stream in set(controls["stream"]) & changes.added.keys():
         new = changes.added[stream].filter(pl.col("position") == position).drop("position")

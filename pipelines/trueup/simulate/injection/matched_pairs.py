@@ -23,7 +23,7 @@ from trueup.reconcile.kernel.evaluate import with_rules
 from trueup.reconcile.log_io.affected import affected_records
 from trueup.reconcile.log_io.load import frontier_of, terms_of
 from trueup.reconcile.pricing.session_price import price_sessions
-from trueup.reconcile.sessions.admission import resolve_contents, with_due_date
+from trueup.reconcile.sessions.admission import RECORD, resolve_contents, with_due_date
 from trueup.reconcile.sessions.grouping import RATED_BY
 from trueup.simulate.statements import statement
 
@@ -114,6 +114,7 @@ def _pairs(
             versions.filter(policy != last_policy).select("component"),
             versions.filter(terms.last_change_position(versions) > versions["position"]).select("component"),
             versions.join(known, on="event_id", how="semi").select("component"),
+            versions.join(events.drop_nulls("delivered_scope"), on=RECORD, how="semi").select("component"),
             versions.join(shared, on=["charge", "record_key"], how="semi").select("component"),
         ]
     ).unique()

@@ -203,12 +203,14 @@ def _in_order(usage: Rows, charges: Rows, height: int) -> tuple[Rows, Rows]:
 def _is_complete(rows: pl.DataFrame, policies: Policies, rule_index: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which rows are complete at once under the policy in force last: no further part, line or counter may come.
 
-    Records that a charge may correct are not: all of its scope go through all steps.
+    Records that a charge may correct are not: all of its scope go through all steps. Neither are moved rows, which are no records.
     """
     is_line = pl.col("charge") & policies.in_bill_lines(pl.lit(len(policies.all) - 1))
     in_part: NDArray[np.bool_] = rows.select(is_line | pl.col("partial_no").is_not_null()).to_series().to_numpy()
     is_counter: NDArray[np.bool_] = (policies.frame["parts"] != "sum").to_numpy()[rule_index] & ~rows["charge"].to_numpy()
     complete: NDArray[np.bool_] = ~in_part & ~is_counter
+    if rows["delivered_scope"].null_count() < rows.height:
+        complete &= rows["delivered_scope"].is_null().to_numpy()
     if rows["corrected_key"].null_count() < rows.height:
         scopes = rows.filter(pl.col("corrected_key").is_not_null())["scope"].unique()
         complete &= ~rows["scope"].is_in(scopes.implode()).to_numpy()

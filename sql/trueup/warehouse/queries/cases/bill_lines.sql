@@ -5,6 +5,14 @@ WITH own_charge AS (
     SELECT c.* FROM lake.events.charge c
     WHERE c.subscriber = $subscriber AND coalesce(c.started_at, c.billed_at) >= $begin AND coalesce(c.started_at, c.billed_at) < $end
         AND c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+        -- A later version under another bucket key withdraws the charge.
+        AND NOT EXISTS (
+            SELECT 1
+            FROM lake.events.moved m
+            WHERE m.stream = 'charge' AND m.key_scope = c.key_scope AND m.record_key = c.record_key AND m.event_id <> c.event_id
+                AND (m.record_version > c.record_version OR (m.record_version IS NOT NULL AND c.record_version IS NULL))
+                AND m.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+        )
     QUALIFY row_number() OVER (PARTITION BY c.key_scope, c.record_key ORDER BY c.record_version DESC NULLS LAST, c.snapshot_id, c.event_id) = 1
 ),
 own_usage AS (

@@ -1,15 +1,24 @@
 -- What each stage of a chain has of each unit, and the money that findings claim of it.
 -- Grain: one row per chain and unit. Owner: warehouse.
 -- Of several contents of a record the greatest (version, quantity, amount, id) counts.
-WITH repeated AS MATERIALIZED (
+WITH moved AS MATERIALIZED (
+    -- Records with contents under several bucket keys, of which one withdraws the others.
+    SELECT DISTINCT hash(m.stream, CAST(NULL AS VARCHAR), m.key_scope, m.record_key) AS content_key
+    FROM lake.events.moved m
+    WHERE m.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+),
+repeated AS MATERIALIZED (
     SELECT r.content_key, r.scope FROM steps.chain_record r GROUP BY r.content_key, r.scope HAVING count(*) > 1
+    UNION
+    SELECT r.content_key, r.scope FROM steps.chain_record r SEMI JOIN moved m ON m.content_key = r.content_key
 ),
 outranked AS MATERIALIZED (
     SELECT r.event_id
     FROM steps.chain_record r
     SEMI JOIN repeated d ON d.content_key = r.content_key AND d.scope = r.scope
+    LEFT JOIN moved m ON m.content_key = r.content_key
     QUALIFY row_number() OVER (
-        PARTITION BY r.chain, r.scope, r.content_key
+        PARTITION BY r.chain, if(m.content_key IS NULL, r.scope, ''), r.content_key
         ORDER BY r.record_version DESC NULLS LAST, r.quantity_micros DESC NULLS LAST, r.amount_micros DESC NULLS LAST, r.event_id DESC
     ) > 1
 ),

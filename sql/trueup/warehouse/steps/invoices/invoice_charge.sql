@@ -11,14 +11,25 @@ WITH charges AS (
     FROM lake.events.charge c
     WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
 ),
+contents AS (
+    SELECT c.event_id, c.content_key, c.record_version, c.quantity_micros, c.amount_micros FROM charges c
+    UNION ALL
+    -- A content under another bucket key of the record withdraws the charge, as a greater content of its own does.
+    SELECT
+        m.event_id,
+        hash(m.key_scope, m.record_key, CASE WHEN getvariable('bucket_by') IN ('subscriber', 'account') THEN m.bucket_key ELSE '' END),
+        m.record_version, m.quantity_micros, m.amount_micros
+    FROM lake.events.moved m
+    WHERE m.stream = 'charge' AND m.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+),
 repeated AS MATERIALIZED (
-    SELECT c.content_key FROM charges c GROUP BY c.content_key HAVING count(*) > 1
+    SELECT c.content_key FROM contents c GROUP BY c.content_key HAVING count(*) > 1
 ),
 outranked AS MATERIALIZED (
-    SELECT c.event_id
-    FROM charges c
+    SELECT c.event_id, c.content_key
+    FROM contents c
     SEMI JOIN repeated r ON r.content_key = c.content_key
-    QUALIFY row_number() OVER (
+    QUALIFY rank() OVER (
         PARTITION BY c.content_key
         ORDER BY c.record_version DESC NULLS LAST, c.quantity_micros DESC NULLS LAST, c.amount_micros DESC NULLS LAST, c.event_id DESC
     ) > 1
@@ -35,4 +46,4 @@ SELECT
     c.currency,                                   -- of its amount
     c.amount_micros                               -- in millionths
 FROM charges c
-ANTI JOIN outranked o ON o.event_id = c.event_id
+ANTI JOIN outranked o ON o.event_id = c.event_id AND o.content_key = c.content_key

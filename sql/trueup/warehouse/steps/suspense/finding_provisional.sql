@@ -77,17 +77,17 @@ keyed AS (
     WHERE c.session_key IN (SELECT s.session_key FROM suspended s WHERE s.stream = 'usage' AND s.session_key IS NOT NULL)
 ),
 corrected AS MATERIALIZED (
-    -- Records with versions of which quarantine has a content that was delivered after them.
+    -- Records with versions of which quarantine has a content that was delivered after them, of any subscriber.
     SELECT u.event_id
     FROM lake.events.usage u
     JOIN suspended s ON s.stream = 'usage' AND s.record_key = u.record_key AND s.snapshot_id > u.snapshot_id
-    WHERE u.record_version IS NOT NULL AND coalesce(s.subscriber = u.subscriber, TRUE)
+    WHERE u.record_version IS NOT NULL
         AND s.source IN (SELECT c.source FROM lake.events.control c WHERE c.source_id = u.source_id)
     UNION ALL
     SELECT b.event_id
     FROM lake.events.charge b
     JOIN suspended s ON s.stream = 'charge' AND s.record_key = b.record_key AND s.snapshot_id > b.snapshot_id
-    WHERE b.record_version IS NOT NULL AND coalesce(s.subscriber = b.subscriber, TRUE)
+    WHERE b.record_version IS NOT NULL
         AND s.source IN (SELECT c.source FROM lake.events.control c WHERE c.source_id = b.source_id)
 ),
 priced AS (
