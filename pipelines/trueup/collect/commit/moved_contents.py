@@ -41,8 +41,8 @@ def may_have_moved(connection: duckdb.DuckDBPyConnection, source: SourceConfig, 
 def moved_contents(connection: duckdb.DuckDBPyConnection, new: pl.DataFrame, stream: str, bucket_by: BucketBy) -> pl.DataFrame:
     """Return rows of `MOVED` that the commit of new events (`EVENT` and `CORRECTED`, of one key scope) adds.
 
-    Records whose contents the log has under several bucket keys, and none of them moved, stay apart: they were ingested before
-    their source numbered versions, and all of them count.
+    The log may have contents of one record key under several bucket keys, none of them moved. They were ingested before their
+    source numbered versions, so they stay apart and all of them count.
     """
     if new.is_empty():
         return pl.DataFrame(schema=MOVED)

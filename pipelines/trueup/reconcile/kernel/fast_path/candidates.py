@@ -168,7 +168,7 @@ def _hash(*names: str) -> pl.Expr:
 def _sorted_rows(numbers: Hashes) -> tuple[Rows, Hashes]:
     """Return row numbers in the order of the upper bits of their numbers, and these bits.
 
-    The row takes the place of the lower bits, so that one sort of numbers gives both: a sort of row numbers takes five times as
+    The row takes the place of the lower bits, so that one sort of numbers gives both. A sort of row numbers takes five times as
     long. Two hashes that share their upper bits count as one, which sends a few more records through all steps.
     """
     row_bits = np.uint64(len(numbers).bit_length())
@@ -258,7 +258,7 @@ def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
 def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Hashes, tolerance_us: int) -> NDArray[np.bool_]:
     """Return which rows are within a tolerance of another session of their party.
 
-    Rows are sorted by one number: its upper half is of the party's hash and its lower half is the time, which is much quicker than
+    Rows are sorted by one number: its upper half is of the party's hash and its lower half is the time. That is much quicker than
     sorting by both. So their distance is a difference of two numbers. Two parties that share that part of their hash count as one,
     and times are compared in whole units. Either sends a few more rows through all steps, and has no other effect.
     """
