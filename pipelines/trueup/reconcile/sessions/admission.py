@@ -5,8 +5,8 @@ A *record* is (stream, scope, key scope, record key). Of the contents in the com
 later commit replaces it only while neither of the two is late.
 
 A content of a greater version is a *correction*: it replaces the other whenever it arrives, with two exceptions. Behind the horizon
-nothing is corrected. Where neighbours are matched, the record may be settled already. So a late correction does not apply if it has another
-scope, session key, currency or corrected record.
+nothing is corrected. Where neighbours are matched, the record may be settled already. So a late correction does not apply if it has
+another scope, session key, currency or corrected record.
 
 Two contents of one version are a conflict, and so is a correction that is not applied.
 
