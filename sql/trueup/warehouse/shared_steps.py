@@ -40,7 +40,7 @@ class SharedSteps:
         self._tables.clear()
 
     def _compute(self, schema: str, name: str) -> None:
-        is_known = name in (install_views.ALL_STEPS if schema == "steps" else install_views.VIEWS)
+        is_known = name in (install_views.STEPS if schema == "steps" else install_views.VIEWS)
         if not is_known or (schema, name) in self._tables:
             return
         query = self.read(install_views.view_statement(name).text)
