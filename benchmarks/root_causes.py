@@ -1,13 +1,17 @@
 """How often the first eight cases are the eight causes of a simulated operator, with nearly all of their money.
 
-.venv/bin/python benchmarks/root_causes.py --seeds 50 --records 60000 .venv/bin/python benchmarks/root_causes.py --seeds 5
---records 30000 --pipeline
+    .venv/bin/python benchmarks/root_causes.py --seeds 50 --records 60000
+    .venv/bin/python benchmarks/root_causes.py --seeds 5 --records 30000 --pipeline
 
 Each seed draws records of an operator and eight causes at once: six of unbilled usage, two of overbilled usage. Each cause has
 one or two dimensions, and fails 30 to 100 % of its records. Causes overlap; each has at least 150 failing records of its own. In
-the background one record in 500 fails for no cause. With `--pipeline` the records are files of usage, charges and subscriptions,
+the background one record in 500 fails for no cause.
+
+With `--pipeline` the records are files of usage, charges and subscriptions,
 which are ingested, reconciled and searched for causes as by `trueup run`. Causes then name no tariff code, because unbilled usage
-has no charge that would say it. A case is a cause where its pattern selects the same records, by a share of 95 %. All are found
+has no charge that would name it.
+
+A case is a cause where its pattern selects the same records, by a share of 95 %. All are found
 where the eight cases with the most money are the eight causes. They must have at least 95 % of the money of all causes.
 """
 
