@@ -78,8 +78,8 @@ def record(project: Project, ids: Sequence[str], decision: Decision, *, clock: C
     """Append a decision on each subject in one commit, or on none of them.
 
     A single id may be shortened to a unique beginning; several are full ids. Raises `TrueupError` for an unknown decision or id.
-    Raises it also for a decision that its subject does not allow, such as an amount above the money of the subject, a decision on
-    a merged case, or a snooze of a finding.
+    Raises it also for a decision that its subject does not allow. Examples are an amount above the money of the subject, a
+    decision on a merged case, and a snooze of a finding.
     """
     check_decision(decision, clock())
 
