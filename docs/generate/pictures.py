@@ -12,9 +12,9 @@ import re
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -48,7 +48,8 @@ def draw_results(project: Path) -> None:
     shown = lines[next(n for n, line in enumerate(lines) if line.startswith("leakage")) :]
     console.print(Text("\n".join(re.sub("─+", "─" * (WIDTH - 1), line).rstrip() for line in shown)))
     # Without the fonts of the usual form, which a viewer would fetch from another machine.
-    form = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    usual = signature(console.save_svg).parameters["code_format"].default
+    form = re.sub(r"@font-face \{\{.*?\}\}", "", usual, flags=re.DOTALL)
     console.save_svg(str(FOLDER / "run.svg"), title="make run", code_format=form)
     sys.stdout.write(f"wrote {FOLDER / 'run.svg'}\n")
 

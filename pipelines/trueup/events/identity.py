@@ -5,8 +5,8 @@ The canonical form of an event is the concatenation, in the order of `CORE`, of
 * a head: ``1;STREAM;`` and the key scope as a text,
 * each core column that is not in `LATER`.
 
-  A text is ``LENGTH:TEXT`` (length in UTF-8 bytes), an integer its decimal digits and ``;``. A time is integer microseconds since
-  1970-01-01 UTC and ``;``. A boolean is ``true;`` or ``false;``. A missing value of any type is ``~``.
+A text is ``LENGTH:TEXT`` (length in UTF-8 bytes), and an integer is its decimal digits and ``;``. A time is integer microseconds
+since 1970-01-01 UTC and ``;``. A boolean is ``true;`` or ``false;``. A missing value of any type is ``~``.
 
 That is form 1. An event with a column of `LATER` has form 2. Its head begins with ``2;``. Each column of `LATER` that is not
 missing follows at the end: its name as a text, then its value. So a new column never changes the id of an event without it.

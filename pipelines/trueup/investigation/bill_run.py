@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -13,12 +12,15 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
+
 from trueup.clock import Clock, system_clock
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.events.streams import INVOICE
 from trueup.investigation.scratch import newest_moment, reconcile_copy, scratch_copy, with_path
+from trueup.localtime import cycle_begin_day, cycle_number
 from trueup.progress import LogFn
 from trueup.units import MICROS
 from trueup.warehouse.asof import end_of_day
@@ -90,7 +92,7 @@ def check_bill_run(
         moment = max(newest_moment(copy), clock())
         rejected = sum(_take_in(copy, name, path.resolve(), moment) for name, path in drafts)
         accounts = _rows(copy, "accounts", {"cycle": cycle})
-        end = max((row["end_day"] for row in accounts), default=_a_month_after(cycle))
+        end = max((row["end_day"] for row in accounts), default=_end_of_cycle(cycle))
         _close(copy, end, moment)
         reconcile_copy(copy, moment, log)
         (known,) = _rows(copy, "invoices_of", {"cycle": cycle})
@@ -107,10 +109,11 @@ def check_bill_run(
     return BillRun(cycle, sum(row["is_active"] for row in accounts), holds, money, rejected, tuple(row["source"] for row in late))
 
 
-def _a_month_after(day: date) -> date:
-    """Return the same day of the next month, or the last day of the next month where it is shorter."""
-    year, month = divmod(12 * day.year + day.month, 12)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+def _end_of_cycle(begin: date) -> date:
+    """Return the day on which the cycle after the one that begins on a day begins."""
+    number = cycle_number(pl.lit(begin), begin.day)
+    end: date = pl.select(cycle_begin_day(number + 1, begin.day)).item()
+    return end
 
 
 def _at_any_time(copy: Project) -> Project:

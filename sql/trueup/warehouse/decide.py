@@ -77,8 +77,9 @@ def decide(
 def record(project: Project, ids: Sequence[str], decision: Decision, *, clock: Clock = system_clock) -> list[Recorded]:
     """Append a decision on each subject in one commit, or on none of them.
 
-    One id may be the beginning of one; several are full ids. Raises `TrueupError` for a decision or id that is unknown, and for a
-    decision that its subject does not allow: an amount above its money, a decision on a merged case, a snooze of a finding.
+    A single id may be shortened to a unique beginning; several are full ids. Raises `TrueupError` for an unknown decision or id.
+    Raises it also for a decision that its subject does not allow. Examples are an amount above the money of the subject, a
+    decision on a merged case, and a snooze of a finding.
     """
     check_decision(decision, clock())
 

@@ -26,8 +26,8 @@ _MAX_TRACED_RECORDS = 1_000
 class FindingExplanation:
     """A finding with the meaning of its kind, the next step, its members, arithmetic, changes and decisions.
 
-    Where a tariff book prices it, `steps` are the rating steps of the usage and of the charged quantity, by title, and `sentence`
-    names the error that explains the billed amount.
+    Where a tariff book prices the finding, `steps` are the rating steps of the usage and of the charged quantity, by title.
+    `sentence` names the error that explains the billed amount.
     """
 
     finding: dict[str, Any]

@@ -12,6 +12,7 @@ import re
 import threading
 from dataclasses import asdict
 from functools import cache
+from graphlib import TopologicalSorter
 
 import duckdb
 
@@ -21,7 +22,7 @@ from trueup.reconcile.domain.decision_kinds import DECISIONS
 from trueup.reconcile.domain.invoice_kinds import INVOICE_KINDS
 from trueup.reconcile.domain.kinds import CAUSES, KINDS
 from trueup.warehouse.asof import AsOf
-from trueup.warehouse.statements import Statement, statement
+from trueup.warehouse.statements import Statement, paths, statement
 
 VIEW_ROOMS = {
     "findings": (
@@ -40,46 +41,13 @@ MACROS = (
     "micros_as_money", "shown_money", "period_number", "period_first_day", "finding_status", "cycle_begin_day", "cycle_number",
 )  # fmt: skip
 """The macros of the steps and views, in the folder `steps/macros/`."""
-STEP_ROOMS: dict[str, tuple[str, ...]] = {
-    "suspense": ("suspense", "suspense_day", "finding_provisional"),
-    "chain": ("chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop"),
-    "invoices": (
-        "invoice_rule", "invoice_document", "invoice_charge", "invoice_lines", "invoice_credit", "invoice_state", "invoice_repeat",
-        "account_span", "account_period", "uninvoiced", "invoice_suspense", "invoice_amount_check", "invoice_reference_check",
-        "invoice_number_check", "invoice_coverage_check",
-    ),
-    "cases": (
-        "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "kind_precision", "case_sums",
-        "root_cause", "fraud_money", "money_item", "money_share", "money_event", "fraud_case",
-    ),
-}  # fmt: skip
-"""The folder of `steps/` that holds the SQL of a step; steps without one are in `steps/` itself."""
-STEPS = (
-    "policy_now", "reconciled", "finding_change", "decision_event", "case_opening", "case_filing", "decision_on_finding",
-    "decision_now", "booking_now", "finding_now", "finding_standing", "recovery", "match_rule",
-    "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
-    "case_note", "kind_precision", "case_sums", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
-    *STEP_ROOMS["chain"], *STEP_ROOMS["invoices"],
-)  # fmt: skip
-STEPS_ON_VIEWS = {"cases": ("fraud_case",)}
-"""Steps that read views, by the view before which they are created."""
-REGISTRIES = ("finding_kinds", "finding_causes", "decision_kinds", "invoice_kinds")
-"""Views of the registries of kinds, causes and decisions. Steps read them, so they are created first."""
-VIEWS = (
-    *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
-    "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "recoveries",
-    "subscriptions", "tariffs", "provisioning", "chain_hops", "chain_losses", "chain_flow", "invoices", "invoice_periods",
-    "invoice_findings", "suspicious_transactions", "cases", "case_members", "case_history", "money_ledger",
-    "money_by_account", "controls", "fraud_daily", "fraud_drift",
-)  # fmt: skip
+VIEWS = tuple(view for views in VIEW_ROOMS.values() for view in views)
+STEPS = tuple(sorted(paths("steps").keys() - set(MACROS)))
+"""The steps: each SQL file in `steps/` and its folders that is no macro."""
 STEPS_OF_RECORDS = ("suspense", "finding_change", "chain_record", "chain_unit", "invoice_charge")
 """Steps with a row for each record or change of the log. Publishing makes no copy of them."""
-ALL_STEPS = (*STEPS, *(name for names in STEPS_ON_VIEWS.values() for name in names))
-_ORDER = (
-    *REGISTRIES, *STEPS,
-    *(name for view in VIEWS if view not in REGISTRIES for name in (*STEPS_ON_VIEWS.get(view, ()), view)),
-)  # fmt: skip
-"""All views and steps in the order in which each may read those before it."""
+_PATH_OF = paths("steps") | paths("views")
+_READ = re.compile(r"\b(?:main|steps)\.(\w+)")
 
 
 _CATALOGS = re.compile(
@@ -88,11 +56,6 @@ _CATALOGS = re.compile(
 )
 """Matches a query that reads the names, columns or comments of views rather than their rows."""
 _creating = threading.Lock()
-_PATH_OF = {
-    **{step: f"steps/{step}" for step in ALL_STEPS},
-    **{step: f"steps/{room}/{step}" for room, steps in STEP_ROOMS.items() for step in steps},
-    **{view: f"views/{room}/{view}" for room, views in VIEW_ROOMS.items() for view in views},
-}
 
 
 def install(connection: duckdb.DuckDBPyConnection, project: Project, as_of: AsOf | None = None) -> None:
@@ -113,8 +76,8 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
         existing = _existing_views(connection)
         if not existing:
             create_macros(connection)
-        for name in _ORDER:
-            if name not in existing and (required is None or name in required):
+        for name in _in_order({*STEPS, *VIEWS} if required is None else required):
+            if name not in existing:
                 _create_view(connection, _target(name), view_statement(name))
         for name in VIEWS:
             if required is None and comments and existing.get(name) is None:
@@ -125,21 +88,22 @@ def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the macros that views call."""
     connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
     for macro in MACROS:
-        connection.execute(statement(f"steps/macros/{macro}").text)
+        connection.execute(view_statement(macro).text)
 
 
 def _target(name: str) -> str:
-    return f"steps.{name}" if name in ALL_STEPS else f"main.{name}"
+    return f"steps.{name}" if name in STEPS else f"main.{name}"
 
 
 def view_statement(name: str) -> Statement:
-    """Return the SQL file of a view or step."""
+    """Return the SQL file of a view, a step or a macro."""
     return statement(_PATH_OF[name])
 
 
 @cache
-def _names_in(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", text.lower())) & {*ALL_STEPS, *VIEWS}
+def _read_by(name: str) -> frozenset[str]:
+    """Return the steps and views that a step or view reads itself; its SQL names each with its schema."""
+    return frozenset(_READ.findall(view_statement(name).text)) & {*STEPS, *VIEWS}
 
 
 def _views_read_by(query: str) -> set[str]:
@@ -147,12 +111,16 @@ def _views_read_by(query: str) -> set[str]:
 
     A view named in a text or comment of the query is created needlessly, which costs little.
     """
-    required, unread = set[str](), set(_names_in(query))
+    required, unread = set[str](), set(re.findall(r"\w+", query.lower())) & {*STEPS, *VIEWS}
     while unread:
         required |= unread
-        texts = (view_statement(name).text for name in unread)
-        unread = {name for text in texts for name in _names_in(text)} - required
+        unread = {name for view in unread for name in _read_by(view)} - required
     return required
+
+
+def _in_order(names: set[str]) -> list[str]:
+    """Return steps and views with each after those that it reads."""
+    return list(TopologicalSorter({name: sorted(_read_by(name) & names) for name in sorted(names)}).static_order())
 
 
 def _existing_views(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:

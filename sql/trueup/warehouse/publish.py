@@ -232,8 +232,8 @@ def _state(warehouse: Warehouse) -> str:
     """Return a hash of everything that tables and audits depend on, including the lake's newest commit."""
     newest = warehouse.lake.newest_snapshot()
     settings = warehouse.lake.project.config.project
-    sql = [statement(f"steps/macros/{macro}").text for macro in install_views.MACROS]
-    sql += [install_views.view_statement(name).text for name in (*install_views.ALL_STEPS, *install_views.VIEWS)]
+    installed = (*install_views.MACROS, *install_views.STEPS, *install_views.VIEWS)
+    sql = [install_views.view_statement(name).text for name in installed]
     sql += [statement(f"audits/{name}").text for name in names("audits")]
     text = json.dumps([version(), *map(str, newest), settings.timezone, settings.currency, *sql])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -36,3 +36,13 @@ def names(folder: str) -> tuple[str, ...]:
     """Return the names of all `.sql` files in a folder of this package, in alphabetical order."""
     files_in = (entry.name for entry in files(__package__).joinpath(folder).iterdir())
     return tuple(sorted(name.removesuffix(".sql") for name in files_in if name.endswith(".sql")))
+
+
+@cache
+def paths(folder: str) -> dict[str, str]:
+    """Return the path of each `.sql` file in a folder of this package and its subfolders, by name, for `statement`."""
+    found = {name: f"{folder}/{name}" for name in names(folder)}
+    for entry in files(__package__).joinpath(folder).iterdir():
+        if entry.is_dir():
+            found |= paths(f"{folder}/{entry.name}")
+    return found

@@ -23,8 +23,8 @@ class Status:
     `lag` is how many positions the log is ahead of the findings. `waiting_since` is when the first of these positions was
     committed, None where there is none. `changes` counts all changes of findings. Each source has the columns of
     `queries/status/source_progress` and its `frontier`: the time up to which it is complete, None where that is unknown.
-    `superseded_ticks` are the ticks of a wrong clock, each with the number of records that were refused for their time while it was
-    in force (`queries/status/superseded_ticks`).
+    `superseded_ticks` are the ticks of a wrong clock (`queries/status/superseded_ticks`). Each has the number of records that were
+    refused for their time while the tick was in force.
     """
 
     position: int

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from switch_feed import SWITCH
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
@@ -16,22 +17,7 @@ from trueup.quality.project_expectations import expectations, row_rules
 from trueup.quality.row_rules import row_rule
 from trueup.quality.suites import SUITES
 
-TOML = """
-[lake]
-buckets = 2
-[[source]]
-name = "msc"
-stream = "usage"
-path = "landing/*.csv"
-[source.columns]
-record_key = "id"
-subscriber = "caller"
-started_at = "at"
-quantity = "seconds"
-node = "node"
-[source.constants]
-service = "voice"
-"""
+TOML = SWITCH
 OWN = """
 [[expectation]]
 name = "a node of ours"

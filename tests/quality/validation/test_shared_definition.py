@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from switch_feed import SWITCH
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
@@ -19,22 +20,9 @@ from trueup.quality.validation.validate_result import Check, Validated
 from trueup.quality.validation.validation_schedule import DayOf
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TOML = """
-[lake]
-buckets = 2
-[[source]]
-name = "msc"
-stream = "usage"
-path = "landing/*.csv"
-[source.columns]
-record_key = "id"
-subscriber = "caller"
-started_at = "at"
-quantity = "seconds"
-node = "node"
-[source.constants]
-service = "voice"
-[[expectation]]
+TOML = (
+    SWITCH
+    + """[[expectation]]
 name = "an MSC"
 stream = "usage"
 source = "msc"
@@ -42,6 +30,7 @@ type = "expect_column_values_to_match_regex"
 notes = "Only our own switches."
 arguments = { column = "node", regex = "^MSC" }
 """
+)
 ROWS = """id,caller,at,seconds,node
 1,491,2024-03-01T00:00:00,5,MSC01
 2,492,2024-03-01T00:00:01,5,XYZ

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from switch_feed import SWITCH
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
@@ -33,23 +34,9 @@ from trueup.quality.validation.validate_result import Validated
 from trueup.quality.validation.validation_schedule import DayOf
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-TOML = """
-[lake]
-buckets = 2
-[[source]]
-name = "msc"
-stream = "usage"
-path = "landing/*.csv"
-range = { quantity = ["-100", "100"] }
-[source.columns]
-record_key = "id"
-subscriber = "caller"
-started_at = "at"
-quantity = "seconds"
-node = "node"
-[source.constants]
-service = "voice"
-[[expectation]]
+TOML = (
+    SWITCH.replace("[source.columns]", 'range = { quantity = ["-100", "100"] }\n[source.columns]')
+    + """[[expectation]]
 name = "no test number"
 stream = "usage"
 type = "expect_column_values_to_not_be_in_set"
@@ -64,6 +51,7 @@ type = "expect_column_values_to_match_regex"
 notes = "Only our own switches."
 arguments = { column = "node", regex = "^MSC" }
 """
+)
 ROWS = """id,caller,at,seconds,node
 1,491,2024-03-01T00:00:00,5,MSC01
 2,492,2024-03-01T00:00:01,-5,XYZ

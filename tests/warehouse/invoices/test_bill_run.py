@@ -90,9 +90,11 @@ def test_the_day_on_which_the_next_cycle_begins_belongs_to_that_cycle(month: Inv
 
 def test_without_subscriptions_a_cycle_is_the_month_from_its_first_day(tmp_path: Path) -> None:
     made = Invoicing(tmp_path, RULES)
-    made.deliver(usage=[used("a", "3", "2026-03-29"), used("a", "1", "2026-05-20") | {"session_key": "may"}])
+    made.deliver(usage=[used("a", "3", "2026-03-29"), used("a", "1", "2026-04-20") | {"session_key": "april"}])
     checked = check(made)
     assert (checked.accounts, holds(checked)) == (0, [("a", "EUR", Decimal(3), Decimal(0), "unbilled 1")])
+    # Usage has come to the end of March, and not to the end of April.
+    assert [len(check(made, cycle=date(2026, month, 1)).incomplete) for month in (3, 4)] == [0, 1]
 
 
 def test_draft_invoices_are_checked_with_their_charges(month: Invoicing) -> None:

@@ -1,6 +1,6 @@
 """Guard of user queries: one SELECT, or the EXPLAIN of one, over the views and the log, without access to anything else.
 
-There are two independent barriers. First, the connection is locked: the lake is attached read-only, files and network are closed
+There are two independent barriers. First, the connection is locked. The lake is attached read-only, files and network are closed
 except for the lake's own data, and no setting can be changed. Second, the query is checked before it runs, in the parse tree of
 the DuckDB that will run it. Refused by name are statements other than SELECT, functions that read files, settings or other
 databases, and tables outside the warehouse.
