@@ -66,7 +66,7 @@ def test_an_invalid_day_is_reported(invoke: Invoke, done: Path, day: str) -> Non
         (["sql", "select 1", "--as-of", "lately"], "not a position, time or day"),
         (["sql", "select nothing"], "nothing"),
         (["explain", "zz"], "invalid id"),
-        (["explain", "00ff00ff"], "no finding or event"),
+        (["explain", "00ff00ff"], "no finding, event or fraud case"),
         (["decide", "00ff00ff", "confirmed"], "no finding"),
         (["decide", "00ff00ff", "forgotten"], "unknown decision"),
         (["digest", "--recompute", "magic"], "magic"),

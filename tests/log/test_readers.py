@@ -123,7 +123,7 @@ def test_every_reading_command_works_and_a_writing_one_reports_the_missing_right
     result = run_as_reader(COMMANDS, project)
     assert result.stdout.splitlines()[-1] == "[0, 0, 0, 0, 0, 2, 2, 2]", result.stdout + result.stderr
     *unknown, denied = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
-    assert len(unknown) == 2 and all("no finding or event" in line for line in unknown)
+    assert len(unknown) == 2 and all("no finding, event or fraud case" in line for line in unknown)
     assert "right to write" in denied or "Permission denied" in denied
 
 

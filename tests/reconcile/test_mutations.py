@@ -159,7 +159,7 @@ READING: dict[str, Mutant] = {
     "records of the same period are not read": Mutant("log_io/affected.py", "AffectedReader.neighbours", Select("List", 0), without("elts", 2), AFFECTED),
     "keys used by two services are not read": Mutant("log_io/affected.py", "AffectedReader.neighbours", Select("Name", 46), with_source("rows[:0]", rows=()), AFFECTED),
     "a second delivery hides the first": Mutant("log_io/affected.py", "", Select("List", 0), without("elts", 2, 3), AFFECTED),
-    "superseded contents stay booked": Mutant("results/finding_rows.py", "count_records", Select("Call", 22), part("args", 0, "elts", 0), PARTITIONS),
+    "superseded contents stay booked": Mutant("results/finding_rows.py", "count_records", Select("Call", 25), part("args", 0, "elts", 0), PARTITIONS),
     "sums of the second partition are dropped": Mutant("results/outcome.py", "merge_outcomes", Select("Name", 15), with_source("outcomes[:1]", outcomes=()), PARTITIONS),
     "a run limited to days moves the consumer position": Mutant("log_io/commit.py", "commit_outcome.write", Select("Name", 21), source("True"), PARTITIONS),
     "findings of a run limited to days are appended again": Mutant("log_io/commit.py", "commit_outcome.write", Select("Call", 4), part("args", 1), PARTITIONS),

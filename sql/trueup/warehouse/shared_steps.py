@@ -60,8 +60,8 @@ class SharedSteps:
         return self._given.get(source) or self._tables.get(source)
 
     def _compute(self, schema: str, name: str) -> None:
-        is_known = name in (install_views.STEPS if schema == "steps" else install_views.VIEWS)
-        if not is_known or self._source_of((schema, name)) is not None:
+        known = {"steps": install_views.STEPS, "main": install_views.VIEWS}.get(schema, ())
+        if name not in known or self._source_of((schema, name)) is not None:
             return
         query = self.read_view(name)
         if schema in self._shared and name not in install_views.STEPS_OF_RECORDS:
