@@ -19,6 +19,7 @@ import streaming
 from streaming import FACETS, JAVA, WORKER, append, assert_equals_plain_call, digest_lines, project_with, random_log
 
 from trueup.config import Project
+from trueup.jobs import flink_client
 from trueup.log.lake import Lake
 from trueup.warehouse.maintain import maintain
 
@@ -85,6 +86,18 @@ def test_a_killed_job_resumes_and_a_lost_state_is_rebuilt_from_the_log(tmp_path:
     streaming.catch_up(project, "--groups", "100")
     assert_equals_plain_call(project)
     assert not stale.exists()
+
+
+def test_a_job_whose_savepoint_is_late_ends_without_it_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, rows = random_log("late savepoint", size=3)
+    project = project_with(tmp_path, log, rows, len(log) - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(flink_client, "_STOP_WITHIN_S", 0)
+        streaming.catch_up(project)
+    assert "the job ended without a savepoint" in streaming.log_text(project)
+    append(project, log, rows, len(log), len(log))
+    streaming.catch_up(project)
+    assert_equals_plain_call(project)
 
 
 @pytest.mark.slow

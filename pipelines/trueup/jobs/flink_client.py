@@ -34,6 +34,8 @@ from trueup.reconcile.results.outcome_codec import decode
 HASH_RUNS = "shelves"
 """Folder next to the state with the hash runs of settled keys; the name stays, since stored state refers to these files."""
 _CHECK_EVERY_S = 0.2
+_STOP_WITHIN_S = 60
+"""Longest wait for the savepoint of a job that ends; a worker that is still starting may never write one."""
 _TRUEUP_ERROR = re.compile(r"trueup(?:\.\w+)*\.(\w+Error): (.+)")
 
 
@@ -155,7 +157,8 @@ def run(
             # An error or an interrupt must not leave the job running unattended.
             job.abandon()
             raise
-        job.stop(folder / "savepoints")
+        if not job.stop(folder / "savepoints"):
+            log("the job ended without a savepoint; the next start resumes from its last checkpoint")
         _prune_state(folder)
         return StreamSummary(
             first, lake.consumer_position(CONSUMER), lake.count("finding") - changes_before, scoring.summary() if scoring else None
@@ -305,19 +308,27 @@ class Job:
         if status.rpartition(".")[2] in ("FAILED", "FINISHED", "CANCELED", "FAILING"):
             raise self._failure()
 
-    def stop(self, folder: Path) -> None:
-        """End the job with a savepoint; a job that is still starting ends without one, and its last state stays."""
+    def stop(self, folder: Path) -> bool:
+        """End the job with a savepoint and return True; return False where it ends without one, and keep its last state.
+
+        A job that is still starting has none to write, and a savepoint has `_STOP_WITHIN_S`.
+        """
         from py4j.protocol import Py4JJavaError
         from pyflink.java_gateway import get_gateway
 
-        kind = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.CANONICAL
+        jvm = get_gateway().jvm
+        kind = jvm.org.apache.flink.core.execution.SavepointFormatType.CANONICAL
+        seconds = jvm.java.util.concurrent.TimeUnit.SECONDS
         try:
             with _translate_java_errors():
-                self._client._j_job_client.stopWithSavepoint(False, folder.as_uri(), kind).get()
+                savepoint = self._client._j_job_client.stopWithSavepoint(False, folder.as_uri(), kind)
+                savepoint.get(_STOP_WITHIN_S, seconds)
         except TrueupError as error:
             if not isinstance(error.__cause__, Py4JJavaError):
                 raise
             self.abandon()
+            return False
+        return True
 
     def abandon(self) -> None:
         """Cancel the job without a savepoint, if it still runs."""

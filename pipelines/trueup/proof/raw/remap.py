@@ -50,16 +50,19 @@ class RemappedRecords:
 
 
 def remap_unit(
-    unit: Unit, mapping: RecordedMapping, taken_at_us: dict[int, int], part_records: dict[int, int]
+    unit: Unit, mapping: RecordedMapping, taken_at_us: dict[int, int], part_records: dict[int, int], *, is_complete: bool = True
 ) -> Iterator[RemappedRecords]:
-    """Map all records of a unit again and yield them piece by piece, in order.
+    """Map the records of a unit again and yield them piece by piece, in order.
 
-    `taken_at_us` is the clock of each part's commit, `part_records` the number of records of each part. Raises `SourceError`
+    `taken_at_us` is the clock of each part's commit, `part_records` the number of records of each part. Of a unit that is not
+    complete, the records after those parts are left out. Raises `SourceError`
     where the unit cannot be read.
     """
     reader, source, budget = reader_of(unit), mapping.source, QuarantineBudget(unit.limits, 0)
     newest = max(taken_at_us.values())
     for number, piece in split_at_parts(reader.pieces(), part_records):
+        if not is_complete and number not in part_records:
+            break
         moment = _EPOCH + timedelta(microseconds=taken_at_us.get(number, newest))
         columns = mapping.at(moment)
         requested = columns.requested_of(reader)

@@ -54,6 +54,11 @@ class UnitParts:
         return sum(int(part["records"] or 0) for part in self.parts)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the log has its last part; without it ingestion was interrupted, and resumes after the parts that it has."""
+        return any(part["last_part"] for part in self.parts)
+
+    @property
     def taken_at_us(self) -> dict[int, int]:
         """The clock of each part's commit."""
         return {int(part["part_no"]): int(part["taken_at_us"]) for part in self.parts}
@@ -148,14 +153,17 @@ class _UnitComparison:
             last = piece.last_row
         self._outside(unit, last, stored, faults)
         sums.compare(faults)
-        if unit.recycles is None:
+        if not unit.is_complete:
+            detail = f"its last part is not committed; only its first {unit.records} records are compared"
+            self.notes.append(f"{_where(unit)}: {detail}; `trueup ingest` commits the others")
+        elif unit.recycles is None:
             _compare_declared(unit, raw, sums.read, faults)
         self._report(unit, mapping, faults)
 
     def _pieces(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, faults: FaultCollector) -> Iterator[RemappedRecords]:
         """Map the records of a unit again: all records of a file, or the recycled records."""
         if unit.recycles is None:
-            yield from remap_unit(raw, mapping.mapping, unit.taken_at_us, unit.part_records)
+            yield from remap_unit(raw, mapping.mapping, unit.taken_at_us, unit.part_records, is_complete=unit.is_complete)
             return
         records = self._recycled(unit, faults)
         yield remap_recycled(raw, mapping.mapping, records, unit.taken_at_us)
