@@ -17,8 +17,8 @@ from typing import Any
 from workbench_lake import memory_mb
 
 CONTENT = {
-    "/": "svg", "/cases": ".ag-row", "/fraud": ".ag-row", "/explore": ".mosaic-widget tbody tr", "/quality": ".tu-section",
-    "/sql?query=SELECT+1": ".ag-row",
+    "/?to=2024-03-31&days=31": ".tu-chart svg", "/cases": ".ag-row", "/fraud": ".ag-row",
+    "/explore": ".mosaic-widget tbody tr", "/quality": ".tu-section", "/sql?query=SELECT+1": ".ag-row",
 }  # fmt: skip
 """What is there once a page has its data."""
 TIMES = 7
