@@ -86,13 +86,13 @@ def test_a_leak_is_found_by_the_finding_of_its_kind_with_its_records_and_its_mon
 @pytest.mark.parametrize(
     ("answer", "outcome", "reason"),
     [
-        (finding("unbilled", "u1 u2", money=8), "wrong_money", "other money"),
+        (finding("unbilled", "u1 u2", money=8), "wrong_money", "different amount"),
         (finding("unbilled", "u1", money=7), "missed", "more or fewer records"),
         (finding("unbilled", "u1 u2 u3", money=7), "missed", "more or fewer records"),
         (finding("misrated", "u1 u2", "c1", money=7), "missed", "misrated (open)"),
         (finding("unbilled", "u1 u2", money=7, status="resolved"), "missed", "unbilled (resolved)"),
         (finding("unbilled", "u1 u2", money=7, status="retracted"), "missed", "unbilled (retracted)"),
-        (finding("unbilled", "u9", money=7), "missed", "no finding has its records"),
+        (finding("unbilled", "u9", money=7), "missed", "no finding names its records"),
     ],
 )
 def test_a_leak_with_another_finding_is_not_found_and_the_report_gives_the_reason(answer: dict, outcome: str, reason: str) -> None:
@@ -105,7 +105,7 @@ def test_a_leak_with_another_finding_is_not_found_and_the_report_gives_the_reaso
 
 def test_a_leak_beyond_the_end_of_the_log_is_missed_with_that_reason() -> None:
     card = scored([leak("unbilled_random", "unbilled", "u1", money=7)], [], log_time=NOON - timedelta(hours=1))
-    assert "not yet reach" in one(card.misses)["reason"]
+    assert "log ends before" in one(card.misses)["reason"]
 
 
 def test_a_late_charge_is_found_once_its_finding_is_resolved() -> None:
@@ -289,7 +289,7 @@ def test_the_check_fails_on_wrong_money_and_on_unexplained_findings(project: Pat
     write_truth(project, leak("unbilled_random", "unbilled", "u2", money=4_000_001))
     status, out, _ = run_command("score-controls", "--check")
     assert status == 1
-    assert "other money" in out
+    assert "different amount" in out
     assert run_command("score-controls")[0] == 0
     write_truth(project)
     assert run_command("score-controls", "--check")[0] == 1

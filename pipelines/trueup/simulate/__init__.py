@@ -1,4 +1,4 @@
-"""Simulate an operator: the raw files of its systems, and beside them the truth about its leaks and frauds."""
+"""Simulate an operator: write the raw files of its systems, and the truth about its leaks and frauds next to them."""
 
 from trueup.simulate.checks import SimulationError
 from trueup.simulate.market.profile import PROFILES, Profile

@@ -1,4 +1,4 @@
-"""The kinds of leak, fraud and innocent look-alike that the simulator makes: mechanism, source, and who decides them."""
+"""List the simulated leaks, frauds and innocent look-alikes: mechanism, source, and the part of trueup that decides each."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ORDINARY = "ordinary use that resembles fraud or leakage; SoK: Fraud in Telephon
 class Kind:
     """One kind of truth row.
 
-    `expected_kind` is the kind of finding that the whole product should raise. `kernel_kind` is the kind that reconciliation
-    raises (None: none, or several). `reason` is the reason that its finding gives, where it can give one.
+    `expected_kind` is the kind of finding that trueup as a whole should raise. `kernel_kind` is the kind that reconciliation raises
+    (None: none, or several). `reason` is the reason that the finding should name, if it can name one.
     """
 
     name: str
@@ -182,7 +182,7 @@ HOPS = {
     "chain_ghost_of_rating": ("mediation", "rating", "added"), "chain_lost_by_invoice": ("rating", "invoice", "lost"),
     "chain_cut_by_invoice": ("rating", "invoice", "changed"), "chain_twice_by_invoice": ("rating", "invoice", "changed"),
 }  # fmt: skip
-"""The hop at which each of them loses its money, and how the view `chain_losses` names the change."""
+"""Each kind of loss to its hop (from, to), and the name that the view `chain_losses` gives the change."""
 
 LOOKALIKES = (
     _lookalike("call_centre", "a company's outgoing line: many short calls to many numbers in office hours"),
@@ -199,6 +199,6 @@ LOOKALIKES = (
 _ALL = (*LEAKS, *FRAUDS, *LOOKALIKES, *ITEM_LEAKS, *CHAIN_LEAKS, *COVER_LEAKS, *INVOICE_LEAKS, *INVOICE_LOOKALIKES)
 KINDS = {kind.name: kind for kind in _ALL}
 CODES = {name: number for number, name in enumerate(KINDS, start=1)}
-"""The number of each kind in session frames; 0 is none."""
+"""Each kind to its number in session frames; 0 means no kind."""
 KIND_NAMES = ("none", *KINDS)
 HARD_FRAUDS = ("irsf", "wangiri", "sim_box", "pbx_hacking", "subscription_fraud")

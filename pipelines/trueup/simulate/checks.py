@@ -31,11 +31,11 @@ def check_counts(subscribers: int, days: int, seed: int) -> None:
 
 
 def check_months(months: int, *, invoices: bool = False) -> None:
-    """Raise `SimulationError` for a number of months that contracts cannot have, and for invoices of no months."""
+    """Raise `SimulationError` for a number of months outside the limits, and for invoices without months."""
     if not 0 <= months <= MAX_MONTHS:
         raise SimulationError(f"{months} months cannot be simulated", where="--months", todo=f"choose 0 to {MAX_MONTHS}")
     if invoices and not months:
-        raise SimulationError("invoices need months that they bill", where="--invoices", todo="add --months 3")
+        raise SimulationError("invoices need months to bill", where="--invoices", todo="add --months 3")
 
 
 def check_format(file_format: str) -> None:

@@ -76,12 +76,12 @@ class SimulationRequest:
     months: int = 0
     """Months of rentals, fees and discounts before the end; 0: no contracts."""
     chain: bool = False
-    """Whether there is a service whose records pass four systems."""
+    """Whether to add a service whose records pass four systems."""
     invoices: bool = False
-    """Whether the contracts have usage that one line bills, and invoices."""
+    """Whether to add invoices of the contracts, and usage that one line bills together."""
 
     def command(self) -> str:
-        """Return the command that writes the same operator, but for `rates`."""
+        """Return the command that writes the same operator, except for `rates`."""
         further = (f" --months {self.months}" if self.months else "") + " --invoices" * self.invoices + " --chain" * self.chain
         return (
             f"trueup simulate DIR --subscribers {self.subscribers} --days {self.days} --seed {self.seed} --profile {self.profile} "
@@ -93,9 +93,9 @@ class SimulationRequest:
 class SimulationSummary:
     """The periods and counts of a simulation.
 
-    The main period is `first_day` to `last_day`; `tail_day` is the last day on which any feed has traffic. The traffic of the
-    tail makes the main period final; `close --through tail_day`, for each source, makes the tail final too. `truth` counts the
-    rows of `truth.parquet` by kind, `undecidable` those that the data do not decide. `skipped` are the kinds of incidents for
+    The main period is `first_day` to `last_day`; `tail_day` is the last day on which any feed has traffic. The traffic of the tail
+    makes the main period final; `close --through tail_day`, for each source, makes the tail final too. `truth` counts the rows of
+    `truth.parquet` by kind; `undecidable` counts the rows that the data cannot prove. `skipped` are the kinds of incidents for
     which the population was too small.
     """
 
@@ -135,7 +135,7 @@ class SimulationSummary:
 def simulate(directory: Path, request: SimulationRequest, *, on_day: Callable[[int, int], None] | None = None) -> SimulationSummary:
     """Write a simulated operator into an empty or new folder: files per feed, `trueup.toml` and `truth.parquet`.
 
-    Calls `on_day(done, of)` after each day. Memory does not grow with the days; of the traffic it holds one region at a time.
+    Calls `on_day(done, of)` after each day. It holds the traffic of one region at a time, so memory does not grow with the days.
 
     Raises `SimulationError`, before anything is written, for an invalid request and for a folder with files in it. Raises it
     later when a file cannot be written.
@@ -188,19 +188,21 @@ class _Run:
             streams = {name: stream(self.seed, stage, index, region) for name, stage in _STAGES.items()}
             scope = RegionScope(streams, self.world, region, main=main, first_session=self.next_session)
             work = people_day(scope, day, self.plan, self.incidents.sessions, first_window=self.next_window)
-            self._take(streams, region, work, FileDay(day.start_us, day.end_us, blocks), "people", main=main)
+            self._simulate_region(streams, region, work, FileDay(day.start_us, day.end_us, blocks), "people", main=main)
             devices = devices_day(replace(scope, first_session=self.next_session), platform_day)
             file_day = FileDay(platform_day.start_us, platform_day.end_us, blocks)
-            self._take(streams, region, devices, file_day, "devices", main=main)
+            self._simulate_region(streams, region, devices, file_day, "devices", main=main)
         self.charges.deliver(day.end_us)
 
-    def _take(self, streams: RandomStreams, region: int, work: DayWork, file_day: FileDay, kind: str, *, main: bool) -> None:
+    def _simulate_region(
+        self, streams: RandomStreams, region: int, work: DayWork, file_day: FileDay, kind: str, *, main: bool
+    ) -> None:
         self.next_session, self.next_window = work.last_session + 1, self.next_window + len(work.windows)
         self.ledger.sessions.append(work.ledger_sessions)
-        self._take_usage(streams["copies"], work, file_day, (region, kind), main=main)
-        self._take_charges(streams["copies"], region, work.charges, main=main)
+        self._write_usage(streams["copies"], work, file_day, (region, kind), main=main)
+        self._hold_charges(streams["copies"], region, work.charges, main=main)
 
-    def _take_usage(
+    def _write_usage(
         self, rng: np.random.Generator, work: DayWork, file_day: FileDay, carry_key: tuple[int, str], *, main: bool
     ) -> None:
         records = work.records.select(_RECORD)
@@ -209,7 +211,7 @@ class _Run:
         today = pl.concat([self.carried.pop(carry_key, records.clear()), records.filter(~ahead)])
         self.carried[carry_key] = records.filter(ahead)
         ordered = number_records(today, file_day, self.usage.counters)
-        self._record_usage(ordered.filter("in_ledger"))
+        self._add_usage_to_ledger(ordered.filter("in_ledger"))
         dropped = {(w.node, int(file_day.block_of(np.array([w.from_us]))[0])) for w in work.windows if w.kind == "lost_file"}
         rate = self.profile.rates["retransmitted_record"] * main
         conflicting, plain = copies_of(rng, ordered, file_day, rate, dropped)
@@ -229,12 +231,12 @@ class _Run:
         nodes = self.names.network.names.gather(records["node"].cast(pl.UInt32))
         return record_key(nodes, records["sequence"])
 
-    def _record_usage(self, records: pl.DataFrame) -> None:
+    def _add_usage_to_ledger(self, records: pl.DataFrame) -> None:
         each = flat_price(numbers(records, "service"), numbers(records, "quantity"))
         rows = records.select("session", "quantity", "stamp_us", "lost", each_micros=pl.Series(each))
         self.ledger.usage.append(rows.with_columns(record_key=self._usage_keys(records)))
 
-    def _take_charges(self, rng: np.random.Generator, region: int, billed: pl.DataFrame, *, main: bool) -> None:
+    def _hold_charges(self, rng: np.random.Generator, region: int, billed: pl.DataFrame, *, main: bool) -> None:
         charges = self.charges.number_lines(billed)
         ledger_charges = charges.filter(billed["in_ledger"])
         self.ledger.charges.append(
@@ -248,8 +250,8 @@ class _Run:
         self.charges.hold(region, charges)
         self.charges.hold(region, pl.concat([conflicting, plain]), blocks_later=1)
 
-    def _contracts(self, request: SimulationRequest) -> tuple[str, int, Bills | None]:
-        """Write the contracts, if any, and their invoices; return the text of their sources, how many charges, and the invoices."""
+    def _write_contracts_and_invoices(self, request: SimulationRequest) -> tuple[str, int, Bills | None]:
+        """Write the requested contracts and invoices; return the text of their sources, the number of charges, and the bills."""
         if not request.months:
             return "", 0, None
         last = self.period.first_day + timedelta(days=self.period.days + self.period.tail_days + 2)
@@ -264,8 +266,8 @@ class _Run:
         write_contracts(drawn, months, directory, file_format, bills.numbers if bills else None)
         return text, drawn.bills.charges.height, bills
 
-    def _transit(self, request: SimulationRequest) -> tuple[str, int]:
-        """Write the records of the chain, if any; return the text of its sources and how many records it has."""
+    def _write_chain(self, request: SimulationRequest) -> tuple[str, int]:
+        """Write the records of the chain, if requested; return the text of its sources and the number of its records."""
         if not request.chain:
             return "", 0
         begin = moment(self.period.start_us)
@@ -277,12 +279,12 @@ class _Run:
         return transit_text(self.file_format), drawn.records
 
     def finish(self, request: SimulationRequest) -> SimulationSummary:
-        """Deliver the remaining charges, write the files beside the feeds, and write `trueup.toml` last."""
+        """Deliver the remaining charges, write the files that belong to no feed, and write `trueup.toml` last."""
         self.charges.deliver(None)
         people, directory = self.world.people, self.directory
         self.ledger.plain += [missing_states(people, self.names), missed_plan_changes(people, self.names)]
-        contracts, item_charges, bills = self._contracts(request)
-        transit, transit_records = self._transit(request)
+        contracts, item_charges, bills = self._write_contracts_and_invoices(request)
+        transit, transit_records = self._write_chain(request)
         truth = truth_of(self.ledger, self.incidents.frame, self.names)
         for billing in (False, True):
             states = subscriber_states(people, self.names, self.incidents.swaps, billing=billing)

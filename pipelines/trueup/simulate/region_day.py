@@ -1,4 +1,4 @@
-"""Simulate one region on one day: sessions, usage records, charges, and the sessions that the truth ledger records."""
+"""Simulate one region on one day: its sessions, usage records, charges, and sessions for the truth ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trueup.simulate.catalogue import CODES
 from trueup.simulate.files.billing import PHANTOM, clean_charges, device_charges
-from trueup.simulate.files.elements import FileDay, Window, lost_windows, window_of
+from trueup.simulate.files.elements import FileDay, Window, draw_lost_windows, window_of
 from trueup.simulate.leaks import leak_assignment
 from trueup.simulate.leaks.ambiguity import undecidable_sessions
 from trueup.simulate.leaks.leak_application import apply_leaks, phantom_charges
@@ -32,7 +32,7 @@ _FREE_CHARGES = (*leak_assignment.LOST, CODES["late_charge"], CODES["phantom_cha
 class RegionScope:
     """One region on one day: its random streams, the simulated operator, and the first free session number.
 
-    `main` is true in the main period; after it only test traffic is simulated.
+    `main` is true in the main period. After the main period only test traffic is simulated.
     """
 
     streams: RandomStreams
@@ -71,10 +71,12 @@ def people_day(scope: RegionScope, day: Day, plan: LeakPlan, incidents: pl.DataF
     sessions = with_session_numbers(sessions, first_session, streams["sessions"].random(len(sessions)))
     records = usage_records(sessions, world.network)
     file_day = FileDay(day.start_us, day.end_us, profile.blocks)
-    windows = lost_windows(streams["leaks"], world.network, scope.region, file_day, profile, first_window) if scope.main else []
+    windows = (
+        draw_lost_windows(streams["leaks"], world.network, scope.region, file_day, profile, first_window) if scope.main else []
+    )
     lost = window_of(records, windows)
     session_row = numbers(records, "session") - first_session
-    losses = _losses(session_row, lost, len(sessions), first_window, windows)
+    losses = _losses_of(session_row, lost, len(sessions), first_window, windows)
     sessions = leak_assignment.assign(streams["leaks"], sessions, losses, world, plan)
 
     charges = apply_leaks(streams["billing"], clean_charges(streams["billing"], sessions, people, profile))
@@ -96,8 +98,8 @@ def people_day(scope: RegionScope, day: Day, plan: LeakPlan, incidents: pl.DataF
     return DayWork(records, _with_ledger_mask(charges, ambiguous), ledger_sessions, windows, first_phantom + 4 * len(charges))
 
 
-def _losses(session_row: Ints, lost: Ints, count: int, first_window: int, windows: list[Window]) -> Losses:
-    """Return what each of `count` sessions lost, given the session row and the lost window of each record."""
+def _losses_of(session_row: Ints, lost: Ints, count: int, first_window: int, windows: list[Window]) -> Losses:
+    """Return the losses of `count` sessions, given the session row, the loss and the lost window of each record."""
     window = np.full(count, NO_NUMBER, dtype=np.int64)
     window[session_row[lost != NO_NUMBER]] = lost[lost != NO_NUMBER]
     arrived = np.zeros(count, dtype=np.bool_)
@@ -108,7 +110,7 @@ def _losses(session_row: Ints, lost: Ints, count: int, first_window: int, window
 
 
 def _ambiguous_sessions(sessions: pl.DataFrame, arrived: NDArray[np.bool_], charges: pl.DataFrame, world: World) -> pl.Series:
-    """Return the sessions that a nearest match may confuse with others."""
+    """Return the numbers of the sessions that a nearest match may exchange with others."""
     times = pl.Series(numbers(sessions, "start_us") + stamp_skew_us(sessions, world.network))
     loose = ~pl.col("keyed") | ~pl.col("billable") | pl.col("leak").is_in(_UNMATCHED_LEAKS)
     usage = sessions.with_columns(time_us=times).filter(pl.Series(arrived)).filter(loose)

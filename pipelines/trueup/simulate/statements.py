@@ -1,4 +1,4 @@
-"""Read the SQL of this package, one statement a file."""
+"""Read the SQL files of this package, each of one statement."""
 
 from __future__ import annotations
 

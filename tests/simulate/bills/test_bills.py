@@ -17,9 +17,9 @@ from trueup.reconcile.domain.invoice_kinds import INVOICE_KINDS
 from trueup.simulate import SimulationRequest, simulate
 from trueup.simulate.bills.bill_files import amount_text
 from trueup.simulate.bills.bundle_draw import PRICE_MICROS, draw_bundles
-from trueup.simulate.bills.invoice_draw import bills_of, charges_of, net_of, tax_of
-from trueup.simulate.bills.invoice_mistakes import SHARES, credit_notes_of, invoices_of, with_mistakes
-from trueup.simulate.bills.invoice_truth import UNDECIDABLE, truth_of_invoices
+from trueup.simulate.bills.invoice_draw import assign_bills, collect_charges, net_of, tax_of
+from trueup.simulate.bills.invoice_mistakes import SHARES, draw_invoice_mistakes, make_credit_notes, make_invoices
+from trueup.simulate.bills.invoice_truth import UNDECIDABLE, record_invoice_truth
 from trueup.simulate.catalogue import COVER_LEAKS, INVOICE_LEAKS, KINDS
 from trueup.simulate.contracts.contract_draw import Months
 from trueup.simulate.contracts.contract_files import Contracts, draw_billed_contracts
@@ -60,10 +60,10 @@ def test_tax_is_rounded_to_cents_and_net_and_tax_add_up() -> None:
 
 def test_invoices_add_up_but_for_their_mistake(contracts: Contracts) -> None:
     lines = draw_bundles(np.random.default_rng(2), contracts.contracts, contracts.due, QUARTER).lines
-    bills, charges = bills_of(contracts.contracts, contracts.due, charges_of(contracts.bills.charges, lines), QUARTER)
-    mistaken = with_mistakes(np.random.default_rng(3), bills, QUARTER.first)
-    invoices = invoices_of(mistaken)
-    notes = credit_notes_of(invoices)
+    bills, charges = assign_bills(contracts.contracts, contracts.due, collect_charges(contracts.bills.charges, lines), QUARTER)
+    mistaken = draw_invoice_mistakes(np.random.default_rng(3), bills, QUARTER.first)
+    invoices = make_invoices(mistaken)
+    notes = make_credit_notes(invoices)
     sound = invoices.filter(pl.col("kind").is_null())
     charged = charges.filter(pl.col("currency") == "EUR").group_by("bill").agg(charged=pl.col("amount_micros").sum())
     rows = sound.join(charged, on="bill", how="left").with_columns(pl.col("charged").fill_null(0))
@@ -73,7 +73,7 @@ def test_invoices_add_up_but_for_their_mistake(contracts: Contracts) -> None:
     numbers = invoices.filter(pl.col("number").str.starts_with("R"))["number"].str.slice(6).cast(pl.Int64)
     gaps = mistaken.filter(pl.col("kind") == "invoice_missing_number")["skipped"].sum()
     assert int(numbers.max()) == numbers.n_unique() + gaps  # type: ignore[arg-type]
-    truth = truth_of_invoices(mistaken, pl.concat([invoices, notes]), charges)
+    truth = record_invoice_truth(mistaken, pl.concat([invoices, notes]), charges)
     assert set(truth["kind"]) == set(SHARES) - {"invoice_missing_not_due"} and {kind.name for kind in INVOICE_LEAKS} <= set(SHARES)
     assert {KINDS[kind].expected_kind for kind in SHARES if KINDS[kind].category == "leak"} == set(INVOICE_KINDS)
     assert set(truth.filter(~pl.col("decidable"))["kind"]) == {"invoice_tax_within_tolerance"} <= set(UNDECIDABLE)

@@ -1,1 +1,1 @@
-"""Bills of contracts: one line for the usage of several services, and the invoices and credit notes that have the charges."""
+"""Simulate the bills of contracts: lines that bill the usage of several services, invoices, and credit notes."""

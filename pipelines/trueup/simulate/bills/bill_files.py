@@ -11,9 +11,9 @@ import polars as pl
 
 from trueup.simulate.bills import bundle_draw as bundles
 from trueup.simulate.bills.bundle_draw import draw_bundles
-from trueup.simulate.bills.invoice_draw import GRACE, LATENESS, TOLERANCE_MICROS, bills_of, charges_of
-from trueup.simulate.bills.invoice_mistakes import credit_notes_of, invoices_of, with_mistakes
-from trueup.simulate.bills.invoice_truth import truth_of_invoices
+from trueup.simulate.bills.invoice_draw import GRACE, LATENESS, TOLERANCE_MICROS, assign_bills, collect_charges
+from trueup.simulate.bills.invoice_mistakes import draw_invoice_mistakes, make_credit_notes, make_invoices
+from trueup.simulate.bills.invoice_truth import record_invoice_truth
 from trueup.simulate.contracts.contract_draw import ZONE, Months
 from trueup.simulate.contracts.contract_files import MARKED, Contracts
 from trueup.simulate.contracts.price_list import TAX_PERCENT
@@ -22,13 +22,13 @@ from trueup.simulate.market.services import AMOUNT_TOLERANCE_MICROS, CURRENCY
 from trueup.simulate.traffic.load import SEGMENTS
 from trueup.units import MICROS
 
-_PAYABLE_AFTER = timedelta(days=14)
-_MARKED_AFTER = timedelta(days=2)
+_PAYMENT_TERM = timedelta(days=14)
+_TEST_RECORDS_AFTER = timedelta(days=2)
 
 
 @dataclass(frozen=True)
 class Bills:
-    """What was written: how many records of usage, lines and documents, the invoice of each rental, and rows of the truth."""
+    """The numbers of usage records, lines and documents written, the invoice number of each charge, and rows of the truth."""
 
     usage_records: int
     lines: int
@@ -38,34 +38,34 @@ class Bills:
 
 
 def write_bills(rng: np.random.Generator, drawn: Contracts, months: Months, directory: Path, file_format: str) -> Bills:
-    """Write usage and lines of bundles and all invoices of the contracts; return their numbers by `line_id` with the truth."""
+    """Write the usage and lines of bundles, and all invoices of the contracts."""
     made = draw_bundles(rng, drawn.contracts, drawn.due, months)
-    charges = charges_of(drawn.bills.charges, made.lines)
-    bills, charges = bills_of(drawn.contracts, drawn.due, charges, months)
-    mistaken = with_mistakes(rng, bills, months.first)
-    invoices = invoices_of(mistaken)
-    documents = pl.concat([invoices, credit_notes_of(invoices)])
-    numbers = _numbers(charges, mistaken, invoices)
+    charges = collect_charges(drawn.bills.charges, made.lines)
+    bills, charges = assign_bills(drawn.contracts, drawn.due, charges, months)
+    mistaken = draw_invoice_mistakes(rng, bills, months.first)
+    invoices = make_invoices(mistaken)
+    documents = pl.concat([invoices, make_credit_notes(invoices)])
+    numbers = _name_invoices(charges, mistaken, invoices)
     _write_bundles(made, numbers, months, directory / "landing" / "bundles", file_format)
     _write_documents(documents, directory / "landing" / "invoices", file_format)
-    truth = pl.concat([made.truth, truth_of_invoices(mistaken, documents, charges)], how="diagonal")
+    truth = pl.concat([made.truth, record_invoice_truth(mistaken, documents, charges)], how="diagonal")
     return Bills(made.usage.height, made.lines.height, documents.height, numbers, truth)
 
 
-def _numbers(charges: pl.DataFrame, bills: pl.DataFrame, invoices: pl.DataFrame) -> pl.DataFrame:
-    """Return `line_id` and the number of the invoice (`invoice`) that each charge names, NULL: none."""
+def _name_invoices(charges: pl.DataFrame, bills: pl.DataFrame, invoices: pl.DataFrame) -> pl.DataFrame:
+    """Return `line_id`, and the invoice number that each charge names as `invoice`; NULL where it names none."""
     first = invoices.filter(pl.col("copy") == 0).select("bill", invoice="number")
     named = charges.join(first, on="bill", how="left", maintain_order="left")
     loose = bills.filter(pl.col("kind") == "invoice_uninvoiced_charge").select("bill", loose="greatest_line")
     rows = named.join(loose, on="bill", how="left", maintain_order="left")
-    # Some charges on no invoice name a number that none has.
+    # A quarter of the uninvoiced charges name an invoice number that does not exist.
     unknown = pl.when(pl.col("bill") % 4 == 0).then(pl.format("LOST-{}", "line_id"))
     is_loose = (pl.col("loose") == pl.col("line_id")).fill_null(False)
     return rows.select("line_id", invoice=pl.when(is_loose).then(unknown).otherwise("invoice"))
 
 
 def _write_bundles(made: bundles.Bundles, numbers: pl.DataFrame, months: Months, landing: Path, file_format: str) -> None:
-    last = datetime.combine(months.last + _MARKED_AFTER, time())
+    last = datetime.combine(months.last + _TEST_RECORDS_AFTER, time())
     usage_marker = {"record_id": "T2", "msisdn": MARKED, "service": bundles.SMS, "start": last, "quantity": 1}
     usage = pl.concat([made.usage, pl.DataFrame([usage_marker], schema=made.usage.schema)])
     lines = made.lines.join(numbers, on="line_id", how="left", maintain_order="left").select(
@@ -86,7 +86,7 @@ def _write_documents(documents: pl.DataFrame, landing: Path, file_format: str) -
         pl.format("D{}", pl.col("record").cast(pl.Int64) + 1).alias("id"), "number", "account", "type",
         period_from=pl.col("period_from").cast(pl.Datetime("us")), period_to=pl.col("period_to").cast(pl.Datetime("us")),
         net=amount_text("net_micros"), tax=amount_text("tax_micros"), total=amount_text("total_micros"), issued=issued,
-        due=issued + pl.lit(_PAYABLE_AFTER), credits="credits", replaces="replaces", month=issued.dt.strftime("%Y%m"),
+        due=issued + pl.lit(_PAYMENT_TERM), credits="credits", replaces="replaces", month=issued.dt.strftime("%Y%m"),
     )  # fmt: skip
     for (month,), of_month in rows.group_by("month", maintain_order=True):
         write_rows(of_month.drop("month"), landing / f"invoices-{month}.{file_format}", file_format)
@@ -100,7 +100,7 @@ def amount_text(micros: str) -> pl.Expr:
 
 
 def bills_text(file_format: str) -> str:
-    """Return the sources and rules of bundles and invoices, as part of a `trueup.toml`."""
+    """Return the sources and rules of bundles and invoices in the form of a `trueup.toml`."""
     prices = "".join(
         f'\n[reconcile.{name}]\nprice = "{price // MICROS}.{price % MICROS:06d}"\n' for name, price in bundles.PRICE_MICROS.items()
     )
@@ -113,7 +113,7 @@ def bills_text(file_format: str) -> str:
 
 
 _TEXT = """
-# Calls, messages and data of contracts, which one or two lines of each cycle bill together.
+# Calls, messages and data of contracts. One or two lines of each cycle bill them together.
 [[source]]
 name = "bundle_usage"
 stream = "usage"

@@ -1,4 +1,4 @@
-"""Draw the usage of contracts and the lines that bill it: one or two lines a cycle for calls, messages and data together."""
+"""Draw the usage of contracts, and the lines that bill it: one or two a cycle for calls, messages and data together."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SHARES = {
     "cover_missed": 0.02, "cover_service_missed": 0.02, "cover_short": 0.02, "cover_over": 0.01, "cover_twice": 0.02,
     "cover_other_currency": 0.02, "cover_within_tolerance": 0.02, "cover_without_usage": 0.3,
 }  # fmt: skip
-"""The share of the cycles in which each mistake is possible that get it; the first possible one counts."""
+"""Each kind of mistake to its rate among the cycles that it fits; a cycle gets the first one drawn for it."""
 OVER_MICROS, TOLERATED_MICROS, PHANTOM_MICROS = 1_230_000, 4_000, 3_210_000
 _QUIET_SHARE = 0.06
 _LEAST_MICROS = 100_000
 _DAYS_BEFORE_SECOND_LINE = 15
 _FIRST_RECORD, _FIRST_LINE = 800_000_000, 600_000_000
-_MOST = {VOICE: (4, 900), SMS: (3, 1), DATA: (4, 400_000)}
-"""The most records a cycle, and the greatest quantity of each."""
+_MOST_USAGE = {VOICE: (4, 900), SMS: (3, 1), DATA: (4, 400_000)}
+"""Each service to the most records that a cycle has of it, and the greatest quantity of one record."""
 _DRAWN = {"cycle": pl.Int64, "service": pl.String, "share": pl.Float64, "second": pl.Int64, "quantity": pl.Int64}
 _LONGEST_CYCLE = timedelta(days=35)
 
@@ -47,22 +47,22 @@ class Bundles:
 
 
 def draw_bundles(rng: np.random.Generator, contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> Bundles:
-    """Return usage and lines of all cycles of the contracts (`CONTRACT`); `due` (`DUE`) has the cycles."""
-    cycles = _cycles(contracts, due, months)
-    usage = _usage(rng, cycles, months)
-    mistaken = _with_sums(cycles, usage).with_columns(_chosen(rng, cycles.height, months))
-    lines = _lines(mistaken, months)
+    """Return usage and lines of all cycles of the contracts (`CONTRACT`); the cycles are those of `due` (`DUE`)."""
+    cycles = _billing_cycles(contracts, due, months)
+    usage = _draw_usage(rng, cycles, months)
+    mistaken = _add_cycle_sums(cycles, usage).with_columns(_draw_mistakes(rng, cycles.height, months))
+    lines = _bill_cycles(mistaken, months)
     named = usage.select("record_id", "msisdn", "service", "start", "quantity")
-    return Bundles(named, lines, _truth(mistaken, lines))
+    return Bundles(named, lines, _record_truth(mistaken, lines))
 
 
 def _midnight(days: timedelta, months: Months) -> pl.Expr:
     return pl.lit(months.last + days).cast(pl.Datetime("us"))
 
 
-def _cycles(contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> pl.DataFrame:
-    """Return the periods with an active day, and when their lines are: `mid_at` is NULL where there is one line."""
-    # Sums know a cycle by its first day, and those of the 28th and the 31st have the same one in February.
+def _billing_cycles(contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> pl.DataFrame:
+    """Return the cycles with an active day; `first_at` and `mid_at` date their lines, `mid_at` is NULL where there is one."""
+    # Sums identify a cycle by its first day. In February cycles of the 28th and of the 31st begin on the same day.
     same_begin = (pl.col("fate") == MOVE_CYCLE) & (pl.col("cycle_day") == 28)
     rows = due.filter((pl.col("item") == LINE) & (pl.col("charged_days") > 0)).select("contract", "period_from", "period_to")
     begin = pl.lit(months.first).cast(pl.Datetime("us"))
@@ -76,12 +76,12 @@ def _cycles(contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> pl.Da
     return ordered.with_row_index("cycle").with_columns(pl.col("cycle").cast(pl.Int64))
 
 
-def _usage(rng: np.random.Generator, cycles: pl.DataFrame, months: Months) -> pl.DataFrame:
+def _draw_usage(rng: np.random.Generator, cycles: pl.DataFrame, months: Months) -> pl.DataFrame:
     """Return records of the cycles between eight and twenty o'clock, while the contract is active."""
     begin, end = (pl.lit(day).cast(pl.Datetime("us")) for day in (months.first, months.last))
     quiet = rng.random(cycles.height) < _QUIET_SHARE
     parts = []
-    for service, (most, quantity) in _MOST.items():
+    for service, (most, quantity) in _MOST_USAGE.items():
         count = np.where(quiet, 0, rng.integers(0, most + 1, cycles.height))
         cycle = np.repeat(np.arange(cycles.height), count)
         parts.append(pl.DataFrame({
@@ -102,8 +102,8 @@ def _usage(rng: np.random.Generator, cycles: pl.DataFrame, months: Months) -> pl
     )
 
 
-def _with_sums(cycles: pl.DataFrame, usage: pl.DataFrame) -> pl.DataFrame:
-    """Add what the usage of each cycle costs, before and from the second line on, and how much of that is data."""
+def _add_cycle_sums(cycles: pl.DataFrame, usage: pl.DataFrame) -> pl.DataFrame:
+    """Add the price of each cycle's usage before the second line and from it on, and the part of each that is data."""
     micros, is_data, late = pl.col("micros"), pl.col("service") == DATA, (pl.col("start") >= pl.col("mid_at")).fill_null(False)
     sums = usage.group_by("cycle").agg(
         first_micros=micros.filter(~late).sum(), second_micros=micros.filter(late).sum(),
@@ -118,22 +118,22 @@ def _with_sums(cycles: pl.DataFrame, usage: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _chosen(rng: np.random.Generator, count: int, months: Months) -> pl.Expr:
-    """Return the mistake of each of `count` cycles, NULL for none."""
+def _draw_mistakes(rng: np.random.Generator, count: int, months: Months) -> pl.Expr:
+    """Draw the mistake in the bill of each of `count` cycles; NULL: none."""
     expected, data = pl.col("expected"), pl.col("data")
     enough = expected > _LEAST_MICROS
     possible = dict.fromkeys(SHARES, enough) | {
         "cover_service_missed": (data > _LEAST_MICROS) & (expected - data > _LEAST_MICROS), "cover_without_usage": expected == 0,
     }  # fmt: skip
-    # A cycle that a change cut short is final with the end of the whole one.
+    # A cycle that a change of the cycle day cut short becomes final only when the full cycle would have ended.
     waits = pl.when(pl.col("fate") == MOVE_CYCLE).then(pl.lit(_LONGEST_CYCLE)).otherwise(pl.lit(timedelta(0)))
     in_time = pl.col("period_to") + waits <= pl.lit(months.errs_until).cast(pl.Datetime("us"))
     draws = {kind: pl.lit(pl.Series(rng.random(count) < share)) for kind, share in SHARES.items()}
     return pl.coalesce(*(pl.when(possible[kind] & draws[kind] & in_time).then(pl.lit(kind)) for kind in SHARES)).alias("kind")
 
 
-def _lines(rows: pl.DataFrame, months: Months) -> pl.DataFrame:
-    """Return the lines of all cycles that have ended; a `copy` is the further one of a line billed twice."""
+def _bill_cycles(rows: pl.DataFrame, months: Months) -> pl.DataFrame:
+    """Return the lines of all cycles that have ended; `copy` is 1 for the second line where one is billed twice."""
     kind = pl.col("kind").fill_null("")
     more = (
         pl.when(kind == "cover_short").then(-(pl.col("expected") // 4)).when(kind == "cover_over").then(OVER_MICROS)
@@ -161,7 +161,7 @@ def _lines(rows: pl.DataFrame, months: Months) -> pl.DataFrame:
     return ordered.with_columns(line_id=pl.format("H{}", pl.col("number").cast(pl.Int64) + _FIRST_LINE)).drop("number", "kind")
 
 
-def _truth(rows: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+def _record_truth(rows: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     copy = pl.col("copy") == 1
     keys = lines.group_by("cycle").agg(
         pl.col("line_id").sort(), extra=pl.col("line_id").filter(copy).sort(), billed=pl.col("amount_micros").filter(~copy).sum(),

@@ -1,4 +1,4 @@
-"""Bill each account and cycle: which charges an invoice has, when it is issued, and its net amount and tax."""
+"""Bill each account and cycle: choose the charges of its invoice, the time of issue, the net amount and the tax."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from trueup.simulate.contracts.price_list import LINE, TAX_PERCENT
 from trueup.simulate.market.services import CURRENCY
 
 ISSUED_AFTER = timedelta(days=3)
-"""How long after the end of its cycle an invoice is issued."""
+"""Time from the end of a cycle to the issue of its invoice."""
 GRACE, LATENESS = timedelta(days=10), timedelta(days=1)
 TOLERANCE_MICROS = 20_000
-"""The net amount is what is left of the total without the tax, in whole cents; so the tax is never exact."""
+"""Tolerance of the tax: net amounts are rounded to whole cents, so the tax on them can differ by some cents."""
 OTHER_TAX_PERCENT = 7
 _CENT = 10_000
 _HOUR_OF_ISSUE = 6
 
 
-def charges_of(rentals: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """Return all charges that invoices have, with the `day` whose cycle each is of: in arrears the last day of its period."""
+def collect_charges(rentals: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Return all charges with the `day` by which each gets its cycle: for a charge in arrears the last day of its period."""
     is_after = (pl.col("billed_at") >= pl.col("period_to")).fill_null(False)
     last = pl.col("period_to") - pl.duration(microseconds=1)
     items = rentals.select(
@@ -35,12 +35,12 @@ def charges_of(rentals: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([items, own]).with_columns(utc).sort("line_id")
 
 
-def bills_of(
+def assign_bills(
     contracts: pl.DataFrame, due: pl.DataFrame, charges: pl.DataFrame, months: Months
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return one bill per account and cycle that is over, and the charges with the `bill` that they are on, NULL: not yet billed.
+    """Return one bill per account and ended cycle, and the charges with their `bill`; NULL: not yet billed.
 
-    A charge before the first cycle is on its bill. One of an idle cycle that is not over is on the last bill before it.
+    The first bill also has the charges before the first cycle. A charge of an idle cycle that has not ended is on the bill before.
     """
     periods = due.filter(pl.col("item") == LINE).join(contracts.select("contract", "account"), on="contract").select(
         "account", "charged_days", period_from=pl.col("period_from").dt.date(), period_to=pl.col("period_to").dt.date()
@@ -59,13 +59,13 @@ def bills_of(
     bill = pl.when(pl.col("bill").is_null()).then("earliest").when(is_idle & ~pl.col("is_over")).then("last_over").otherwise("bill")
     is_own = ((pl.col("bill") == bill) & (pl.col("day") < pl.col("period_to")) & (pl.col("charged_days") > 0)).fill_null(False)
     on_bill = placed.select("line_id", "account", "amount_micros", "currency", "is_usage", "start", bill=bill, is_own=is_own)
-    bills = _with_sums(periods.filter("is_over"), on_bill)
+    bills = _add_bill_sums(periods.filter("is_over"), on_bill)
     known = on_bill.join(bills.select("bill", is_billed=True), on="bill", how="left", maintain_order="left")
     return bills, known.with_columns(bill=pl.when("is_billed").then("bill")).drop("is_billed").sort("line_id")
 
 
-def _with_sums(periods: pl.DataFrame, on_bill: pl.DataFrame) -> pl.DataFrame:
-    """Add what the charges of each bill come to, and leave out cycles with neither an active day nor a charge."""
+def _add_bill_sums(periods: pl.DataFrame, on_bill: pl.DataFrame) -> pl.DataFrame:
+    """Add the sums of each bill's charges, and drop cycles with neither an active day nor a charge."""
     is_home, by_size = pl.col("currency") == CURRENCY, ["amount_micros", "line_id"]
     sums = on_bill.drop_nulls("bill").group_by("bill").agg(
         charged_micros=pl.col("amount_micros").filter(is_home).sum(), foreign_micros=pl.col("amount_micros").filter(~is_home).sum(),

@@ -1,4 +1,4 @@
-"""Write down what each mistake of an invoice is worth."""
+"""Record the truth about each mistake in an invoice, with its money."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ UNDECIDABLE = ("invoice_missing_not_due", "invoice_tax_within_tolerance")
 _WITHOUT_MONEY = ("invoice_missing_number", "invoice_repeated_number", "invoice_number_outside_series")
 
 
-def truth_of_invoices(bills: pl.DataFrame, documents: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
+def record_invoice_truth(bills: pl.DataFrame, documents: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
     """Return one row of the truth per bill with a mistake or look-alike.
 
     `documents` (`DOCUMENT`) are invoices and credit notes; `charges` have their `bill`, amount and start.
     """
-    rows = _with_documents(bills.drop_nulls("kind"), documents)
-    rows = _with_later(rows, charges).with_columns(impact_micros=_impact())
+    rows = _add_document_amounts(bills.drop_nulls("kind"), documents)
+    rows = _add_later_charges(rows, charges).with_columns(impact_micros=_true_impact())
     names = {n: pl.col("kind").replace_strict(list(KINDS), [getattr(k, n) for k in KINDS.values()], return_dtype=pl.String)
              for n in ("expected_kind", "category")}  # fmt: skip
     decidable = ~pl.col("kind").is_in(list(UNDECIDABLE))
-    about = rows.with_columns(**names, about=_number()).with_columns(
+    about = rows.with_columns(**names, about=_number_in_finding()).with_columns(
         key=invoice_key("expected_kind", "about", "account", "period_from"), counts=(pl.col("category") == "leak") & decidable
     )
     is_foreign = pl.col("kind") == "invoice_other_currency"
@@ -34,7 +34,7 @@ def truth_of_invoices(bills: pl.DataFrame, documents: pl.DataFrame, charges: pl.
     return about.select(
         "kind", expected_kind=pl.when(decidable).then("expected_kind"), expected_status=pl.when("counts").then(pl.lit("open")),
         kernel_kind=pl.lit(None, pl.String), decidable=decidable, subscriber=pl.lit(None, pl.String),
-        # The number, or the account and its period, takes the place of a record.
+        # A finding about invoices has no record: the number, or the account and period, stands in for its key.
         usage_record_keys=pl.when(pl.col("counts")).then(pl.concat_list("key")).otherwise(no_keys),
         impact_micros=pl.when(pl.col("counts")).then("impact_micros").otherwise(0),
         currency=pl.when(is_foreign).then(pl.lit(FOREIGN_CURRENCY)).otherwise(pl.lit(CURRENCY)),
@@ -46,8 +46,8 @@ def truth_of_invoices(bills: pl.DataFrame, documents: pl.DataFrame, charges: pl.
     )  # fmt: skip
 
 
-def _with_documents(bills: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
-    """Add the amounts of the invoice, and the numbers of the second one and of the credit note."""
+def _add_document_amounts(bills: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
+    """Add the amounts of each bill's invoice, and number and amount of its second invoice and its credit note."""
     is_invoice = pl.col("type") == "I"
     amounts = documents.filter(is_invoice & (pl.col("copy") == 0)).select(
         "bill", "number", "net_micros", "tax_micros", "total_micros"
@@ -61,8 +61,8 @@ def _with_documents(bills: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFram
     return bills
 
 
-def _with_later(rows: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
-    """Add the charges of usage that began after the invoice was issued, NULL: none."""
+def _add_later_charges(rows: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
+    """Add the sum of the charges for usage that began after the invoice was issued; NULL: none."""
     of_usage = charges.filter(pl.col("is_usage") & (pl.col("currency") == CURRENCY)).join(
         rows.select("bill", "issued_at"), on="bill"
     )
@@ -70,8 +70,8 @@ def _with_later(rows: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame:
     return rows.join(later, on="bill", how="left", maintain_order="left")
 
 
-def _impact() -> pl.Expr:
-    """Return expected less billed of each mistake, NULL where it is not known."""
+def _true_impact() -> pl.Expr:
+    """Return expected − billed of each mistake; NULL where it is unknown."""
     kind, total = pl.col("kind"), pl.col("total_micros")
     charged = pl.when(pl.col("charged_micros") != 0).then("charged_micros")
     return (
@@ -88,8 +88,8 @@ def _impact() -> pl.Expr:
     )  # fmt: skip
 
 
-def _number() -> pl.Expr:
-    """Return the number that each finding names: of a gap the one before it."""
+def _number_in_finding() -> pl.Expr:
+    """Return the number that the finding about each mistake should name; for a gap it is the number before the gap."""
     kind = pl.col("kind")
     before = pl.col("number").str.slice(6).cast(pl.Int64, strict=False) - 1 - pl.col("skipped")
     return (

@@ -1,1 +1,1 @@
-"""Contracts with rentals, fees and discounts: what each period costs day by day, how billing errs, and the files of both."""
+"""Simulate contracts with rentals, fees and discounts: their day-by-day prices, billing's mistakes, and the files of both."""

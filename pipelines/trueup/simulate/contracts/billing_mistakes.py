@@ -1,4 +1,4 @@
-"""Bill what is due, with mistakes of each kind in some of it, and write down the truth about each."""
+"""Bill the items that are due, make mistakes in some charges, and record the truth about each mistake."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARES = {
     "item_discount_missed": 0.2, "item_after_cessation": 0.6, "item_while_suspended": 0.6, "item_fee_missed": 0.15,
     "item_never_billed": 0.02, "item_missed": 0.01, "item_twice": 0.01, "item_wrong_amount": 0.01, "item_within_tolerance": 0.01,
 }  # fmt: skip
-"""The share of the periods, events and contracts in which each mistake is possible that get it; the first possible one counts."""
+"""Each kind of mistake to its rate among the periods, events or contracts that it fits; each gets the first one drawn."""
 GRACE = timedelta(days=5)
 WRONG_MICROS, TOLERATED_MICROS = 1_230_000, 4_000
 _FIRST_LINE = 700_000_000
@@ -43,19 +43,19 @@ class Bills:
 
 
 def bill_contracts(rng: np.random.Generator, contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> Bills:
-    """Return the bills of what is due (`DUE`), with mistakes in what is due before the errors end."""
+    """Return the bills of the items due (`DUE`), with mistakes only in items due before `months.errs_until`."""
     rows = due.join(contracts.drop("plan_at", "cycle_at"), on="contract").sort("contract", "item", "period_from")
     never = pl.Series("never_draw", rng.random(rows.height))
-    mistaken = rows.with_columns(never).with_columns(_chosen(rng, rows.height, months))
-    lines = _lines(mistaken, months)
+    mistaken = rows.with_columns(never).with_columns(_draw_mistakes(rng, rows.height, months))
+    lines = _charge_lines(mistaken, months)
     numbered = lines.sort("billed_at", "contract", "item", "period_from", "copy").with_row_index("number").with_columns(
         line_id=pl.format("R{}", pl.col("number").cast(pl.Int64) + _FIRST_LINE)
     )  # fmt: skip
-    return Bills(numbered.select(pl.col(n).cast(t) for n, t in CHARGE.items()), _truth(mistaken, numbered, months))
+    return Bills(numbered.select(pl.col(n).cast(t) for n, t in CHARGE.items()), _record_truth(mistaken, numbered, months))
 
 
-def _chosen(rng: np.random.Generator, count: int, months: Months) -> pl.Expr:
-    """Return the mistake of each of `count` rows, NULL for none. That of an item never billed is of all its periods."""
+def _draw_mistakes(rng: np.random.Generator, count: int, months: Months) -> pl.Expr:
+    """Draw the mistake in each of `count` rows; NULL: none. An item that is never billed has that mistake in all its periods."""
     is_line = pl.col("item") == prices.LINE
     is_charged = (pl.col("charged_days") > 0) & (pl.col("expected_micros") > 0)
     plain = (pl.col("fate") == NOTHING) & is_charged
@@ -80,14 +80,14 @@ def _chosen(rng: np.random.Generator, count: int, months: Months) -> pl.Expr:
     in_time = _is_in_time(months) & _is_expected(months)
     draws = {kind: pl.lit(pl.Series(rng.random(count) < SHARES[kind])) for kind in possible}
     chosen = pl.coalesce(*(pl.when(may & draws[kind] & in_time).then(pl.lit(kind)) for kind, may in possible.items()))
-    # An item is never billed until the end, or it would not be never.
+    # `item_never_billed` ignores the end of the mistakes: a single later charge would contradict it.
     is_never = pl.col("never_draw").first().over("contract", "item") < SHARES["item_never_billed"]
     never = is_never & (pl.col("fate") == NOTHING) & pl.col("charged_days").is_not_null()
     return pl.when(never).then(pl.lit("item_never_billed")).otherwise(chosen).alias("kind")
 
 
-def _lines(rows: pl.DataFrame, months: Months) -> pl.DataFrame:
-    """Return the charge lines, without numbers; a `copy` is the further one of a period billed twice."""
+def _charge_lines(rows: pl.DataFrame, months: Months) -> pl.DataFrame:
+    """Return the charge lines, without line numbers; `copy` is 1 for the second charge of a period billed twice."""
     kind = pl.col("kind")
     amount = (
         pl.when(kind.is_in(["item_missed", "item_never_billed", "item_fee_missed"])).then(None)
@@ -105,16 +105,16 @@ def _lines(rows: pl.DataFrame, months: Months) -> pl.DataFrame:
 
 
 def _is_in_time(months: Months) -> pl.Expr:
-    """Return whether what is due is final at the end."""
+    """Return whether an item's finding is final at the end of the simulated months."""
     return pl.col("due_at").dt.replace_time_zone(None) < pl.lit(months.errs_until).cast(pl.Datetime("us"))
 
 
 def _is_expected(months: Months) -> pl.Expr:
-    """Return whether a period would be expected without a charge: one that ended before the first charge would not."""
+    """Return whether reconciliation expects a period that has no charge; it expects none that ended before the first charge."""
     return (pl.col("period_to") > pl.lit(months.first).cast(pl.Datetime("us"))).fill_null(True)
 
 
-def _truth(rows: pl.DataFrame, lines: pl.DataFrame, months: Months) -> pl.DataFrame:
+def _record_truth(rows: pl.DataFrame, lines: pl.DataFrame, months: Months) -> pl.DataFrame:
     period = ["contract", "item", "period_from"]
     keys = lines.group_by(period).agg(
         pl.col("line_id").sort(), extra=pl.col("line_id").filter(pl.col("copy") == 1), billed=pl.col("amount_micros").sum(),
@@ -131,7 +131,7 @@ def _truth(rows: pl.DataFrame, lines: pl.DataFrame, months: Months) -> pl.DataFr
     judged = mistaken.with_columns(impact=expected - pl.col("billed").fill_null(0)).with_columns(utc)
     return judged.select(
         "kind", **{n: pl.when(tolerated).then(none).otherwise(of) for n, of in names.items()}, expected_status=pl.lit("open"),
-        # What is due in the last days of an item never billed may be within grace still.
+        # An item that is never billed may still be within grace in its last days.
         decidable=~tolerated & _is_in_time(months), service=pl.lit(prices.SERVICE), subscriber="msisdn",
         usage_record_keys=pl.concat_list(item_key("msisdn", "item", "period_from")),
         charge_record_keys=pl.when(is_twice).then("extra").otherwise("line_id").fill_null(no_keys),

@@ -1,4 +1,4 @@
-"""Draw contracts: subscriptions with a plan and a billing cycle, and at most one event of their life within the months."""
+"""Draw contracts: subscriptions with a plan and a billing cycle, and at most one change of contract within the months."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import polars as pl
 from trueup.simulate.contracts.price_list import LARGE, MEDIUM, PLANS, SMALL
 
 ZONE = "Europe/Berlin"
-"""The zone of all contracts; days and times of this package are in it."""
+"""The time zone of all contracts; days and times of this package are local to it."""
 JOIN, LEAVE, UPGRADE, SUSPEND, MOVE_CYCLE, NOTHING = "join", "leave", "upgrade", "suspend", "move_cycle", "nothing"
 _FATES = ((JOIN, 0.12), (LEAVE, 0.08), (UPGRADE, 0.08), (SUSPEND, 0.08), (MOVE_CYCLE, 0.04), (NOTHING, 0.60))
 _CYCLE_DAYS = (1, 1, 5, 10, 15, 20, 28, 29, 30, 31)
 _SUSPENDED_DAYS = 70
-"""So that a suspension holds a whole period."""
+"""Long enough to cover a whole billing period."""
 
 CONTRACT: dict[str, pl.DataType] = {
     "contract": pl.Int64(),
@@ -25,7 +25,7 @@ CONTRACT: dict[str, pl.DataType] = {
     "fate": pl.String(),
     "plan": pl.Int64(),
     "new_plan": pl.Int64(),
-    "plan_at": pl.Datetime("us"),  # NULL where it does not change, as the next ones
+    "plan_at": pl.Datetime("us"),  # NULL where the plan does not change; the later times likewise
     "cycle_day": pl.Int64(),
     "new_cycle_day": pl.Int64(),
     "cycle_at": pl.Datetime("us"),
@@ -38,7 +38,7 @@ CONTRACT: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True)
 class Months:
-    """The time of the bills: all that is due in [`first`, `last`] is billed; billing errs about what is due before `errs_until`."""
+    """The simulated months of bills: [`first`, `last`] is billed, with mistakes only in items due before `errs_until`."""
 
     first: date
     errs_until: date
@@ -46,22 +46,22 @@ class Months:
 
     @classmethod
     def before(cls, day: date, months: int) -> Months:
-        """Return whole months before that of a day, and the days up to it; ten days after the last error all of it is final."""
+        """Return the months before the month of `day`, up to that day; billing makes no mistake in the last ten days."""
         month = day.year * 12 + day.month - 1 - months
         return cls(date(month // 12, month % 12 + 1, 1), day - timedelta(days=10), day)
 
 
 def draw_contracts(rng: np.random.Generator, count: int, months: Months) -> pl.DataFrame:
-    """Return as many contracts (`CONTRACT`)."""
+    """Return `count` contracts (`CONTRACT`)."""
     order = np.arange(count)
     fate = rng.choice([name for name, _ in _FATES], count, p=[share for _, share in _FATES])
     plan = rng.choice([SMALL, MEDIUM, LARGE], count, p=[0.4, 0.4, 0.2])
     plan = np.where((fate == UPGRADE) & (plan == LARGE), MEDIUM, plan)
     within = (months.errs_until - months.first).days - 6
-    event = _noon_ish(rng, months.first + timedelta(days=3), rng.integers(0, max(1, within), count))
+    event = _draw_daytime_instants(rng, months.first + timedelta(days=3), rng.integers(0, max(1, within), count))
     # A sixth of the older contracts are young enough for the welcome discount.
     age = np.where(rng.random(count) < 1 / 6, rng.integers(1, 90, count), rng.integers(40, 1_200, count))
-    begun = _noon_ish(rng, months.first, -age)
+    begun = _draw_daytime_instants(rng, months.first, -age)
     midnight = event.astype("datetime64[D]").astype("datetime64[us]")
     number = rng.integers(0, len(_CYCLE_DAYS), count)
     cycle, moved = np.array(_CYCLE_DAYS)[number], np.array(_CYCLE_DAYS)[(number + 3) % len(_CYCLE_DAYS)]
@@ -77,8 +77,10 @@ def draw_contracts(rng: np.random.Generator, count: int, months: Months) -> pl.D
     }).select(pl.col(n).cast(t) for n, t in CONTRACT.items())  # fmt: skip
 
 
-def _noon_ish(rng: np.random.Generator, first: date, days: np.typing.NDArray[np.int64]) -> np.typing.NDArray[np.datetime64]:
-    """Return instants of the days, between eight and twenty o'clock."""
+def _draw_daytime_instants(
+    rng: np.random.Generator, first: date, days: np.typing.NDArray[np.int64]
+) -> np.typing.NDArray[np.datetime64]:
+    """Draw an instant between eight and twenty o'clock on each day."""
     begin = np.datetime64(first, "us")
     seconds = rng.integers(8 * 3600, 20 * 3600, len(days)).astype("timedelta64[s]")
     instants: np.typing.NDArray[np.datetime64] = begin + days.astype("timedelta64[D]") + seconds
@@ -86,7 +88,7 @@ def _noon_ish(rng: np.random.Generator, first: date, days: np.typing.NDArray[np.
 
 
 def contract_states(contracts: pl.DataFrame) -> pl.DataFrame:
-    """Return the states of contracts, as network and billing both have them."""
+    """Return the subscriber states of contracts; network and billing have the same ones."""
     own = contracts.select(*CONTRACT, status=pl.lit("active"))
     parts = [
         own.with_columns(valid_from="active_at"),

@@ -18,12 +18,12 @@ from trueup.simulate.market.services import AMOUNT_TOLERANCE_MICROS, CURRENCY
 from trueup.units import MICROS
 
 MARKED = "+9994099999999"
-"""A test number, without a contract, of the lines that move the frontier."""
+"""A test number without a contract; its charge lines advance the frontier."""
 
 
 @dataclass(frozen=True)
 class Contracts:
-    """Contracts (`CONTRACT`), what is due of them (`DUE`), and their bills with the truth about them."""
+    """Contracts (`CONTRACT`), the items due under them (`DUE`), and their bills with the truth about those."""
 
     contracts: pl.DataFrame
     due: pl.DataFrame
@@ -31,29 +31,29 @@ class Contracts:
 
 
 def draw_billed_contracts(rng: np.random.Generator, count: int, months: Months) -> Contracts:
-    """Return as many contracts with their bills."""
+    """Return `count` contracts with their bills."""
     contracts = draw_contracts(rng, count, months)
     due = rate_contracts(contracts, months, PriceDates.of(months.first, months.errs_until))
     return Contracts(contracts, due, bill_contracts(rng, contracts, due, months))
 
 
 def write_contracts(drawn: Contracts, months: Months, directory: Path, file_format: str, numbers: pl.DataFrame | None) -> None:
-    """Write contracts, their prices and their bills; `numbers` has the invoice of each charge by `line_id`, if there are any."""
+    """Write contracts, their prices and their bills; `numbers`, if there are invoices, maps each `line_id` to its invoice."""
     landing = directory / "landing" / "contracts"
     write_rows(contract_states(drawn.contracts), landing / f"states.{file_format}", file_format)
     prices = price_rows(PriceDates.of(months.first, months.errs_until), CURRENCY)
     write_rows(prices, landing / f"prices.{file_format}", file_format)
-    delivered = pl.concat([_marker(months.first, 0), drawn.bills.charges, _marker(months.last + timedelta(days=2), 1)])
+    delivered = pl.concat([_test_line(months.first, 0), drawn.bills.charges, _test_line(months.last + timedelta(days=2), 1)])
     if numbers is not None:
         delivered = delivered.join(numbers, on="line_id", how="left", maintain_order="left")
-    by_month = delivered.with_columns(month=pl.col("billed_at").dt.strftime("%Y%m"), amount=_amount())
+    by_month = delivered.with_columns(month=pl.col("billed_at").dt.strftime("%Y%m"), amount=_amount_text())
     for (month,), lines in by_month.group_by("month", maintain_order=True):
         rows = lines.drop("month", "amount_micros")
         write_rows(rows, directory / "landing" / "rentals" / f"rentals-{month}.{file_format}", file_format)
 
 
-def _marker(day: date, number: int) -> pl.DataFrame:
-    """Return a line of nothing: from the first one on the bills are complete, and the last one moves their frontier."""
+def _test_line(day: date, number: int) -> pl.DataFrame:
+    """Return a test charge of amount 0. Bills are complete from the first one on, and the last one advances their frontier."""
     midnight = datetime.combine(day, time())
     row = {
         "line_id": f"T{number}",
@@ -66,15 +66,15 @@ def _marker(day: date, number: int) -> pl.DataFrame:
     return pl.DataFrame([row], schema=CHARGE)
 
 
-def _amount() -> pl.Expr:
-    """Return the amount as exact decimal text; no line of a bill is negative."""
+def _amount_text() -> pl.Expr:
+    """Return the amount as exact decimal text; expects no negative amounts."""
     micros = pl.col("amount_micros")
     decimals = (micros % MICROS).cast(pl.String).str.zfill(6)
     return pl.concat_str((micros // MICROS).cast(pl.String), decimals, separator=".")
 
 
 def contracts_text(file_format: str, *, invoices: bool) -> str:
-    """Return the sources and the rule of contracts, as part of a `trueup.toml`; with invoices, each charge names its own."""
+    """Return the sources and the rule of contracts in the form of a `trueup.toml`; with `invoices`, charges name their invoice."""
     tolerance = f"0.{AMOUNT_TOLERANCE_MICROS:06d}"
     return _TEXT.format(
         ext=file_format, zone=ZONE, service=SERVICE, currency=CURRENCY, tolerance=tolerance, grace=GRACE.days,
@@ -83,7 +83,7 @@ def contracts_text(file_format: str, *, invoices: bool) -> str:
 
 
 _TEXT = """
-# Contracts with rentals, fees and discounts, whose bills need no usage.
+# Contracts with rentals, fees and discounts. Their charges need no usage.
 [[source]]
 name = "contract_states"
 stream = "subscriber"

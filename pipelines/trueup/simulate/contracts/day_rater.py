@@ -1,4 +1,4 @@
-"""Rate contracts day by day, in whole numbers: a method that shares nothing with the derivation of amounts in reconciliation."""
+"""Rate contracts day by day in whole numbers, independently of the method by which reconciliation derives amounts."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from trueup.simulate.contracts.price_list import PriceDates
 DUE: dict[str, pl.DataType] = {
     "contract": pl.Int64(),
     "item": pl.String(),
-    "period_from": pl.Datetime("us"),  # local; of a fee its event
-    "period_to": pl.Datetime("us"),  # NULL of a fee
+    "period_from": pl.Datetime("us"),  # local; for a fee the time of its event
+    "period_to": pl.Datetime("us"),  # NULL for a fee
     "due_at": pl.Datetime("us"),
     "expected_micros": pl.Int64(),
-    "charged_days": pl.Int64(),  # 0: nothing is expected; NULL of a fee
-    "whole_micros": pl.Int64(),  # what the whole period would cost; of a fee what it costs
-    "former_micros": pl.Int64(),  # at the former price; the next at the former plan, without discount, and with a discount for ever
+    "charged_days": pl.Int64(),  # 0: no charge is expected; NULL for a fee
+    "whole_micros": pl.Int64(),  # price of the whole period; for a fee its price
+    "former_micros": pl.Int64(),  # at the former price; next: at the former plan, without discount, with a discount that never ends
     "former_plan_micros": pl.Int64(),
     "full_micros": pl.Int64(),
     "endless_micros": pl.Int64(),
 }
-"""What is due of one item for one period, or at one event."""
+"""One item due for one period, or at one event."""
 _CENT = 10_000
-_MOST_CONTRACTS = 4_000
-"""Contracts whose days are in memory at once."""
-_AROUND = timedelta(days=64)
+_CONTRACTS_AT_ONCE = 4_000
+"""How many contracts are held in memory at once, day by day."""
+_DAYS_AROUND = timedelta(days=64)
 
 
 def rate_contracts(contracts: pl.DataFrame, months: Months, dates: PriceDates) -> pl.DataFrame:
-    """Return what is due (`DUE`) in the months, and periods without a charged day, of all contracts (`CONTRACT`)."""
+    """Return the items due (`DUE`) of all contracts (`CONTRACT`) in the months, and periods without a charged day."""
     parts = [
-        _rate(contracts[begin : begin + _MOST_CONTRACTS], months, dates) for begin in range(0, contracts.height, _MOST_CONTRACTS)
+        _rate_days(contracts[begin : begin + _CONTRACTS_AT_ONCE], months, dates)
+        for begin in range(0, contracts.height, _CONTRACTS_AT_ONCE)
     ]
     rows = pl.concat(parts)
     begin, end = pl.lit(months.first).cast(pl.Datetime("us")), pl.lit(months.last).cast(pl.Datetime("us"))
@@ -42,8 +43,8 @@ def rate_contracts(contracts: pl.DataFrame, months: Months, dates: PriceDates) -
     return rows.filter((ends >= begin) & (pl.col("due_at") <= end)).sort("contract", "item", "period_from")
 
 
-def _rate(contracts: pl.DataFrame, months: Months, dates: PriceDates) -> pl.DataFrame:
-    days = pl.date_range(months.first - _AROUND, months.last + _AROUND, eager=True).alias("day").to_frame()
+def _rate_days(contracts: pl.DataFrame, months: Months, dates: PriceDates) -> pl.DataFrame:
+    days = pl.date_range(months.first - _DAYS_AROUND, months.last + _DAYS_AROUND, eager=True).alias("day").to_frame()
     rows = contracts.join(days, how="cross")
     day = pl.col("day")
     last = (pl.col("ceased_at") - pl.duration(microseconds=1)).dt.date()
@@ -56,24 +57,24 @@ def _rate(contracts: pl.DataFrame, months: Months, dates: PriceDates) -> pl.Data
         former_plan="plan", plan=pl.when(is_new_plan).then("new_plan").otherwise("plan"),
         cycle_day=pl.when(is_new_cycle).then("new_cycle_day").otherwise("cycle_day"),
     )  # fmt: skip
-    return pl.concat([_lines(known, dates), _routers(known, dates), _fees(contracts)])
+    return pl.concat([_rate_rentals(known, dates), _rate_routers(known, dates), _list_fees(contracts)])
 
 
-def _in_month(month: pl.Expr, cycle_day: pl.Expr) -> pl.Expr:
-    """Return the day on which a cycle begins in a month (given by its first day): the last one where it lacks that day."""
+def _cycle_begin_in(month: pl.Expr, cycle_day: pl.Expr) -> pl.Expr:
+    """Return the day on which a cycle begins in a month, given by its first day; a short month begins it on its last day."""
     last = month.dt.month_end().dt.day().cast(pl.Int64)
     return month + pl.duration(days=pl.min_horizontal(cycle_day, last) - 1)
 
 
-def _lines(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
-    """Return the rentals: each day a part of the nominal cycle, with tax, rounded half up to cents once."""
+def _rate_rentals(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
+    """Return the rentals: each active day costs its part of the nominal cycle; only the sum with tax is rounded to cents."""
     month, cycle = pl.col("day").dt.month_start(), pl.col("cycle_day")
-    here = _in_month(month, cycle)
+    here = _cycle_begin_in(month, cycle)
     follows = pl.col("day") >= here
-    begins = pl.when(follows).then(here).otherwise(_in_month(month.dt.offset_by("-1mo"), cycle))
-    ends = pl.when(follows).then(_in_month(month.dt.offset_by("1mo"), cycle)).otherwise(here)
+    begins = pl.when(follows).then(here).otherwise(_cycle_begin_in(month.dt.offset_by("-1mo"), cycle))
+    ends = pl.when(follows).then(_cycle_begin_in(month.dt.offset_by("1mo"), cycle)).otherwise(here)
     moved = pl.col("cycle_at").dt.date()
-    # A change of cycle ends the running period.
+    # A change of the cycle day ends the current period.
     rows = known.with_columns(nominal=begins, nominal_end=ends).with_columns(
         begins=pl.when("is_new_cycle").then(pl.max_horizontal("nominal", moved)).otherwise("nominal"),
         ends=pl.when(~pl.col("is_new_cycle")).then(pl.min_horizontal("nominal_end", moved)).otherwise("nominal_end"),
@@ -99,9 +100,9 @@ def _lines(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
     due = pl.max_horizontal("begins", "first")
     return periods.select(
         "contract", "charged_days", item=pl.lit(prices.LINE), period_from="begins", period_to="ends",
-        due_at=pl.coalesce(due, "begins"), expected_micros=_cents(pl.col("net")), whole_micros=_cents(whole),
-        former_micros=_cents(pl.col("net_former")), former_plan_micros=_cents(pl.col("net_former_plan")),
-        full_micros=_cents(pl.col("net_full")), endless_micros=_cents(pl.col("net_endless")),
+        due_at=pl.coalesce(due, "begins"), expected_micros=_round_to_cents(pl.col("net")), whole_micros=_round_to_cents(whole),
+        former_micros=_round_to_cents(pl.col("net_former")), former_plan_micros=_round_to_cents(pl.col("net_former_plan")),
+        full_micros=_round_to_cents(pl.col("net_full")), endless_micros=_round_to_cents(pl.col("net_endless")),
     ).select(pl.col(n).cast(t) for n, t in DUE.items())  # fmt: skip
 
 
@@ -122,14 +123,14 @@ def _day(day: date) -> pl.Expr:
     return pl.lit(day)
 
 
-def _cents(net: pl.Expr) -> pl.Expr:
-    """Return a sum of price × per cent of days as an amount with tax, rounded half up to cents."""
+def _round_to_cents(net: pl.Expr) -> pl.Expr:
+    """Return `net`, a sum over days of price × per cent, as an amount per cycle with tax, rounded half up to cents."""
     over = pl.col("length") * 100 * 100 * _CENT
     return (2 * net * (100 + prices.TAX_PERCENT) + over) // (2 * over) * _CENT
 
 
-def _routers(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
-    """Return the routers: each day a thirtieth, the 31st free, the last day of a month completes the 30. All is exact."""
+def _rate_routers(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
+    """Return the routers: each day costs a thirtieth. The 31st is free; the last day of a shorter month completes the thirty."""
     rows = known.filter(pl.col("plan").is_in(prices.ROUTER_PLANS)).with_columns(
         begins=pl.col("day").dt.month_start(), number=pl.col("day").dt.day().cast(pl.Int64),
         last=pl.col("day").dt.month_end().dt.day().cast(pl.Int64),
@@ -152,8 +153,8 @@ def _routers(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
     ).select(pl.col(n).cast(t) for n, t in DUE.items())  # fmt: skip
 
 
-def _fees(contracts: pl.DataFrame) -> pl.DataFrame:
-    """Return the fees: of each activation, and of each termination before the commitment ends."""
+def _list_fees(contracts: pl.DataFrame) -> pl.DataFrame:
+    """Return a fee for each activation, and for each termination before the commitment ends."""
     committed = pl.col("ceased_at") < pl.col("active_at").dt.offset_by(f"{prices.COMMITMENT_MONTHS}mo")
     events = [
         contracts.select("contract", item=pl.lit(prices.ACTIVATION), event="active_at", micros=prices.ACTIVATION_MICROS),

@@ -1,4 +1,4 @@
-"""The prices of contracts: a rental with tax, a router by thirtieths, fees of activation and termination, two discounts."""
+"""The prices of contracts: a rental with tax, a router by thirtieths of a month, two fees, and two discounts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SERVICE = "rental"
 LINE, ROUTER, ACTIVATION, TERMINATION = "line", "router", "activation_fee", "termination_fee"
 LINE_MICROS = (15_000_000, 26_000_000, 38_000_000)
 FORMER_LINE_MICROS = (15_000_000, 24_000_000, 38_000_000)
-"""Before `Terms.price_change`; only one plan becomes dearer."""
+"""The prices before `PriceDates.price_change`; they differ for one plan only."""
 TAX_PERCENT = 19
 ROUTER_MICROS, ROUTER_OFF_MICROS = 4_500_000, 900_000
 ROUTER_PLANS = (MEDIUM, LARGE)
@@ -25,7 +25,7 @@ _SINCE = date(2015, 1, 1)
 
 @dataclass(frozen=True)
 class PriceDates:
-    """When prices and offers change: all at the midnight that begins the day."""
+    """The days on which prices and offers change, each at its first midnight."""
 
     price_change: date
     welcome_from: date
@@ -33,7 +33,7 @@ class PriceDates:
 
     @classmethod
     def of(cls, first: date, errs_until: date) -> PriceDates:
-        """Return dates within the months, so that some periods lie before them and some after."""
+        """Return dates such that some billed periods lie before them and some after."""
         third = (errs_until - first) // 3
         return cls(first + third, first - timedelta(days=120), first + 2 * third)
 
@@ -46,20 +46,22 @@ def price_rows(dates: PriceDates, currency: str) -> pl.DataFrame:
     fee = {"item": "one_off", "service": SERVICE, "valid_from": _SINCE}
     rows: list[dict[str, object]] = []
     for plan, name in enumerate(PLANS):
-        rows.append(rental | {"name": LINE, "plan": name, "price": _money(FORMER_LINE_MICROS[plan]), "valid_from": _SINCE})
+        rows.append(rental | {"name": LINE, "plan": name, "price": _money_text(FORMER_LINE_MICROS[plan]), "valid_from": _SINCE})
         if LINE_MICROS[plan] != FORMER_LINE_MICROS[plan]:
-            rows.append(rental | {"name": LINE, "plan": name, "price": _money(LINE_MICROS[plan]), "valid_from": dates.price_change})
+            rows.append(
+                rental | {"name": LINE, "plan": name, "price": _money_text(LINE_MICROS[plan]), "valid_from": dates.price_change}
+            )
         if plan in ROUTER_PLANS:
-            rows.append(router | {"name": ROUTER, "plan": name, "price": _money(ROUTER_MICROS), "valid_from": _SINCE})
-        rows.append(fee | {"name": ACTIVATION, "plan": name, "event": "activation", "price": _money(ACTIVATION_MICROS)})
-        ends = {"event": "termination", "months": COMMITMENT_MONTHS, "price": _money(TERMINATION_MICROS)}
+            rows.append(router | {"name": ROUTER, "plan": name, "price": _money_text(ROUTER_MICROS), "valid_from": _SINCE})
+        rows.append(fee | {"name": ACTIVATION, "plan": name, "event": "activation", "price": _money_text(ACTIVATION_MICROS)})
+        ends = {"event": "termination", "months": COMMITMENT_MONTHS, "price": _money_text(TERMINATION_MICROS)}
         rows.append(fee | {"name": TERMINATION, "plan": name} | ends)
     rows.append({
         "item": "discount", "name": "welcome", "plan": PLANS[WELCOME_PLAN], "applies_to": LINE, "discount": "0.5",
         "months": WELCOME_MONTHS, "valid_from": dates.welcome_from,
     })  # fmt: skip
     rows.append({
-        "item": "discount", "name": "winter", "plan": None, "applies_to": ROUTER, "price": _money(ROUTER_OFF_MICROS),
+        "item": "discount", "name": "winter", "plan": None, "applies_to": ROUTER, "price": _money_text(ROUTER_OFF_MICROS),
         "valid_from": _SINCE, "valid_to": dates.router_off_until,
     })  # fmt: skip
     is_priced = pl.col("price").is_not_null()
@@ -72,5 +74,5 @@ def price_rows(dates: PriceDates, currency: str) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _money(micros: int) -> str:
+def _money_text(micros: int) -> str:
     return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"

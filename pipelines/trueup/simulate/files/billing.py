@@ -1,4 +1,4 @@
-"""Simulate billing: the charges that a correct billing system makes of sessions, and when it delivers them."""
+"""Simulate billing: make the charges of a correct billing system, with the time at which it delivers each."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ CHARGE: dict[str, pl.DataType] = {
     "tariff": pl.Int32(),
     "billed_at": UTC,
 }
-"""A charge in the columns of the event log, subscribers and tariffs still as numbers; `session` … `role` are internal."""
+"""A charge in the columns of the event log. Subscribers and tariffs are numbers; `session` to `role` are internal."""
 
 _SHORTEST_LAG_US = 10 * 60 * SECOND_US
 _LONGEST_LAG_US = (BILLING_LATENESS_H - 1) * HOUR_US
 DEVICE_LAG_US = (HOUR_US, 6 * HOUR_US)
 DAY_STAMP_US = 60 * SECOND_US
-"""A day's charge for devices is stamped this long before the day ends."""
+"""Time from the stamp of a device's daily charge to the end of the day."""
 
 
 def clean_charges(rng: np.random.Generator, sessions: pl.DataFrame, people: Population, profile: Profile) -> pl.DataFrame:
-    """Return the charges of the billable sessions before anything leaks.
+    """Return the charges of the billable sessions, before leaks are applied.
 
     `sessions` has the columns of `sessions.with_session_numbers`, `leak` and `hard`. Most sessions get one charge. Some split data
     sessions get one charge per part; these add up to the price of the session.
@@ -77,11 +77,11 @@ def clean_charges(rng: np.random.Generator, sessions: pl.DataFrame, people: Popu
         charged=pl.Series(quantity), lag_us=pl.Series(lag), split=pl.Series(split),
         start_us=pl.col("start_us") + pl.Series(np.where(by_nearest, jitter * SECOND_US, 0)),
     )  # fmt: skip
-    return _lines(*repeat_rows(billed, np.where(split, parts, 1)), people)
+    return _make_charges(*repeat_rows(billed, np.where(split, parts, 1)), people)
 
 
 def charge_lag_us(rng: np.random.Generator, service: Ints, profile: Profile) -> Ints:
-    """Draw the delivery lag of each session after its end, in microseconds: lognormal hours, some slow but within grace."""
+    """Draw the time from each session's end to its charge, in microseconds: lognormal hours, some long but within grace."""
     count = len(service)
     usual = profile.lag_median_h * HOUR_US * np.exp(profile.lag_sigma * rng.standard_normal(count))
     lag = np.clip(usual, _SHORTEST_LAG_US, _LONGEST_LAG_US)
@@ -91,11 +91,11 @@ def charge_lag_us(rng: np.random.Generator, service: Ints, profile: Profile) -> 
     return np.where(slow, late, lag).astype(np.int64)
 
 
-def _lines(billed: pl.DataFrame, number: Ints, people: Population) -> pl.DataFrame:
+def _make_charges(billed: pl.DataFrame, number: Ints, people: Population) -> pl.DataFrame:
     service, parts, split = numbers(billed, "service"), numbers(billed, "parts"), billed["split"].to_numpy()
     charged, part_us = numbers(billed, "charged"), column("part_s")[service] * SECOND_US
     quantity = np.where(split, part_quantities(service, charged, parts, number), charged)
-    # Each part costs what it adds to the running total, so that the parts sum to the price of the session.
+    # A part's price is what it adds to the running total, so the parts add up to the price of the session.
     before = np.where(split, charged * number // parts, 0)
     amount = flat_price(service, before + quantity) - flat_price(service, before)
     start, duration = numbers(billed, "start_us"), numbers(billed, "duration_s") * SECOND_US

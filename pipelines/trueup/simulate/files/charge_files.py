@@ -45,7 +45,7 @@ class ChargeFiles:
         return DAY_US // self.blocks
 
     def number_lines(self, charges: pl.DataFrame) -> pl.DataFrame:
-        """Return charges with `line`, billing's own count."""
+        """Return charges with `line`, billing's running number."""
         first = FIRST_LINE + self.lines
         self.lines += len(charges)
         return charges.select(list(CHARGE)).with_columns(line=pl.Series(first + np.arange(len(charges), dtype=np.int64)))
@@ -58,7 +58,7 @@ class ChargeFiles:
         return conflicting, charges.filter(pl.Series(rng.random(len(charges)) < rate, dtype=pl.Boolean))
 
     def hold(self, region: int, charges: pl.DataFrame, *, blocks_later: int = 0) -> None:
-        """Hold numbered charges for the file of the block in which they were billed, or of `blocks_later` blocks later."""
+        """Hold numbered charges for the file of the block in which they were billed, or of the one `blocks_later` blocks later."""
         if charges.is_empty():
             return
         charges = charges.select(_DELIVERED)
@@ -69,7 +69,7 @@ class ChargeFiles:
             self._pending[int(value), region].append(ordered[int(begin) : int(begin + count)].drop("block"))
 
     def deliver(self, until_us: int | None) -> None:
-        """Write the files of all blocks that end by an instant; None: of all held blocks."""
+        """Write the files of all blocks that end by an instant; with None, write all that are held."""
         due = sorted(k for k in self._pending if until_us is None or (k[0] + 1) * self.block_us <= until_us)
         for block, region in due:
             charges = pl.concat(self._pending.pop((block, region)))

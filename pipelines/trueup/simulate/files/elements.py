@@ -1,4 +1,4 @@
-"""Write the usage files of a day: number records, lose and repeat some, one file per element and block."""
+"""Write the usage files of a day, one per element and block: number the records, lose some, and repeat some."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OFFSET_BITS = 40
 
 @dataclass(frozen=True)
 class FileDay:
-    """The day that a set of usage files covers, [start_us, end_us), in `blocks` equal blocks."""
+    """The day that usage files cover: [start_us, end_us), in `blocks` equal blocks."""
 
     start_us: int
     end_us: int
@@ -52,10 +52,10 @@ class Window:
     to_us: int
 
 
-def lost_windows(
+def draw_lost_windows(
     rng: np.random.Generator, network: Network, region: int, day: FileDay, profile: Profile, first: int
 ) -> list[Window]:
-    """Draw the lost windows of a day's files, in its second half, which sessions of the previous day do not reach."""
+    """Draw the lost windows of a day's files in the second half of the day, where no session of the previous day has records."""
     windows: list[Window] = []
     for feed in ("msc", "pgw"):
         for node in network.elements(region, feed):
@@ -82,7 +82,7 @@ def window_of(records: pl.DataFrame, windows: list[Window]) -> Ints:
 
 @dataclass
 class Counters:
-    """The next record number and the number of files of each element."""
+    """Each element's next record number, and the number of its files."""
 
     records: Ints
     files: Ints
@@ -95,7 +95,7 @@ class Counters:
 
 
 def number_records(records: pl.DataFrame, day: FileDay, counters: Counters) -> pl.DataFrame:
-    """Return records by element and time with `sequence` (the element's count) and `block`; advance the counters."""
+    """Order records by element and time, add `sequence` (the element's running number) and `block`, and advance the counters."""
     # Rows are in order of session and part; a stable sort preserves that order among equal times.
     sort_key = (numbers(records, "node") << _OFFSET_BITS) + numbers(records, "stamp_us") - day.start_us
     ordered = records.with_columns(sort_key=pl.Series(sort_key)).sort("sort_key", maintain_order=True).drop("sort_key")
@@ -113,7 +113,7 @@ def copies_of(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return conflicting re-sends and plain retransmissions of numbered records, for the element's next file of the day.
 
-    Where that file is one of `dropped` (element, block), they go into the record's own file.
+    Where that file is dropped (`dropped` lists element and block), the copies go into the record's own file.
     """
     arrived = records.filter(~pl.col("lost"))
     next_block = pl.min_horizontal(pl.col("block") + 1, pl.lit(day.blocks - 1, pl.Int32))
@@ -147,7 +147,7 @@ class UsageFiles:
 
         `records` are numbered and ordered; `dropped` are the (element, block) whose file never arrives.
         """
-        runs = _runs(records, copies)
+        runs = _block_runs(records, copies)
         arrived = ROWS[feed](records, self.names)
         again = ROWS[feed](copies, self.names)
         not_lost = ~records["lost"]
@@ -175,15 +175,15 @@ class UsageFiles:
                 yield records[first : first + count].filter(not_lost[first : first + count])
 
 
-def _runs(records: pl.DataFrame, copies: pl.DataFrame) -> list[tuple[int, int, tuple[int, int], tuple[int, int]]]:
+def _block_runs(records: pl.DataFrame, copies: pl.DataFrame) -> list[tuple[int, int, tuple[int, int], tuple[int, int]]]:
     """Return (element, block, (first, count) of records, (first, count) of copies) of frames ordered by element and block."""
-    spans = [_spans(frame) for frame in (records, copies)]
+    spans = [_row_spans(frame) for frame in (records, copies)]
     places = sorted({*spans[0], *spans[1]}, key=lambda sort_key: (sort_key[1], sort_key[0]))
     return [(node, block, spans[0].get((node, block), (0, 0)), spans[1].get((node, block), (0, 0))) for node, block in places]
 
 
-def _spans(frame: pl.DataFrame) -> dict[tuple[int, int], tuple[int, int]]:
+def _row_spans(frame: pl.DataFrame) -> dict[tuple[int, int], tuple[int, int]]:
     sort_key = numbers(frame, "node") * 10_000 + numbers(frame, "block")
     values, first, counts = np.unique(sort_key, return_index=True, return_counts=True)
-    assert np.all(np.diff(sort_key) >= 0), "files are written of frames ordered by element and block"
+    assert np.all(np.diff(sort_key) >= 0), "usage files need frames ordered by element and block"
     return {divmod(int(v), 10_000): (int(f), int(c)) for v, f, c in zip(values, first, counts, strict=True)}

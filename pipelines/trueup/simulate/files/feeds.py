@@ -16,8 +16,7 @@ from trueup.simulate.traffic.sessions import DIRECTIONS, NO_NUMBER, numbers
 from trueup.units import MICROS
 
 FIRST_SEQUENCE = 1_000_000_000
-"""Record numbers of an element start here, and those of billing a hundred times higher: equal in length, so that text
-sorts as they count."""
+"""The first record number of an element; that of billing is a hundred times higher. Equal lengths let text sort as numbers."""
 FIRST_LINE = 100 * FIRST_SEQUENCE
 HOME_ZONE = "Europe/Berlin"
 PARTNER_ZONE = "Asia/Jakarta"
@@ -37,7 +36,7 @@ ACCESS_POINTS = {"data": "internet", "zero_rated": "portal"}
 
 @dataclass(frozen=True)
 class Names:
-    """The texts for the numbers in frames."""
+    """The texts that frames hold as numbers."""
 
     numbers: Numbers
     network: Network
@@ -73,7 +72,7 @@ def _by_service(texts: dict[str, str], frame: pl.DataFrame) -> pl.Series:
 
 
 def record_key(node: pl.Series, sequence: pl.Series) -> pl.Series:
-    """Return the record key of usage records: the element and its count."""
+    """Return the record key of usage records: the element and its running number."""
     return pl.select(pl.concat_str([node, pl.lit("-"), sequence.cast(pl.String)])).to_series()
 
 

@@ -26,7 +26,7 @@ from trueup.units import MICROS
 
 _SINCE = "2024-06-01T00:00:00"
 _UNTIL_NEXT_DAYS = 60
-"""The coming price applies from this many days after the period."""
+"""How many days after the period the coming price begins to apply."""
 
 
 def decimal_text(micros: int) -> str:
@@ -36,12 +36,12 @@ def decimal_text(micros: int) -> str:
 
 
 def tariff_book(period: Period) -> pl.DataFrame:
-    """Return every plan's price of every service in three versions: before, in, and after the period.
+    """Return the price of every service in every plan, in three versions: before, during and after the period.
 
-    The price changes at the start of the period, so that all records in the files have one price.
+    The former version ends at the start of the period, so all records of a service in the files have one price.
     """
-    change = _time(period.start_us)
-    next_change = _time(period.end_us + _UNTIL_NEXT_DAYS * DAY_US)
+    change = _utc_text(period.start_us)
+    next_change = _utc_text(period.end_us + _UNTIL_NEXT_DAYS * DAY_US)
     rows = []
     for plan in PLANS:
         for service in SERVICES:
@@ -68,14 +68,14 @@ def tariff_book(period: Period) -> pl.DataFrame:
     return pl.DataFrame([*rows, exchange], schema_overrides={"valid_to": pl.String, "to_currency": pl.String})
 
 
-def _time(us: int) -> str:
+def _utc_text(us: int) -> str:
     return f"{moment(us):%Y-%m-%dT%H:%M:%S}"
 
 
 def subscriber_states(people: Population, names: Names, swaps: pl.DataFrame, *, billing: bool) -> pl.DataFrame:
     """Return the effective-dated states of billing or of the network, ordered by subscription and time (UTC).
 
-    `swaps` (subscriber, device, from_us) are changes of the SIM; billing has them at once.
+    `swaps` (subscriber, device, from_us) are changes of the SIM; billing learns of each one at once.
     """
     who = np.arange(len(people), dtype=np.int64)
     known = people.gap_code != CODES["unknown_subscriber"] if billing else np.ones(len(people), dtype=np.bool_)
@@ -114,7 +114,7 @@ def _state_rows(states: pl.DataFrame, people: Population, names: Names, system: 
         segment=pl.Series(SEGMENTS).gather(pl.Series(people.segment[who].astype(np.uint32))),
         plan=pl.Series(PLANS).gather(ordered["plan"].cast(pl.UInt32)),
         status="status",
-        # A switch with a slow clock stamps records seconds before the subscription begins; both systems have it an hour earlier.
+        # A switch with a slow clock stamps records seconds too early; so both systems begin each subscription an hour earlier.
         valid_from=pl.when(pl.col("subscriber").is_first_distinct()).then(begun - HOUR_US).otherwise(begun).cast(pl.Datetime("us")),
         valid_to=until.cast(pl.Datetime("us")).dt.truncate("1s"),
     ).filter(pl.col("valid_to").is_null() | (pl.col("valid_from") < pl.col("valid_to")))
@@ -123,7 +123,7 @@ def _state_rows(states: pl.DataFrame, people: Population, names: Names, system: 
 def project_text(profile: Profile, period: Period, file_format: str, last_tail_day: str, call: str, further: str = "") -> str:
     """Return the text of a `trueup.toml` that reads the simulated files.
 
-    Sources of `further` are taken in first, so that the others decide when the charges are complete, as without them.
+    `further` is the text of further sources. They come first, so that the other sources alone decide when charges are complete.
     """
     head = _HEAD.format(
         call=call, first=period.first_day, last=period.last_day, tail=last_tail_day, buckets=profile.buckets,
@@ -156,10 +156,11 @@ def _service_text(number: int) -> str:
 _HEAD = """\
 # A simulated operator, written by `{call}`.
 #
-# The main period is {first} to {last}; truth.parquet says what leaks in it, and from when that can be known. After it
-# every feed carries only test calls until {tail}, so that all of the main period becomes final by the traffic itself.
-# What those last days hold stays pending; `trueup close --source NAME --through {tail}`, for each source of records, ends
-# them too.
+# The main period is {first} to {last}; truth.parquet lists its leaks, and when each can first be known. After it every feed
+# carries only test calls until {tail}, so that all of the main period becomes final by the traffic itself.
+#
+# The records of those last days stay pending. `trueup close --source NAME --through {tail}`, for each source of records, makes
+# them final too.
 
 [lake]
 catalog = "sqlite:lake/catalog.sqlite"
@@ -174,7 +175,7 @@ horizon = "{horizon}"
 """
 
 _STATES = """
-# What is known of subscriptions and prices, taken in before the records they are about.
+# The states of subscriptions, and the prices. They are ingested before the records that need them.
 [[source]]
 name = "network_states"
 stream = "subscriber"
@@ -348,7 +349,7 @@ file = '-(?P<node>[A-Z0-9]+)-(?P<sequence>[0-9]+)[.]'
 """
 
 _LATER = """
-# What fraud scoring cannot know by itself: which numbers are at home, and which of them cost extra.
+# Facts that fraud scoring must be given: which numbers are at home, and which of them are premium numbers.
 [fraud]
 home_prefixes = ["+999"]
 premium_prefixes = ["+999900", "+999180"]
@@ -358,5 +359,5 @@ alerts_per_day = 10
 # Written beside the feeds:
 #
 #   landing/manifests/FEED.csv
-#       what each element declares to have sent: file, its number in sequence, its records
+# the files that each element declares: file, its number in sequence, its records
 """

@@ -1,4 +1,4 @@
-"""Write frames to CSV, NDJSON or Parquet: the same bytes for the same frame."""
+"""Write frames to CSV, NDJSON or Parquet; the same frame always gives the same bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_rows(frame: pl.DataFrame, path: Path, file_format: str) -> None:
         else:
             frame.with_columns(cs.datetime().dt.strftime(TIME_FORMAT)).write_ndjson(path)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _write_error(path, error) from error
 
 
 def write_text(text: str, path: Path) -> None:
@@ -34,7 +34,7 @@ def write_text(text: str, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _write_error(path, error) from error
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -42,10 +42,10 @@ def copy_file(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as error:
-        raise _refused(target, error) from error
+        raise _write_error(target, error) from error
 
 
-def _refused(path: Path, error: OSError) -> SimulationError:
+def _write_error(path: Path, error: OSError) -> SimulationError:
     return SimulationError(
         f"a file cannot be written: {error.strerror or error}", where=str(path), todo="make room or name another folder"
     )

@@ -1,4 +1,4 @@
-"""Simulate the frauds: each script takes the scene and its variant, and returns its actors, sessions and a note."""
+"""Simulate the frauds. Each script takes the scene and the variant, and returns the actors, their sessions and a note."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MINUTE_US = 60 * SECOND_US
 
 @dataclass(frozen=True)
 class Case:
-    """The result of one script: the acting subscriptions, their sessions, and a note for the ledger."""
+    """The result of one script: the subscriptions that act, their sessions, and a note for the ledger."""
 
     actors: Ints
     sessions: pl.DataFrame

@@ -18,7 +18,7 @@ from trueup.simulate.market.random_streams import Stage, stream
 from trueup.simulate.traffic.ordinary import World
 from trueup.simulate.traffic.sessions import empty
 
-_PER = 25_000
+_SUBSCRIBERS_PER_RATE = 25_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Incidents:
 def plan_incidents(world: World, period: Period, seed: int) -> tuple[Incidents, Population]:
     """Run every script, some in the hard variant, and return the incidents and the changed population."""
     scene = Scene(stream(seed, Stage.INCIDENTS), world, period)
-    times = max(1, round(world.people.customers / _PER * world.profile.incidents_per_25k))
+    times = max(1, round(world.people.customers / _SUBSCRIBERS_PER_RATE * world.profile.incidents_per_25k))
     cast: list[tuple[str, bool, Script]] = []
     for name, script in (*FRAUD_SCRIPTS.items(), *LOOKALIKE_SCRIPTS.items()):
         cast += [(name, hard, script) for hard in ((False, True) if name in HARD_FRAUDS else (False,))] * times
@@ -53,7 +53,7 @@ def plan_incidents(world: World, period: Period, seed: int) -> tuple[Incidents, 
             skipped.append(name)
         else:
             played.append((name, hard, case))
-    return _collect_incidents(played, scene, tuple(dict.fromkeys(skipped)), period), _with_incidents(world.people, scene)
+    return _collect_incidents(played, scene, tuple(dict.fromkeys(skipped)), period), _change_population(world.people, scene)
 
 
 def _collect_incidents(played: list[tuple[str, bool, Case]], scene: Scene, skipped: tuple[str, ...], period: Period) -> Incidents:
@@ -82,7 +82,7 @@ def _collect_incidents(played: list[tuple[str, bool, Case]], scene: Scene, skipp
     return Incidents(frame, pl.concat(sessions), swaps, imsi, imei_texts(devices), skipped)
 
 
-def _with_incidents(people: Population, scene: Scene) -> Population:
+def _change_population(people: Population, scene: Scene) -> Population:
     join, silent_from, silent_to = people.join_us.copy(), people.silent_from_us.copy(), people.silent_to_us.copy()
     trip_from, trip_to = people.trip_from_day.copy(), people.trip_to_day.copy()
     for who, moment in scene.joins.items():

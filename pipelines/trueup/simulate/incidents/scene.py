@@ -1,4 +1,4 @@
-"""Offer the scripts of incidents their subscribers, times and places, and build their sessions."""
+"""Provide the scripts of incidents with subscribers, times and cells, and build their sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trueup.simulate.traffic.sessions import FORWARDED, INCOMING_CALL, OUTGOING,
 
 @dataclass(frozen=True)
 class Route:
-    """How calls leave the network.
+    """The route by which calls leave the network.
 
     `abroad`: on a visited network. `forwarded`: as the second leg of an incoming call. `device`: from another device than the
     subscriber's own. `home_of`: from the home cell of that subscriber. `moving`: from changing cells.
@@ -37,7 +37,7 @@ HOME = Route()
 
 @dataclass
 class Scene:
-    """The means of the incident scripts; times are UTC microseconds, hours are elapsed since local midnight."""
+    """The draws that incident scripts may use. Times are UTC microseconds; hours are those elapsed since local midnight."""
 
     rng: np.random.Generator
     world: World
@@ -62,9 +62,9 @@ class Scene:
     # --- subscribers ---
 
     def actors(self, segments: tuple[int, ...], count: int, *, together: bool = False) -> Ints | None:
-        """Return `count` unused subscriptions of these segments, or None when too few others remain to hide among.
+        """Return `count` unused subscriptions of these segments, or None where too few ordinary ones would remain.
 
-        With `together` they are of one region.
+        With `together`, all are of one region.
         """
         fits = self._free[np.isin(self.world.people.segment[self._free], segments)]
         left: Ints = fits[~np.isin(fits, sorted(self._taken))]
@@ -107,7 +107,7 @@ class Scene:
     # --- times ---
 
     def start_day(self, needed: int) -> int:
-        """Draw a first day that leaves `needed` days of the period, where it has so many."""
+        """Draw a first day that leaves at least `needed` days of the period, where the period has that many."""
         return int(self.rng.integers(0, max(1, self.period.days - needed + 1)))
 
     def days(self, first: int, count: int) -> range:

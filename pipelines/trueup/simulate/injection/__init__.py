@@ -1,1 +1,1 @@
-"""Leaks with a ledger in a scratch copy of a log."""
+"""Inject leaks into a scratch copy of a log, and record the truth about them."""

@@ -1,4 +1,4 @@
-"""Write a scratch branch of a log: the same commits at the same positions in its own lake, with some events changed."""
+"""Write a scratch branch of a log: a lake of its own with the same commits at the same positions, and some events changed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _LOCATION_LINE = re.compile(r"\s*(catalog|data)\s*=")
 class Changes:
     """The differences between a branch and its original.
 
-    `removed` holds the event_id of removed charges. `added` holds, by stream, complete events with their `position`. The
-    `source_id` of each is the id of a source unit with a control row at that position.
+    `removed` holds the event_id of removed charges. `added` holds complete events with their `position`, by stream. The `source_id`
+    of each event is the id of a source unit that has a control row at that position.
     """
 
     removed: pl.DataFrame
@@ -47,17 +47,15 @@ def branch_text(text: str, *, where: str) -> str:
             lines.append(line)
     changed = "\n".join(lines) + "\n"
     original = parse(text, where=where)
-    locations = {name: _own_location(name) for name in ("catalog", "data")}
+    locations = {name: _remove_location(name) for name in ("catalog", "data")}
     expected = original.model_copy(update={"lake": original.lake.model_copy(update=locations)})
     if parse(changed, where=where) != expected:
         raise ConfigError("the location of the lake cannot be changed for a branch", where=where,
                           todo="write catalog and data on lines of their own under [lake]")  # fmt: skip
-    return (
-        f"# A scratch branch: the same log with leaks injected. The original's lake is elsewhere, and is never touched.\n{changed}"
-    )
+    return f"# A scratch branch: the same log with leaks injected. The original lake is elsewhere and is never changed.\n{changed}"
 
 
-def _own_location(name: str) -> Place:
+def _remove_location(name: str) -> Place:
     place: Place = LakeConfig.model_fields[name].default
     return place
 
@@ -80,13 +78,13 @@ def replay(original: Lake, directory: Path, text: str, changes: Changes, *, on_c
         for position, kind, committed_at in rows.select("number", "kind", "committed_at").iter_rows():
             times.append(committed_at)
             controls_here = controls.filter(pl.col("position") == position).drop("position")
-            tables = _tables(original, position, controls_here, changes)
-            control = _control(controls_here, tables, chains)
-            lake.commit(partial(_write, tables=tables, control=control, position=position, kind=kind))
+            tables = _read_tables(original, position, controls_here, changes)
+            control = _rechain_controls(controls_here, tables, chains)
+            lake.commit(partial(_write_commit, tables=tables, control=control, position=position, kind=kind))
             on_commit(position, rows.height)
 
 
-def _write(
+def _write_commit(
     transaction: Transaction, tables: dict[str, pl.DataFrame], control: list[dict[str, Any]], position: int, kind: str
 ) -> None:
     for name, frame in tables.items():
@@ -97,7 +95,7 @@ def _write(
         raise LogError(f"the original log has no position before {position}", todo="run `trueup status --check` on the original")
 
 
-def _tables(original: Lake, position: int, controls: pl.DataFrame, changes: Changes) -> dict[str, pl.DataFrame]:
+def _read_tables(original: Lake, position: int, controls: pl.DataFrame, changes: Changes) -> dict[str, pl.DataFrame]:
     """Return the branch's rows of one position, by table; its control rows name the streams that it may hold."""
     streams = [*controls["stream"].unique(), *(["quarantine"] if controls["quarantined"].sum() else [])]
     further = ["recycling"] if controls["recycles"].is_not_null().any() else []
@@ -107,12 +105,14 @@ def _tables(original: Lake, position: int, controls: pl.DataFrame, changes: Chan
     for stream in set(controls["stream"]) & changes.added.keys():
         new = changes.added[stream].filter(pl.col("position") == position).drop("position")
         retained = tables[stream].join(changes.removed, on="event_id", how="anti", maintain_order="left")
-        # What collection looked up for a record, such as the record that a charge corrects, an injected one lacks.
+        # An injected record lacks the columns that collection looks up, such as the record that a charge corrects.
         tables[stream] = pl.concat([retained, new], how="diagonal_relaxed").select(retained.columns)
     return tables
 
 
-def _control(controls: pl.DataFrame, tables: dict[str, pl.DataFrame], chains: dict[str, tuple[int, str]]) -> list[dict[str, Any]]:
+def _rechain_controls(
+    controls: pl.DataFrame, tables: dict[str, pl.DataFrame], chains: dict[str, tuple[int, str]]
+) -> list[dict[str, Any]]:
     """Return the control rows of a position with the branch's accepted counts, chained again.
 
     Their times stay: the branch's streams are complete exactly when the original's are.

@@ -133,7 +133,7 @@ def _check_policy(lake: Lake, pairs: CleanPairs) -> None:
 
 
 def plan_injection(lake: Lake, pairs: CleanPairs, rates: Mapping[str, float], seed: int) -> Plan:
-    """Draw the leaks and make their events; nothing is written."""
+    """Draw the leaks and make their events, without writing anything."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_STREAM,))))
     qualified = with_qualified_kinds(lake, pairs)
     drawn, notes = draw_kinds(rng, qualified, rates)
@@ -143,12 +143,12 @@ def plan_injection(lake: Lake, pairs: CleanPairs, rates: Mapping[str, float], se
     removed = pl.concat([of_kind.removed for of_kind in leaks.values()])
     added = {s: pl.concat([of_kind.added[s] for of_kind in leaks.values()]) for s in ("usage", "charge")}
     kinds = tuple(
-        _summary(kind, rates[kind], qualified, truth.filter(pl.col("kind") == kind), notes.get(kind, "")) for kind in leaks
+        _summarise_kind(kind, rates[kind], qualified, truth.filter(pl.col("kind") == kind), notes.get(kind, "")) for kind in leaks
     )
     return Plan(truth, Changes(removed, complete_events(lake, added)), kinds)
 
 
-def _summary(kind: str, rate: float, pairs: pl.DataFrame, truth: pl.DataFrame, note: str) -> KindSummary:
+def _summarise_kind(kind: str, rate: float, pairs: pl.DataFrame, truth: pl.DataFrame, note: str) -> KindSummary:
     qualified = int(pairs[f"fits_{kind}"].sum())
     note = note or ("" if truth.height else reason_for_none(kind, qualified))
     return KindSummary(kind, rate, qualified, truth.height, int(truth["impact_micros"].cast(pl.Int128).sum() or 0), note)

@@ -1,4 +1,4 @@
-"""Make leaks of selected pairs: the events to remove from the log, the events to add, and the money of each leak."""
+"""Make leaks of the selected pairs: events to remove from the log, events to add, and the money of each leak."""
 
 from __future__ import annotations
 
@@ -44,35 +44,35 @@ class LeakMaker:
         self._lake, self._pairs, self._rng = lake, pairs, rng
 
     def make(self, kind: str, pairs: pl.DataFrame) -> KindLeaks:
-        """Return the leaks of one kind from the pairs drawn for it, without those that no finding would show."""
+        """Return the leaks of one kind from the pairs drawn for it, without leaks that would raise no finding."""
         charges = self._charges(pairs)
         if kind.startswith("unbilled"):
-            return self._kind_leaks(pairs, charges.clear(), impact=pl.col("expected_micros"), removed=True, charge_keys=False)
+            return self._collect_leaks(pairs, charges.clear(), impact=pl.col("expected_micros"), removed=True, charge_keys=False)
         if kind == "late_charge":
             moved = charges.with_columns(
                 position=pairs["late_position"],
                 source_id=self._units_at(pairs["charge_source"], pairs["late_position"]),
                 is_additional=True,
             )
-            return self._kind_leaks(pairs, moved, impact=pl.col("expected_micros"), removed=True)
+            return self._collect_leaks(pairs, moved, impact=pl.col("expected_micros"), removed=True)
         if kind == "duplicate_charge":
             after = pl.Series(self._rng.integers(_HOUR_US // 4, 5 * _HOUR_US, pairs.height), dtype=pl.Int64)
             second = leak_mechanisms.duplicate_charges(charges, after).with_columns(
                 record_key=pl.col("record_key") + "~2", is_additional=True
             )
-            return self._kind_leaks(pairs, second, impact=-pl.col("amount_micros"))
+            return self._collect_leaks(pairs, second, impact=-pl.col("amount_micros"))
         if kind == "phantom_charge":
-            return self._phantoms(pairs, charges)
+            return self._make_phantom_charges(pairs, charges)
         if kind == "conflicting_charge":
             again = leak_mechanisms.resend_with_less(charges, _RESENT_PERMILLE).with_columns(is_additional=True)
-            return self._kind_leaks(pairs, again, impact=pl.lit(0, pl.Int64))
+            return self._collect_leaks(pairs, again, impact=pl.lit(0, pl.Int64))
         if kind == "conflicting_usage":
             again = leak_mechanisms.resend_with_less(self._usage(pairs), _RESENT_PERMILLE).with_columns(is_additional=True)
-            return self._kind_leaks(pairs, again, impact=pl.lit(0, pl.Int64), stream="usage")
+            return self._collect_leaks(pairs, again, impact=pl.lit(0, pl.Int64), stream="usage")
         return self._change_in_place(kind, pairs, charges)
 
     def _change_in_place(self, kind: str, pairs: pl.DataFrame, charges: pl.DataFrame) -> KindLeaks:
-        """Return under- and over-quantities and wrong amounts: changed charges, where reconciliation sees the change."""
+        """Return charges with a smaller or greater quantity or a wrong amount, where reconciliation can detect the change."""
         if kind == "wrong_amount":
             low, high = self._rng.integers(500, 901, pairs.height), self._rng.integers(1_100, 1_501, pairs.height)
             permille = pl.Series(np.where(self._rng.random(pairs.height) < 0.5, low, high))
@@ -88,12 +88,12 @@ class LeakMaker:
         else:
             bounds = (300, 851) if kind == "under_quantity" else (1_200, 2_501)
             permille = pl.Series(self._rng.integers(*bounds, pairs.height), dtype=pl.Int64)
-            changed = _rescaled(charges, permille)
+            changed = _scale_charges(charges, permille)
             due = pl.col("expected_micros")
             repriced = pairs.with_columns(new_quantity=changed["quantity_micros"])
             price = self._pairs.price(repriced, "new_quantity").cast(pl.Int64)
             flat = pairs.select(flat=_is_flat()).to_series()
-            # Under a tariff the charge is priced right for its wrong quantity.
+            # Under a tariff, a charge of a wrong quantity has the correct price of that quantity.
             changed = changed.with_columns(amount_micros=changed["amount_micros"].zip_with(flat | price.is_null(), price))
             new = changed["amount_micros"]
             difference = (pl.col("quantity_micros") - pl.lit(changed["quantity_micros"]).cast(pl.Int128)).abs()
@@ -102,10 +102,10 @@ class LeakMaker:
         mask = pairs.select(shows.fill_null(value=False)).to_series()
         leaking = pairs.with_columns(new_micros=new, due_micros=due).filter(mask)
         events = changed.with_columns(is_additional=pl.lit(False)).filter(mask)
-        return self._kind_leaks(leaking, events, impact=pl.col("due_micros") - pl.col("new_micros"), removed=True)
+        return self._collect_leaks(leaking, events, impact=pl.col("due_micros") - pl.col("new_micros"), removed=True)
 
-    def _phantoms(self, pairs: pl.DataFrame, charges: pl.DataFrame) -> KindLeaks:
-        """Return charges modelled on clean ones, one to three hours earlier, under keys that no record has."""
+    def _make_phantom_charges(self, pairs: pl.DataFrame, charges: pl.DataFrame) -> KindLeaks:
+        """Return copies of clean charges, one to three hours earlier and under unused keys."""
         shift = pl.Series(-self._rng.integers(_HOUR_US, 3 * _HOUR_US, pairs.height), dtype=pl.Int64)
         keys = charges.select(pl.col("session_key") + "~phantom").to_series()
         made = leak_mechanisms.make_phantoms(charges, shift, keys).with_columns(
@@ -118,11 +118,11 @@ class LeakMaker:
             self._lake.connection, statement("used_nearby"), {"tolerance_us": tolerance_us or 0}, candidates=candidates
         )["row_no"]
         unmatched = ~candidates["row_no"].is_in(taken.implode())
-        phantoms = self._kind_leaks(pairs.filter(unmatched), made.filter(unmatched), impact=-pl.col("amount_micros"))
+        phantoms = self._collect_leaks(pairs.filter(unmatched), made.filter(unmatched), impact=-pl.col("amount_micros"))
         without_usage = phantoms.truth.with_columns(usage_keys=pl.lit([], pl.List(pl.String)), expected_micros=pl.lit(0, pl.Int64))
         return KindLeaks(without_usage, phantoms.removed, phantoms.added)
 
-    def _kind_leaks(
+    def _collect_leaks(
         self, pairs: pl.DataFrame, events: pl.DataFrame, *, impact: pl.Expr, removed: bool = False, charge_keys: bool = True,
         stream: str = "charge",
     ) -> KindLeaks:  # fmt: skip
@@ -147,7 +147,7 @@ class LeakMaker:
     def _charges(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Return the complete charges of pairs, in the order of the pairs, with their `position`."""
         ids = pairs.select(event_id="charge_event_id", position="charge_position")
-        events = query_frames(self._lake.connection, statement("charges_of"), ids=ids.select("event_id"))
+        events = query_frames(self._lake.connection, statement("collect_charges"), ids=ids.select("event_id"))
         return ids.join(events, on="event_id", how="left", maintain_order="left").with_columns(is_additional=pl.lit(False))
 
     def _usage(self, pairs: pl.DataFrame) -> pl.DataFrame:
@@ -167,8 +167,8 @@ def _is_flat() -> pl.Expr:
     return pl.col("price_micros").is_not_null()
 
 
-def _rescaled(charges: pl.DataFrame, permille: pl.Series) -> pl.DataFrame:
-    """Scale quantities and amounts: whole units stay whole, fractions stay exact to the millionth."""
+def _scale_charges(charges: pl.DataFrame, permille: pl.Series) -> pl.DataFrame:
+    """Scale quantities and amounts by `permille`. Whole units stay whole; fractions stay exact to the millionth."""
     if charges.is_empty():
         return charges
     in_units = (charges["quantity_micros"] % MICROS) == 0

@@ -1,8 +1,8 @@
-"""Find the clean pairs of a log: each a session with the one charge that agrees with it, out of reach of other records.
+"""Find the clean pairs of a log: a session and its only charge, which agree and which no other record can influence.
 
-Only clean pairs receive leaks, so the truth of each leak is decidable. The session and its charge are alone in their component:
-no other record can share a session, a nearest match or a period with them. Both arrived under the policy in force, were never in
-a finding, and are no longer pending. Their record keys identify no other record.
+Only clean pairs get leaks, so the truth of each leak is decidable. The session and its charge are alone in their component: no
+other record can share a session, a nearest match or a period with them. Both arrived under the policy in force, were never in a
+finding, and are no longer pending. Their record keys identify no other record.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from trueup.reconcile.sessions.grouping import RATED_BY
 from trueup.simulate.statements import statement
 
 ROWS_AT_ONCE = 1_000_000
-"""About how many records one range of buckets holds in memory."""
+"""About how many records are read into memory at once, as one range of buckets."""
 
 _RULE = (
     "by_key", "by_nearest", "by_aggregate", "start_tolerance_us", "quantity_tolerance_micros",
@@ -71,7 +71,7 @@ class CleanPairs:
 
     def price(self, pairs: pl.DataFrame, quantity: str) -> pl.Series:
         """Return the price of a quantity (the column of that name) of each session, NULL where it has none."""
-        return _price(pairs, self.terms, quantity)
+        return _price_quantities(pairs, self.terms, quantity)
 
 
 def clean_pairs(lake: Lake) -> CleanPairs:
@@ -81,15 +81,15 @@ def clean_pairs(lake: Lake) -> CleanPairs:
     terms = terms_of(lake, BucketRange(0, lake.project.config.lake.buckets - 1), end)
     known = query_frames(lake.connection, statement("known_events"), {"position": end})
     shared = query_frames(lake.connection, statement("shared_keys"))
-    ranges = (affected_records(lake, frontier, buckets, terms, after=0, upto=end) for buckets in _ranges(lake))
-    parts = [_pairs(events, frontier, terms, end, known, shared) for events in ranges]
+    ranges = (affected_records(lake, frontier, buckets, terms, after=0, upto=end) for buckets in _bucket_ranges(lake))
+    parts = [_select_clean_pairs(events, frontier, terms, end, known, shared) for events in ranges]
     pairs = pl.concat(parts)
     tariffs = query_frames(lake.connection, statement("tariffs_of"), ids=pairs.select(event_id="charge_event_id"))
     frame = pairs.join(tariffs, left_on="charge_event_id", right_on="event_id", how="left")
     return CleanPairs(frame.sort("charge_event_id"), frontier, end, terms)
 
 
-def _ranges(lake: Lake) -> list[BucketRange]:
+def _bucket_ranges(lake: Lake) -> list[BucketRange]:
     count = int(lake.read("control", columns=["accepted"])["accepted"].sum() or 0)
     buckets = lake.project.config.lake.buckets
     ranges = min(buckets, count // ROWS_AT_ONCE + 1)
@@ -97,11 +97,11 @@ def _ranges(lake: Lake) -> list[BucketRange]:
     return [BucketRange(low, high - 1) for low, high in pairwise(edges)]
 
 
-def _price(pairs: pl.DataFrame, terms: Terms, quantity: str) -> pl.Series:
+def _price_quantities(pairs: pl.DataFrame, terms: Terms, quantity: str) -> pl.Series:
     return price_sessions(pairs, terms, quantity=quantity)["expected_micros"]
 
 
-def _pairs(
+def _select_clean_pairs(
     events: pl.DataFrame, frontier: Frontier, terms: Terms, end: int, known: pl.DataFrame, shared: pl.DataFrame
 ) -> pl.DataFrame:
     versions, _ = assign_groups(with_due_date(resolve_contents(with_rules(events, frontier), frontier).versions, frontier))
@@ -120,7 +120,9 @@ def _pairs(
     ).unique()
     eligible = versions.join(excluded, on="component", how="anti")
     rules = frontier.policies.frame.filter(pl.col("policy") == last_policy).select("rule", *_RULE)
-    pairs = _sessions(eligible.filter(~pl.col("charge"))).join(_single_charges(eligible.filter("charge")), on="component")
+    pairs = _single_sessions(eligible.filter(~pl.col("charge"))).join(
+        _components_of_one_charge(eligible.filter("charge")), on="component"
+    )
     pairs = pairs.join(rules, on="rule").join(
         rules.select(charge_rule="rule", charge_grace_us="grace_us", charge_closed_us="closed_wait_us",
             charge_by_aggregate="by_aggregate"),
@@ -133,14 +135,14 @@ def _pairs(
     )  # fmt: skip
     pairs = pairs.with_columns(at=pl.lit(end, pl.Int64))
     pairs = pairs.hstack(terms.states_at(pairs.select("subscriber", "at", time_us="start_us")))
-    expected, charged = (_price(pairs, terms, n) for n in ("quantity_micros", "charge_quantity_micros"))
+    expected, charged = (_price_quantities(pairs, terms, n) for n in ("quantity_micros", "charge_quantity_micros"))
     pairs = pairs.with_columns(expected_micros=expected, charged_micros=charged)
     return _with_final_positions(
         pairs.filter(pl.col("expected_micros").is_not_null() & pl.col("billing_status").is_null()), frontier, end
     )
 
 
-def _sessions(usage: pl.DataFrame) -> pl.DataFrame:
+def _single_sessions(usage: pl.DataFrame) -> pl.DataFrame:
     """Return one row per component whose usage belongs to a single session."""
     quantity = pl.col("quantity_micros").cast(pl.Int128)
     first = ("service", "subscriber", "peer", "node", "currency", "rule", "group_no", "scope", *RATED_BY)
@@ -156,7 +158,7 @@ def _sessions(usage: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _single_charges(charges: pl.DataFrame) -> pl.DataFrame:
+def _components_of_one_charge(charges: pl.DataFrame) -> pl.DataFrame:
     """Return one row per component with a single charge."""
     single = charges.filter(pl.col("component").is_unique())
     # A charge without a time gets the time up to which the next closing declares its source complete.
@@ -183,7 +185,8 @@ def _with_final_positions(pairs: pl.DataFrame, frontier: Frontier, end: int) -> 
     alone = np.maximum(np.maximum(alone, due_position), pairs["charge_position"].to_numpy())
     charge_own = frontier.passed_at(charge, due_us, grace, closed, policy)
     in_parts = (pairs["has_partials"] | pairs["charge_partial_no"].is_not_null()).to_numpy()
-    # Partial records and nearest matches wait for all four frontiers; an exact match of two complete records does not.
+    # Partial records and nearest matches become final only after all four frontiers; an exact match of two complete records need
+    # not.
     waits = in_parts | ~pairs["keyed"].to_numpy()
     latest = np.maximum(np.maximum(unbilled, own), np.maximum(alone, charge_own))
     decided = pairs.with_columns(unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone))

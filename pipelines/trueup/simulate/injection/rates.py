@@ -14,19 +14,19 @@ from trueup.simulate.checks import SimulationError
 _MAX_BYTES = 1 << 20
 
 CONDITIONED = {"unbilled_node": "node", "unbilled_tariff": "tariff_code", "unbilled_destination": "destination"}
-"""Kinds that affect one drawn value of a column; their rates are shares of the clean pairs with that value."""
+"""Kinds that affect one node, tariff or destination, which is drawn; their rates are shares of its clean pairs."""
 DRAWN = (
     "unbilled_random", "under_quantity", "over_quantity", "wrong_amount", "duplicate_charge", "phantom_charge", "late_charge",
     "conflicting_usage", "conflicting_charge",
 )  # fmt: skip
-"""Kinds of which a clean pair gets one at most; their rates are shares of the qualifying clean pairs."""
+"""Kinds drawn per clean pair, one at most; their rates are shares of the qualifying clean pairs."""
 
 WRONG_AMOUNT = Kind(
     "wrong_amount", "leak", "the quantity is billed at another price than the one in force", KINDS["wrong_tariff_version"].source,
     "misrated", "misrated", "kernel",
 )  # fmt: skip
 INJECTED: dict[str, Kind] = {name: WRONG_AMOUNT if name == "wrong_amount" else KINDS[name] for name in (*CONDITIONED, *DRAWN)}
-"""The kinds that can be injected: those that prices and the records themselves decide."""
+"""The kinds that can be injected: those that records and prices alone can show."""
 
 
 def rates_of(text: str) -> dict[str, float]:
@@ -44,7 +44,9 @@ def rates_of(text: str) -> dict[str, float]:
             where="--rates", todo="lower them to 1 together",
         )  # fmt: skip
     if not any(rates.values()):
-        raise SimulationError("no rate is above 0", where="--rates", todo="write such as unbilled_random=0.01,late_charge=0.005")
+        raise SimulationError(
+            "no rate is above 0", where="--rates", todo="write for example unbilled_random=0.01,late_charge=0.005"
+        )
     return rates
 
 

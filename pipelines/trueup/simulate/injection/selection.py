@@ -1,4 +1,4 @@
-"""Select the clean pairs that leak: which kinds each pair qualifies for, and which of them the seeded draw gives it."""
+"""Select the clean pairs that leak: find the kinds that fit each pair, and draw one of them by the seed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from trueup.simulate.injection.matched_pairs import CleanPairs
 from trueup.simulate.injection.rates import CONDITIONED, DRAWN
 
 _PREFIX_CHARACTERS = 4
-"""How many first characters of the peer form its destination."""
+"""How many leading characters of the peer's number name its destination."""
 _BUSIEST = 3
-"""Among how many of the busiest nodes, tariffs or destinations the failing one is drawn."""
+"""The failing node, tariff or destination is drawn among this many of the busiest ones."""
 
 
 def with_qualified_kinds(lake: Lake, pairs: CleanPairs) -> pl.DataFrame:
@@ -40,7 +40,7 @@ def with_qualified_kinds(lake: Lake, pairs: CleanPairs) -> pl.DataFrame:
 
 
 def _late_positions(lake: Lake, pairs: CleanPairs) -> pl.Series:
-    """Return, per pair, the first later commit of the charge's source that comes after the session counts as unbilled."""
+    """Return, per pair, the first commit of the charge's source after the position at which the session counts as unbilled."""
     frame, end = pairs.frame, pairs.end
     control = lake.read("control", columns=["source"], upto=end)
     late = np.full(frame.height, end + 1)

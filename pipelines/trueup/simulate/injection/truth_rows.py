@@ -12,7 +12,7 @@ from trueup.simulate.truth.evidence import evidence_of, seen_times
 from trueup.simulate.truth.ledger import TRUTH
 
 _BY_FRONTIER = ("unbilled_random", *CONDITIONED, "late_charge", "phantom_charge")
-"""Kinds whose finding becomes final only once the other stream has passed the grace."""
+"""Kinds whose finding becomes final only when the other stream is complete past the grace."""
 
 FOUND_BEFORE = "found_before"
 

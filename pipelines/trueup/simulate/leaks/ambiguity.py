@@ -23,7 +23,8 @@ def undecidable_sessions(usage: pl.DataFrame, charges: pl.DataFrame) -> pl.Serie
     pair = [pl.col(c) != pl.col(c).shift(1) for c in ("service", "subscriber", "peer")]
     breaks = pl.any_horizontal(*pair, pl.col("time_us") - pl.col("time_us").shift(1) > tolerance).fill_null(value=True)
     chains = units.with_columns(chain=breaks.cum_sum())
-    # A chain of one session and its charge alternates between the two; any other has two neighbours that do not.
+    # A chain of one session and its charge alternates usage and charge. Every other chain has a record whose neighbour is not its
+    # own.
     odd = (pl.col("session") != pl.col("session").shift(1)) | (pl.col("charge") == pl.col("charge").shift(1))
     mixed = chains.filter(~breaks & odd).select("chain").unique()
     return chains.join(mixed, on="chain", how="semi")["session"].unique().sort()

@@ -1,4 +1,4 @@
-"""Turn clean charges into those that billing delivers: apply each mechanism to the sessions it was drawn for."""
+"""Turn clean charges into the delivered ones: apply each leak to the sessions for which it was drawn."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from trueup.simulate.traffic.load import PROBE
 from trueup.simulate.traffic.sessions import NO_NUMBER, Ints, numbers
 
 PHANTOM_KEYS = 5 * 10**11
-"""Added to a session number, this gives a key that no session has."""
+"""Offset that turns a session number into an unused session key."""
 LATE_H = (36, 72)
-"""Hours beyond lateness and grace at which late charges arrive: more than the time one billing file covers."""
+"""Hours after lateness and grace at which late charges arrive; longer than the time that one billing file covers."""
 
 Change = Callable[[np.random.Generator, pl.DataFrame], pl.DataFrame]
 
@@ -46,7 +46,7 @@ def apply_leaks(rng: np.random.Generator, clean: pl.DataFrame) -> pl.DataFrame:
 def phantom_charges(
     rng: np.random.Generator, charges: pl.DataFrame, rate: float, first_id: int, bounds_us: tuple[int, int], people: Population
 ) -> pl.DataFrame:
-    """Return charges without usage, modelled on clean ones of the same day (`bounds_us`) but one to three hours off."""
+    """Return charges without usage: copies of clean charges of the same day (`bounds_us`), one to three hours off."""
     ordinary = (pl.col("leak") == 0) & (pl.col("incident") == NO_NUMBER) & (pl.col("amount_micros") > 0)
     pool = charges.filter(ordinary & pl.col("partial_no").is_null())
     picked = (rng.random(len(pool)) < rate) & (people.segment[numbers(pool, "subscriber")] != PROBE)
@@ -117,7 +117,7 @@ def _delay(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _max_duration_us(rows: pl.DataFrame) -> Ints:
-    """Return the greatest possible duration of each charge's session: billing time less start, at most 12 hours."""
+    """Return the greatest possible duration of each charge's session: the time from start to billing, at most 12 hours."""
     lasted = (rows["billed_at"] - rows["started_at"]).dt.total_microseconds().to_numpy().astype(np.int64)
     return np.minimum(lasted, 12 * HOUR_US)
 

@@ -1,4 +1,4 @@
-"""Assign leaks to sessions: one at most each, by the rates of the profile, only where the data can decide them."""
+"""Assign leaks to sessions: at most one each, by the rates of the profile, and only where the data can prove them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NEVER_CHARGED = (*UNBILLED, *GAPS)
 
 @dataclass(frozen=True)
 class LeakPlan:
-    """The one switch (for a time), tariff and destination that fail in a simulation."""
+    """The one switch, tariff and destination that fail in a simulation; the switch fails only for a time."""
 
     node: int
     node_from_us: int
@@ -70,7 +70,7 @@ def plan_leaks(network: Network, numbers_: Numbers, period: Period, seed: int) -
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts that decide which leaks fit, one entry per session."""
+    """The facts that decide which leaks fit a session; each array has one entry per session."""
 
     service: Ints
     quantity: Ints
@@ -163,7 +163,7 @@ def _assign_drawn(rng: np.random.Generator, leak: Ints, free: Bools, facts: Fact
 
 
 def _fits(kind: str, f: Facts, wants_hard: Bools) -> tuple[Bools, Bools]:
-    """Return which sessions can leak that way with money that reconciliation sees, and which of these are hard."""
+    """Return which sessions the leak fits with money that reconciliation can see, and which of these are hard cases."""
     all_sessions, no_session = np.ones(len(f.service), dtype=np.bool_), np.zeros(len(f.service), dtype=np.bool_)
     measured = np.isin(f.service, (VOICE, DATA, ROAMING))
     timed = np.isin(f.service, (VOICE, ROAMING))
@@ -175,7 +175,7 @@ def _fits(kind: str, f: Facts, wants_hard: Bools) -> tuple[Bools, Bools]:
     by_minute = flat_price(f.service, -(-f.quantity // MINUTE) * MINUTE)
     if kind == "wrong_rounding":
         added = -f.expected % CENT_MICROS
-        # Ten started minutes cost a whole number of cents, so the data cannot decide which of the two mistakes it was.
+        # Ten started minutes cost whole cents, so wrong rounding and a wrong increment would give the same amount.
         ambiguous = timed & (by_minute == f.expected + added)
         return (added > 0) & ~ambiguous, added <= AMOUNT_TOLERANCE_MICROS
     if kind == "wrong_increment":
@@ -197,7 +197,7 @@ def _fits(kind: str, f: Facts, wants_hard: Bools) -> tuple[Bools, Bools]:
 
 
 def assign_devices(rng: np.random.Generator, totals: pl.DataFrame, people: Population, profile: Profile) -> pl.DataFrame:
-    """Add `leak` and `hard` to device days (`subscriber`, `quantity`); aggregates leak in fewer ways than sessions."""
+    """Add `leak` and `hard` to device days (`subscriber`, `quantity`); fewer kinds of leak fit a daily sum than a session."""
     kinds = ("unbilled_random", "under_quantity", "over_quantity", "late_charge")
     edges = np.cumsum([profile.rates[kind] for kind in kinds])
     drawn = np.searchsorted(edges, rng.random(len(totals)), side="right")

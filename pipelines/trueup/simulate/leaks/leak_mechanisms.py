@@ -1,9 +1,9 @@
-"""Change events as leaks do: pure functions on frames with the columns of the event log.
+"""Change events as leaks would change them: pure functions on frames with the columns of the event log.
 
 The functions read and change `record_key`, `session_key`, `started_at`, `quantity_micros`, `amount_micros`, `currency` and
 `billed_at`. Other columns may be present, of any type. Money and quantities are int64 millionths, times UTC microseconds. Each
-function takes the rows that leak and returns the rows that replace them, or that are added to them. The simulated operator and
-an injected copy of a real log thus leak by the same code. An unbilled session needs no function: remove its charge.
+function takes the rows that leak. It returns rows that replace them, or rows to add. The simulated operator and an injected copy of
+a real log use the same code. An unbilled session needs no function: remove its charge.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def reprice(charges: pl.DataFrame, price_micros: pl.Expr, price_per: pl.Expr) ->
 
 
 def scale_amounts(amount_micros: pl.Series, permille: pl.Series) -> pl.Series:
-    """Return the amounts at so many thousandths of the price: a wrong price."""
+    """Return the amounts times `permille` / 1000: a wrong price."""
     rows = pl.DataFrame({"amount_micros": amount_micros, "permille": permille})
     return rows.select(half_even(pl.col("amount_micros").cast(_WIDE) * pl.col("permille"), pl.lit(1_000))).to_series()
 
@@ -60,32 +60,32 @@ def bill_in_increments(charges: pl.DataFrame, increment: int, price_micros: pl.E
 
 
 def zero_amounts(charges: pl.DataFrame) -> pl.DataFrame:
-    """Set amounts to 0: zero-rated by mistake."""
+    """Set amounts to 0: a session zero-rated by mistake."""
     return charges.with_columns(amount_micros=pl.lit(0, pl.Int64))
 
 
 def convert_amounts(charges: pl.DataFrame, rate_micros: int) -> pl.DataFrame:
-    """Convert the amount at `rate_micros` (millionths) and leave the label: a currency mistake."""
+    """Convert the amount at `rate_micros` (millionths) and keep the currency label: a currency mistake."""
     return charges.with_columns(amount_micros=half_even(pl.col("amount_micros").cast(_WIDE) * rate_micros, pl.lit(MICROS)))
 
 
 def relabel_currency(charges: pl.DataFrame, currency: str) -> pl.DataFrame:
-    """Change the currency label and leave the amount: a currency mistake."""
+    """Change the currency label and keep the amount: a currency mistake."""
     return charges.with_columns(currency=pl.lit(currency))
 
 
 def duplicate_charges(charges: pl.DataFrame, after_us: pl.Series) -> pl.DataFrame:
-    """Return second charges, equal except for `billed_at`; the caller gives them own line ids."""
+    """Return second charges, equal except for `billed_at`. The caller gives them line ids of their own."""
     return charges.with_columns(billed_at=pl.col("billed_at") + _microseconds(after_us))
 
 
 def reverse_charges(charges: pl.DataFrame, after_us: pl.Series) -> pl.DataFrame:
-    """Return later credits with the negative amounts; the caller gives them own line ids."""
+    """Return later credits with the negative amounts. The caller gives them line ids of their own."""
     return duplicate_charges(charges, after_us).with_columns(amount_micros=-pl.col("amount_micros"))
 
 
 def make_phantoms(charges: pl.DataFrame, shift_us: pl.Series, session_key: pl.Series) -> pl.DataFrame:
-    """Return charges without usage: copies moved in time, under keys that no usage has; the caller gives them own line ids."""
+    """Return charges without usage: copies moved in time under unused keys. The caller gives them line ids of their own."""
     shift = _microseconds(shift_us)
     return charges.with_columns(
         started_at=pl.col("started_at") + shift, billed_at=pl.col("billed_at") + shift, session_key=session_key
@@ -93,14 +93,14 @@ def make_phantoms(charges: pl.DataFrame, shift_us: pl.Series, session_key: pl.Se
 
 
 def delay_charges(charges: pl.DataFrame, billed_at: pl.Series) -> pl.DataFrame:
-    """Change the time at which charges are billed, and so delivered: late charges."""
+    """Set a later time at which charges are billed and delivered: late charges."""
     return charges.with_columns(billed_at=billed_at)
 
 
 def resend_with_less(records: pl.DataFrame, permille: int) -> pl.DataFrame:
-    """Return conflicting re-sends of usage or charges: the same record key with less, so that the first content counts.
+    """Return conflicting re-sends of usage or charges: the same record key with a smaller quantity or amount.
 
-    Charges lose amount, usage loses quantity (down to whole units); each row needs enough to lose.
+    A charge gets a smaller amount, usage a smaller quantity in whole units; each row must be large enough for that.
     """
     column = "amount_micros" if "amount_micros" in records.columns else "quantity_micros"
     step = 1 if column == "amount_micros" else MICROS

@@ -1,4 +1,4 @@
-"""Build the contact graph: each subscriber's few regular contacts, some popular numbers, some strangers."""
+"""Build the contact graph: each subscriber has a few regular contacts, some popular numbers, and some strangers."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Destination:
 
     @property
     def capacity(self) -> int:
-        """Return how many different numbers it has."""
+        """Return how many different numbers the destination has."""
         return int(10**self.digits)
 
 
@@ -53,7 +53,7 @@ _HOME = (
 
 
 def dialable(number: str) -> bool:
-    """Return whether the numbering plan of its country has such a number."""
+    """Return whether the numbering plan of the number's country allows the number."""
     try:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(number)))
     except phonenumbers.NumberParseException:
@@ -123,8 +123,8 @@ def numbers_of(own: int) -> Numbers:
 
 
 def _texts(destination: Destination, count: int) -> pl.Series:
-    # Multiplying by a prime that shares no factor with a power of ten visits every number once. Ranges abroad stay in
-    # order, since robots dial them row by row.
+    # Multiplication by a prime that shares no factor with a power of ten visits every number once. Foreign ranges stay in order,
+    # because robots dial them one after the other.
     step, offset = (_SPREAD, 1_234_567) if destination.region == "home" else (1, 0)
     numbers = pl.Series("number", (np.arange(count, dtype=np.int64) * step + offset) % destination.capacity)
     digits = numbers.cast(pl.String).str.zfill(destination.digits)

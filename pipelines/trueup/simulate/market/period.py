@@ -27,7 +27,7 @@ def moment(us: int) -> datetime:
 
 @dataclass(frozen=True)
 class Day:
-    """One local day: [start_us, end_us) in UTC; one entry of `hour_starts_us` and `local_hours` per elapsed hour.
+    """One local day, [start_us, end_us) in UTC. `hour_starts_us` and `local_hours` have one entry per elapsed hour.
 
     `repeated_us` is the second occurrence of a repeated hour, [from, to); (0, 0) on other days.
     """

@@ -27,8 +27,8 @@ class Population:
     """One entry per subscription; the last `regions` of them are the operator's own test SIMs, one per region.
 
     Times are UTC microseconds, `NEVER_US` for never. Between `silent_from_us` and `silent_to_us` the customer has no traffic,
-    because another person has the number. `gap_code` is the catalogue number of billing's error about the subscription from
-    `gap_us` on (0: none).
+    because a fraudster uses the number. `gap_code` is the catalogue number of billing's error about the subscription from `gap_us`
+    on (0: none).
     """
 
     segment: Ints
@@ -119,7 +119,7 @@ def _plans(rng: np.random.Generator, segment: Ints) -> Ints:
 
 
 def _accounts(segment: Ints) -> Ints:
-    """Return an own billing account for consumers, and one for every eight lines of companies and fleets."""
+    """Return one billing account for each consumer, and one for every eight lines of companies and fleets."""
     shared = (segment == BUSINESS) | (segment == IOT_DEVICE)
     order = np.arange(len(segment))
     return np.where(shared, order // 8 * 8, order)
@@ -145,7 +145,7 @@ def _with_joins_leaves_and_trips(rng: np.random.Generator, people: Population, p
 
 
 def _with_billing_gaps(rng: np.random.Generator, people: Population, profile: Profile, period: Period) -> Population:
-    """Draw the subscriptions that billing has wrong, among persons without another event, and the plan changes that it missed."""
+    """Draw the subscriptions that billing records wrongly, among persons without another event, and missed plan changes."""
     has_no_event = (people.join_us < period.start_us) & (people.leave_us == NEVER_US) & (people.trip_from_day == NO_DAY)
     has_no_event &= (people.segment == CONSUMER) | (people.segment == BUSINESS)
     changing = people.plan_change_us < NEVER_US
@@ -156,7 +156,7 @@ def _with_billing_gaps(rng: np.random.Generator, people: Population, profile: Pr
         high = low + profile.rates[kind]
         chosen = has_no_event & ~changing & (draw >= low) & (draw < high)
         gap_code[chosen] = CODES[kind]
-        # A subscription that billing never had is unknown from the start; the other errors begin at a full hour.
+        # A subscription that billing never recorded is unknown from the start; the other errors begin at a full hour.
         gap_us[chosen] = (when // HOUR_US * HOUR_US)[chosen] if kind != "unknown_subscriber" else 0
         low = high
     missed = has_no_event & changing & (draw < profile.rates["plan_mismatch"])

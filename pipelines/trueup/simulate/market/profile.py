@@ -14,7 +14,7 @@ DRAWN = (
 )  # fmt: skip
 """Kinds drawn per session, one at most; their rates are shares of the qualifying sessions."""
 CONDITIONED = ("unbilled_node", "unbilled_tariff", "unbilled_destination")
-"""Kinds drawn per session of the one failing node, tariff or destination."""
+"""Kinds drawn per session of the failing node, tariff or destination."""
 PER_SUBSCRIBER = ("ceased_subscriber", "suspended_subscriber", "unknown_subscriber", "plan_mismatch")
 """Kinds drawn per subscriber; the rate of `plan_mismatch` is a share of the plan changes."""
 PER_FILE = ("lost_file", "lost_stretch", "retransmitted_file")
@@ -59,7 +59,7 @@ class Profile:
     volume_tail_from_kb: int = 300_000
     zero_rated_share: float = 0.12
     rounding_jitter_share: float = 0.03
-    """Share of clean voice and roaming charges a second shorter than the usage, within tolerance."""
+    """Share of clean voice and roaming charges that bill a second less than the usage, within tolerance."""
     lag_median_h: float = 4.0
     lag_sigma: float = 0.5
     slow_share: float = 0.03

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Stage(IntEnum):
-    """The purpose of a random stream; a value never changes its meaning, or old seeds would give other files."""
+    """The purpose of a random stream. Each value keeps its meaning, because otherwise old seeds would give other files."""
 
     POPULATION = 1
     GRAPH = 2

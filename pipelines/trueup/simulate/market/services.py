@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 CURRENCY = "EUR"
 FOREIGN_CURRENCY = "USD"
 EXCHANGE_MICROS = 1_080_000
-"""US dollars for one euro, in millionths: the rate of the currency mistakes."""
+"""US dollars per euro, in millionths; the currency mistakes use this rate."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class Service:
     quantity_tolerance: int
     grace_h: int
     part_s: int
-    """Seconds after which a session gets a further partial record; 0: never."""
+    """Seconds after which the element opens another partial record of a session; 0: never."""
     keyed_share: float
-    """Share of sessions whose charge carries the same session key."""
+    """Share of sessions whose charge carries the session key."""
     billed: bool
-    """Whether billing writes a charge for it at all."""
+    """Whether billing charges the service."""
 
     @property
     def nearest(self) -> bool:
-        """Return whether its unkeyed records have nearest matches."""
+        """Return whether the service matches records without a session key by nearest start."""
         return "nearest" in self.match
 
 
@@ -60,7 +60,7 @@ VOICE, SMS, INCOMING, DATA, ZERO_RATED, ROAMING, IOT = range(len(SERVICES))
 
 AMOUNT_TOLERANCE_MICROS = 5_000
 USAGE_LATENESS_H = 24
-"""Longer than the longest time one usage file covers, so that no order of elements makes a record late."""
+"""Longer than the time that any usage file covers, so no record is late, in whatever order elements deliver."""
 BILLING_LATENESS_H = 12
 
 PLANS = ("PAYG", "FLEX", "BIZ", "M2M", "WHS", "TEST")

@@ -1,1 +1,1 @@
-"""Simulate sessions and the usage records that network elements write of them."""
+"""Simulate sessions, and the usage records that network elements write about them."""

@@ -49,7 +49,7 @@ def device_traffic(rng: np.random.Generator, world: World, region: int, day: Pla
     slots = max(1, round(world.profile.activity_by_service["iot"][IOT_DEVICE] * world.profile.activity))
     who = np.repeat(busy, slots)
     every_us = DAY_US // slots
-    # A device reports at its own minute of the slot, with the jitter of its radio.
+    # A device reports at a fixed minute of each slot, with some seconds of radio delay.
     phase = np.repeat((busy * 7_919) % every_us, slots) + np.tile(np.arange(slots), len(busy)) * every_us
     start = day.start_us + phase + rng.integers(0, 20 * SECOND_US, len(who))
     volume = 1 + rng.poisson(3, len(who)) + UPDATE_KB * (rng.random(len(who)) < UPDATE_SHARE)

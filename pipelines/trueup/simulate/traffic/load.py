@@ -48,7 +48,7 @@ def hour_of_week(segment: int) -> Floats:
 def day_weights(segment: int, day: Day) -> Floats:
     """Return the weight of each elapsed hour of a local day; the second occurrence of a repeated hour has weight 0.
 
-    Wall-clock time does not distinguish the two occurrences, so the simulated switches take no new traffic in the second.
+    Wall-clock time cannot distinguish the two occurrences, so no session begins in the second one.
     """
     weights = hour_of_week(segment)[day.weekday * 24 + day.local_hours]
     return np.where(day.hour_starts_us == day.repeated_us[0], 0.0, weights) if day.repeated_us[1] else weights

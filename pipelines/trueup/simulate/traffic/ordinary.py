@@ -29,7 +29,7 @@ _OFFSET_BITS = 37
 
 @dataclass(frozen=True)
 class World:
-    """The simulated operator as it is on every day: profile, subscribers, network and contacts."""
+    """The parts of the simulated operator that no day changes: profile, subscribers, network and contacts."""
 
     profile: Profile
     people: Population
@@ -116,7 +116,7 @@ def _calls(rng: np.random.Generator, world: World, members: Ints, day: Day) -> p
 
 
 def _queue_calls(who: Ints, start: Ints, seconds: Ints) -> Ints:
-    """Return the starts, each moved behind the end of the subscriber's previous call."""
+    """Return the starts; a call that would overlap the subscriber's previous one starts after it."""
     ends = start + (seconds + 8) * SECOND_US
     same = np.concatenate([[False], who[1:] == who[:-1]])
     before = np.concatenate([[0], ends[:-1]])
@@ -137,7 +137,7 @@ def _messages(rng: np.random.Generator, world: World, members: Ints, day: Day) -
 
 
 def _with_redials(rng: np.random.Generator, profile: Profile, sessions: pl.DataFrame) -> pl.DataFrame:
-    """Repeat some sessions within seconds to the same peer, too close for a nearest match to distinguish."""
+    """Repeat some sessions to the same peer within seconds, too close for a nearest match to distinguish them."""
     again = sessions.filter(pl.Series(rng.random(len(sessions)) < profile.redial_share, dtype=pl.Boolean))
     gap_us = pl.Series(rng.integers(1, 4, len(again)) * SECOND_US, dtype=pl.Int64)
     return pl.concat([sessions, again.with_columns(start_us=pl.col("start_us") + gap_us)])

@@ -1,4 +1,4 @@
-"""Make the usage records of sessions: cut into partial records and stamped by the elements' own clocks."""
+"""Make the usage records of sessions: cut sessions into partial records, and stamp them by the clock of their element."""
 
 from __future__ import annotations
 

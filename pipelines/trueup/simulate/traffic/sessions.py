@@ -24,7 +24,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "peer": pl.Int32(),  # a number of `Numbers`, `NO_NUMBER` for none
     "device": pl.Int32(),
     "node": pl.Int32(),
-    "cell": pl.Int32(),  # `NO_NUMBER` if the element knows none
+    "cell": pl.Int32(),  # `NO_NUMBER` where the element records no cell
     "direction": pl.Int32(),
     "start_us": pl.Int64(),  # true time
     "duration_s": pl.Int32(),
@@ -32,7 +32,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "incident": pl.Int32(),  # `NO_NUMBER`: ordinary traffic
 }
 MARGIN_US = 10 * SECOND_US
-"""No session with a nearest match starts this close to midnight, so look-alikes never span two simulated days."""
+"""No session with a nearest match starts within this time of midnight, so look-alikes never span two simulated days."""
 
 
 def session_frame(columns: Mapping[str, Any]) -> pl.DataFrame:
@@ -54,7 +54,7 @@ def numbers(frame: pl.DataFrame, name: str) -> Ints:
 
 
 def within_day(sessions: pl.DataFrame, day: Day) -> pl.DataFrame:
-    """Return the sessions with starts away from midnight and from a repeated hour, in the time unit of their records."""
+    """Move the starts of sessions away from midnight and from a repeated hour, and cut them to the time unit of their records."""
     second, after = day.repeated_us
     start = pl.col("start_us")
     shifted = pl.when((start >= second) & (start < after)).then(start + (after - second)).otherwise(start)
@@ -73,7 +73,7 @@ def with_session_numbers(sessions: pl.DataFrame, first_id: int, keyed_draw: NDAr
     part_s = column("part_s")[service]
     duration = numbers(sessions, "duration_s")
     parts = np.where(part_s > 0, 1 + np.maximum(duration - 1, 0) // np.maximum(part_s, 1), 1)
-    # No part may be empty: a session of few units has no more parts than units.
+    # No part may be empty, so a session has no more parts than units.
     parts = np.minimum(parts, np.maximum(numbers(sessions, "quantity"), 1))
     share = np.array([s.keyed_share for s in SERVICES])[service]
     billed = column("billed")[service].astype(bool)

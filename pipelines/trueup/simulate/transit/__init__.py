@@ -1,1 +1,1 @@
-"""A wholesale service whose records pass four systems: switch, mediation, rating and invoice, with losses at each hop."""
+"""Simulate a wholesale service whose records pass switch, mediation, rating and invoice, with losses at each hop."""

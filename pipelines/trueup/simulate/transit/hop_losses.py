@@ -1,4 +1,4 @@
-"""Lose money between systems: which records of a call reach which stage, with which quantity and amount, and the truth about it."""
+"""Simulate losses between systems: decide which stages each call reaches, with which quantity and amount, and record the truth."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trueup.simulate.files.write import TIME_FORMAT
 SERVICE = "transit"
 STAGES = ("switch", "mediation", "rating", "invoice")
 PRICE_MICROS = 2_000
-"""Of one second."""
+"""The price of one second."""
 GRACE = timedelta(hours=24)
 SHARE = 0.02
-"""The share of the calls that get each kind of loss."""
+"""The share of calls that each kind of loss affects."""
 _AFTER = timedelta(days=4)
-"""How long after the end the last call is: it moves the frontiers of all stages."""
+"""Time from the end to the last call, which advances the frontiers of all stages."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Transit:
 
     @property
     def records(self) -> int:
-        """Return how many records all stages have."""
+        """Return the number of records of all stages."""
         return sum(frame.height for frame in self.stages.values())
 
 
 def draw_transit(rng: np.random.Generator, calls: int, carriers: pl.Series, begin: datetime, end: datetime) -> Transit:
-    """Return calls of carriers in [begin, end), some with a loss, and one sound call some days later."""
+    """Return calls of carriers in [begin, end), some with a loss, and one call without a loss some days later."""
     seconds = int((end - begin).total_seconds())
     starts = np.sort(rng.integers(0, seconds, calls))
     draw, kinds = rng.random(calls), list(HOPS)
@@ -49,11 +49,11 @@ def draw_transit(rng: np.random.Generator, calls: int, carriers: pl.Series, begi
         call_id=pl.format("X{}", pl.col("call") + 10_000_000), start=pl.lit(begin) + pl.duration(seconds="after_s"),
         kind=pl.col("kind").replace_strict(list(range(len(kinds))), kinds, default=None, return_dtype=pl.String),
     )  # fmt: skip
-    stages = _stages(drawn)
-    return Transit(stages, _truth(drawn, stages))
+    stages = _apply_losses(drawn)
+    return Transit(stages, _record_truth(drawn, stages))
 
 
-def _stages(calls: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def _apply_losses(calls: pl.DataFrame) -> dict[str, pl.DataFrame]:
     kind, seconds = pl.col("kind").fill_null(""), pl.col("seconds")
     used, cut = seconds, pl.when(kind == "chain_cut_by_mediation").then(seconds - seconds // 4).otherwise(seconds)
     right = cut * PRICE_MICROS
@@ -71,17 +71,17 @@ def _stages(calls: pl.DataFrame) -> dict[str, pl.DataFrame]:
     }
     kept = {name: frame.filter(~kind.is_in(lost[name])) for name, frame in reached.items()}
     kept["invoice"] = pl.concat([kept["invoice"], kept["invoice"].filter(kind == "chain_twice_by_invoice")])
-    return {name: _numbered(frame, name) for name, frame in kept.items()}
+    return {name: _number_records(frame, name) for name, frame in kept.items()}
 
 
-def _numbered(frame: pl.DataFrame, stage: str) -> pl.DataFrame:
+def _number_records(frame: pl.DataFrame, stage: str) -> pl.DataFrame:
     ordered = frame.sort("start", "call", maintain_order=True).with_row_index("number")
     record_id = pl.format(f"{stage[0].upper()}{{}}", pl.col("number").cast(pl.Int64) + 10_000_000)
     return ordered.select("kind", "call_id", "carrier", "start", "seconds", "amount_micros", record_id=record_id)
 
 
-def _truth(calls: pl.DataFrame, stages: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return one row per call with a loss; at the hop of its kind it loses what its finding claims."""
+def _record_truth(calls: pl.DataFrame, stages: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return one row of the truth per call with a loss, with the hop at which the loss happens."""
     sides = [
         stages[stage].drop_nulls("kind").group_by("call_id").agg(
             pl.col("record_id").sort().alias(f"{stream}_record_keys"), pl.col("record_id").max().alias(f"{stream}_last"),
@@ -101,7 +101,7 @@ def _truth(calls: pl.DataFrame, stages: dict[str, pl.DataFrame]) -> pl.DataFrame
     return rows.select(
         "kind", **names, expected_status=pl.lit("open"), service=pl.lit(SERVICE), subscriber="carrier",
         usage_record_keys=pl.col("usage_record_keys").fill_null(no_keys),
-        # Of two equal lines the later one is the excess.
+        # The later one of two equal lines is the excess.
         charge_record_keys=pl.when(is_twice).then(pl.concat_list("charge_last")).otherwise("charge_record_keys").fill_null(no_keys),
         impact_micros=expected - pl.col("charge_micros").fill_null(0), knowable_at=pl.col("start") + GRACE,
         details=pl.struct("call_id", hop=hop, start=pl.col("start").dt.strftime(f"{TIME_FORMAT}Z")).struct.json_encode(),

@@ -1,4 +1,4 @@
-"""Write the files of the four stages, and the chain and sources that read them."""
+"""Write the files of the four stages, and the `trueup.toml` text of the chain and its sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BEGIN = datetime(2024, 1, 1)  # noqa: DTZ001 - files have no zone; their source
 def write_transit(
     rng: np.random.Generator, subscribers: int, period: tuple[datetime, datetime], directory: Path, file_format: str
 ) -> Transit:
-    """Write a call per subscriber and day, at each stage that it reaches, and the carriers; return them with the truth."""
+    """Write the carriers, and one call per subscriber and day at each stage that it reaches; return the calls with the truth."""
     begin, end = period
     count = -(-subscribers // _SUBSCRIBERS_OF_CARRIER)
     carriers = pl.Series("carrier", [f"+99941{number:08d}" for number in range(count)])
@@ -28,7 +28,7 @@ def write_transit(
     landing = directory / "landing" / SERVICE
     for stage, frame in drawn.stages.items():
         rows = frame.select(
-            "record_id", "call_id", "carrier", pl.col("start").dt.replace_time_zone(None), "seconds", *_amount(frame)
+            "record_id", "call_id", "carrier", pl.col("start").dt.replace_time_zone(None), "seconds", *_amount_text(frame)
         )
         write_rows(rows, landing / f"{stage}.{file_format}", file_format)
     states = carriers.to_frame().select(
@@ -39,8 +39,8 @@ def write_transit(
     return drawn
 
 
-def _amount(frame: pl.DataFrame) -> list[pl.Expr]:
-    """Return the amount as exact decimal text, where the stage has one."""
+def _amount_text(frame: pl.DataFrame) -> list[pl.Expr]:
+    """Return the amount as exact decimal text; NULL at a stage without amounts."""
     if frame["amount_micros"].null_count():
         return []
     micros = pl.col("amount_micros")
@@ -49,7 +49,7 @@ def _amount(frame: pl.DataFrame) -> list[pl.Expr]:
 
 
 def transit_text(file_format: str) -> str:
-    """Return the chain, its sources and the rule of the service, as part of a `trueup.toml`."""
+    """Return the chain, its sources and the rule of the service in the form of a `trueup.toml`."""
     streams = dict(zip(STAGES, ("usage", "stage", "stage", "charge"), strict=True))
     sources = "".join(
         _SOURCE.format(

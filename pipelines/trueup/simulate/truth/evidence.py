@@ -21,10 +21,10 @@ class Evidence:
     """The findings as of a position of a log.
 
     `findings` has one row per finding ever raised, in its latest revision. Its columns are finding_id (hex), kind, status (open,
-    resolved or retracted), service, day, currency, impact_micros and `raised_at`. `raised_at` is the greatest event time in the
-    log at the position at which the finding was last raised. `members` has finding_id, stream (usage or charge) and record_key; a
-    finding about an item has its `item_key` in the place of usage. `position` is the reconciled position, `last_position` the end
-    of the log, `log_time` the greatest event time in it.
+    resolved or retracted), service, day, currency, impact_micros and `raised_at`. `raised_at` is the greatest event time in the log
+    at the position at which the finding was last raised. `members` has finding_id, stream (usage or charge) and record_key; a
+    finding about an item has its `item_key` instead of a usage record. `position` is the reconciled position, `last_position` the
+    end of the log, and `log_time` the greatest event time in the log.
     """
 
     findings: pl.DataFrame

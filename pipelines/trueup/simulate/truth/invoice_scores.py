@@ -1,7 +1,7 @@
 """Score the findings about invoices against the truth: recall, precision and money per kind of mistake.
 
-A mistake is *found* by the one finding of its kind about its number, or about its account and period. Both have the same currency
-and the same money; where it is not known, the finding has none. A finding that no mistake explains is *stray*.
+A mistake is *found* if a finding of its kind names its number, or its account and period. Currency and money must agree; where the
+money is unknown, the finding must have none. A finding that no mistake explains is *stray*.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INVOICE_SCORE: dict[str, pl.DataType] = {
     "found": pl.Int64(), "missed": pl.Int64(), "wrong_money": pl.Int64(), "recall": pl.Float64(), "precision": pl.Float64(),
     "decidable_micros": pl.Int128(), "found_micros": pl.Int128(),
 }  # fmt: skip
-"""One row per kind of mistake and currency. Precision is that of the kind of finding: explained / all."""
+"""One row per kind of mistake and currency. Precision is explained / all findings of that kind."""
 
 
 def score_invoices(truth: pl.DataFrame, found: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -34,18 +34,18 @@ def score_invoices(truth: pl.DataFrame, found: pl.DataFrame) -> tuple[pl.DataFra
     of_key = findings.group_by(expected_kind="kind", key="key").agg(
         answers=pl.len(), answer_micros=pl.col("impact_micros").first(), answer_currency=pl.col("currency").first(),
     )  # fmt: skip
-    judged = mistakes.join(of_key, on=["expected_kind", "key"], how="left").with_columns(_outcome())
+    judged = mistakes.join(of_key, on=["expected_kind", "key"], how="left").with_columns(_outcome_of())
     explained = mistakes.filter("decidable").select("key", kind="expected_kind", is_explained=True).unique()
     marked = findings.join(explained, on=["kind", "key"], how="left").with_columns(pl.col("is_explained").fill_null(False))
     precise = marked.group_by(finding_kind="kind").agg(precision=pl.col("is_explained").mean())
     stray = marked.filter(~pl.col("is_explained")).sort("finding").select(pl.col(n).cast(t) for n, t in INVOICE_FINDING.items())
-    return _scores(judged).join(precise, on="finding_kind", how="left", maintain_order="left").select(
+    return _count_by_kind(judged).join(precise, on="finding_kind", how="left", maintain_order="left").select(
         pl.col(n).cast(t) for n, t in INVOICE_SCORE.items()
     ), stray  # fmt: skip
 
 
-def _outcome() -> pl.Expr:
-    """Return found, wrong_money or missed of each decidable mistake, NULL of the others."""
+def _outcome_of() -> pl.Expr:
+    """Return `found`, `wrong_money` or `missed` for each decidable mistake, and NULL for the others."""
     same_currency = (pl.col("answer_currency") == pl.col("currency")).fill_null(True)
     is_right = (pl.col("answers") == 1) & pl.col("answer_micros").eq_missing(pl.col("impact_micros")) & same_currency
     answered = (
@@ -54,7 +54,7 @@ def _outcome() -> pl.Expr:
     return pl.when("decidable").then(answered.otherwise(pl.lit("missed"))).alias("outcome")
 
 
-def _scores(judged: pl.DataFrame) -> pl.DataFrame:
+def _count_by_kind(judged: pl.DataFrame) -> pl.DataFrame:
     outcome, money = pl.col("outcome"), pl.col("impact_micros")
     rows = judged.group_by("kind", "currency").agg(
         finding_kind=pl.col("expected_kind").drop_nulls().first(), injected=pl.len(), decidable=pl.col("decidable").sum(),

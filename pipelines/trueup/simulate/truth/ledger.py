@@ -1,4 +1,4 @@
-"""Record the truth: every leak, fraud and innocent look-alike, with its records, its money and who decides it."""
+"""Record the truth: every leak, fraud and innocent look-alike, with its records, money, and the part of trueup that decides it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TRUTH: dict[str, pl.DataType] = {
     "knowable_at": UTC,
     "resolved_at": UTC,
     "details": pl.String(),
-    "reason": pl.String(),  # the reason that the finding should give
+    "reason": pl.String(),  # the reason that the finding should name
 }
 """The columns of `truth.parquet`; a row is one leak, one fraud case or one innocent look-alike."""
 
@@ -56,7 +56,7 @@ LABEL_DELAY_US = 7 * 24 * HOUR_US
 """How long after its end a fraud becomes known."""
 
 _PROVISIONING_GRACE_US = 24 * HOUR_US
-"""How long two systems may disagree on a subscription: the default of a project."""
+"""How long two systems may disagree about a subscription; the default of a project."""
 
 _LATE, _DUPLICATE, _PHANTOM = (CODES[k] for k in ("late_charge", "duplicate_charge", "phantom_charge"))
 _CONFLICTS = (CODES["conflicting_usage"], CODES["conflicting_charge"])
@@ -67,7 +67,7 @@ _FINAL_BY_FRONTIER = (*UNBILLED, *GAPS, _LATE, _PHANTOM)
 
 @dataclass
 class Ledger:
-    """Collects, day by day, the sessions that the truth names and all their records.
+    """Collects, day by day, the sessions for the truth, with all their records.
 
     `sessions`: session, service, subscriber, leak, hard, incident, window, keyed, undecidable, node, tariff, destination,
     start_us, expected. `usage`: session, record_key, quantity, stamp_us, lost. `charges`: session, record_key, role,
@@ -85,10 +85,10 @@ def truth_of(ledger: Ledger, incidents: pl.DataFrame, names: Names) -> pl.DataFr
     sessions = _with_records(ledger, names)
     ordinary = sessions.filter(pl.col("incident") == NO_NUMBER)
     parts = [
-        _leaks(ordinary.filter((pl.col("leak") > 0) & ~pl.col("leak").is_in(LOST)), names),
-        _losses(sessions.filter(pl.col("window") != NO_NUMBER), names),
-        _look_alikes(sessions.filter((pl.col("leak") == 0) & pl.col("undecidable"))),
-        _cases(sessions.filter(pl.col("incident") != NO_NUMBER), incidents),
+        _leak_rows(ordinary.filter((pl.col("leak") > 0) & ~pl.col("leak").is_in(LOST)), names),
+        _lost_file_rows(sessions.filter(pl.col("window") != NO_NUMBER), names),
+        _look_alike_rows(sessions.filter((pl.col("leak") == 0) & pl.col("undecidable"))),
+        _case_rows(sessions.filter(pl.col("incident") != NO_NUMBER), incidents),
         *ledger.plain,
     ]
     rows = pl.concat([_complete_rows(part) for part in parts])
@@ -191,7 +191,7 @@ def _with_records(ledger: Ledger, names: Names) -> pl.DataFrame:
     priced = flat_price(service, numbers(rows, "quantity"))
     charged_quantity = numbers(rows.with_columns(pl.col("main_quantity").fill_null(0)), "main_quantity")
     return rows.with_columns(
-        # The price of the missing quantity alone: parts are rounded one by one, which adds a further difference.
+        # Only the price of the missing quantity counts: parts are rounded one by one, which adds another difference.
         by_quantity_micros=pl.Series(
             np.where(aggregate, numbers(rows, "device_micros"), priced) - flat_price(service, charged_quantity)
         ),
@@ -203,7 +203,7 @@ def _with_records(ledger: Ledger, names: Names) -> pl.DataFrame:
     )
 
 
-def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
+def _leak_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return one row per leaking session, at the grain of the expected finding."""
     leak = pl.col("leak")
     difference = pl.col("expected_micros") - pl.col("main_micros")
@@ -240,7 +240,7 @@ def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
         impact_micros=impact, exposure_micros=pl.lit(0, pl.Int64),
         knowable_at=pl.when(by_frontier).then(grace_end).otherwise(pl.max_horizontal("delivered_at", pl.col("last_us").cast(UTC))),
         resolved_at=pl.when(leak == _LATE).then("delivered_at"),
-        details=_details(names),
+        details=_details_text(names),
     )  # fmt: skip
 
 
@@ -249,7 +249,7 @@ def _kind_texts(field_name: str) -> pl.Expr:
     return pl.col("leak").replace_strict(list(range(len(KIND_NAMES))), texts, return_dtype=pl.String)
 
 
-def _details(names: Names) -> pl.Expr:
+def _details_text(names: Names) -> pl.Expr:
     prefixes = [f"+{d.prefix}" for d in destinations()]
     return pl.struct(
         node=pl.col("node").replace_strict(list(range(len(names.network.names))), names.network.names.to_list(), default=None),
@@ -260,9 +260,9 @@ def _details(names: Names) -> pl.Expr:
     ).struct.json_encode()  # fmt: skip
 
 
-def _losses(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
+def _lost_file_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return one row per lost file or lost part of a file: the lost records and the charges without usage."""
-    # A session that also leaks for another reason has its money in that leak's row.
+    # Where a session also leaks in another way, the row of that leak has its money.
     by_loss = pl.col("leak").is_in(LOST)
     grouped = sessions.group_by("window").agg(
         leak=pl.col("leak").filter(by_loss).first(), node=pl.col("node").first(),
@@ -289,7 +289,7 @@ def _losses(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _look_alikes(sessions: pl.DataFrame) -> pl.DataFrame:
+def _look_alike_rows(sessions: pl.DataFrame) -> pl.DataFrame:
     """Return one row per clean session that a nearest match may mistake for another."""
     return sessions.with_columns(
         kind=pl.lit(KIND_NAMES[_LOOK_ALIKE]), variant=pl.lit("plain"), expected_kind=pl.lit(None, pl.String),
@@ -300,7 +300,7 @@ def _look_alikes(sessions: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _cases(sessions: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
+def _case_rows(sessions: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
     """Return one row per fraud case or innocent case, with all its records."""
     grouped = sessions.group_by("incident").agg(
         usage_record_keys=pl.col("arrived_keys").list.explode(keep_nulls=False, empty_as_null=False).sort(),
@@ -323,7 +323,7 @@ def _cases(sessions: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
 
 
 def _complete_rows(part: pl.DataFrame) -> pl.DataFrame:
-    """Add the columns that follow from the kind, and cast all to `TRUTH`."""
+    """Add the columns that depend on the kind alone, and cast all columns to `TRUTH`."""
 
     def of_kind(field_name: str) -> pl.Expr:
         texts = [getattr(kind, field_name) for kind in KINDS.values()]

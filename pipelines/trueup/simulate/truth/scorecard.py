@@ -2,9 +2,9 @@
 
 `score` is a pure function of three frames: the truth (columns `TRUTH`), the findings and their members (see `Evidence`).
 
-*Compared records.* Each kind of finding is compared by the streams it is about. `unbilled`, `unrated` and `conflicting_usage` are
-compared by their usage records; `charge_without_usage`, `duplicate_charge` and `conflicting_charge` by their charges; all others
-by both. A leak's compared records are its record keys in the streams of its `kernel_kind`.
+*Compared records.* Each kind of finding is compared by the records of some streams. `unbilled`, `unrated` and `conflicting_usage`
+are compared by their usage records; `charge_without_usage`, `duplicate_charge` and `conflicting_charge` by their charges; all
+others by both. A leak's compared records are its record keys in the streams of its `kernel_kind`.
 
 *Found.* A leak is scored when reconciliation decides it: category `leak`, decided by `kernel`, decidable, with a `kernel_kind`.
 Its candidates are the findings of that kind and of the expected status that share a compared record with it. The leak is found
@@ -45,7 +45,7 @@ COMPARED = {
 """The streams by which each kind of finding is compared; kinds that are missing here use usage and charges."""
 _STREAMS = ("usage", "charge")
 _SUBSCRIPTION = "subscription"
-"""Findings about a subscription have no records; its number takes the place of a record key."""
+"""Findings about a subscription have no records; the subscriber's number is used as their record key."""
 
 CAUSED = {
     "lost_file": ("charge_without_usage", "overbilled"), "lost_stretch": ("charge_without_usage", "overbilled"),
@@ -54,7 +54,7 @@ CAUSED = {
     "suspended_subscriber": ("inactive_subscriber", "active_not_billed"),
     "unknown_subscriber": ("unknown_subscriber", "active_not_billed"), "cover_other_currency": ("unbilled", "charge_without_usage"),
 }  # fmt: skip
-"""The findings that some leaks cause beside or instead of their `kernel_kind`.
+"""The findings that some leaks cause in addition to their `kernel_kind`, or instead of it.
 
 Examples are sessions that lost only some of their records, and charges in another currency than their usage. Others are a second
 charge until its reversal, and the state of a subscription.
@@ -70,9 +70,9 @@ LEAKS: dict[str, pl.DataType] = {
 }  # fmt: skip
 """One row per currency and kind of leak that reconciliation decides.
 
-Of the found leaks, `to_name` have a reason in the truth, and `named` have a finding with that reason. `found_micros` is the money
-of the findings of found leaks and of leaks with wrong money. `median_delay_s` is in log time: the greatest event time in the log
-when the finding was raised, less `knowable_at`."""
+Among the found leaks, `to_name` counts those with a reason in the truth, and `named` those whose finding has that reason.
+`found_micros` is the money of the findings of found leaks and of leaks with wrong money. `median_delay_s` is in log time: the
+greatest event time in the log when the finding was raised, less `knowable_at`."""
 
 FINDINGS: dict[str, pl.DataType] = {
     "kind": pl.String(), "open": pl.Int64(), "resolved": pl.Int64(), "retracted": pl.Int64(), "explained": pl.Int64(),
@@ -126,7 +126,7 @@ class Scorecard:
 
     @property
     def passed(self) -> bool:
-        """Return whether every decidable leak was found with its money and at its hop, and no finding or loss is unexplained."""
+        """Return whether every decidable leak was found with its money and at its hop, and every finding and loss is explained."""
         is_located = not self.hops["elsewhere"].sum() and self.stray_losses.is_empty()
         is_billed = bool((self.invoices["found"] == self.invoices["decidable"]).all()) and self.stray_invoices.is_empty()
         return self.misses.is_empty() and self.unexplained.is_empty() and is_located and is_billed
@@ -140,7 +140,7 @@ def check_truth(truth: pl.DataFrame, *, where: str) -> pl.DataFrame:
     try:
         rows = truth.select(pl.col(name).cast(dtype) for name, dtype in TRUTH.items())
     except pl.exceptions.PolarsError as error:
-        raise TrueupError(f"the truth is of other types: {str(error).splitlines()[0]}", where=where) from None
+        raise TrueupError(f"columns of the truth have other types: {str(error).splitlines()[0]}", where=where) from None
     if rows["leak_id"].null_count() or rows["leak_id"].is_duplicated().any():
         raise TrueupError("the truth has a missing or repeated leak_id", where=where)
     return rows
@@ -149,7 +149,7 @@ def check_truth(truth: pl.DataFrame, *, where: str) -> pl.DataFrame:
 def score(
     truth: pl.DataFrame, evidence: Evidence, losses: pl.DataFrame | None = None, invoice_findings: pl.DataFrame | None = None
 ) -> Scorecard:
-    """Compare a checked truth with the findings, with the losses of chains (`HOP_LOSS`), and with findings about invoices, if any.
+    """Compare a checked truth with the findings, and with losses of chains (`HOP_LOSS`) and findings about invoices, if any.
 
     The docstring of this module defines the terms.
     """
@@ -160,23 +160,23 @@ def score(
     members = pl.concat([members, states.select(members.columns)])
     rows = truth.with_row_index("leak").with_columns(pl.col("leak").cast(pl.Int64))
     compared = _compared_records(findings, members)
-    verdicts = _verdicts(rows, findings, members, compared)
+    verdicts = _judge_findings(rows, findings, members, compared)
     scored = rows.filter(_is_scored())
-    answers = _answers(scored, findings, compared)
-    of_kind = _of_finding_kinds(findings, verdicts)
+    answers = _match_leaks(scored, findings, compared)
+    of_kind = _score_finding_kinds(findings, verdicts)
     return Scorecard(
-        _of_leaks(rows, answers, of_kind),
+        _score_leaks(rows, answers, of_kind),
         of_kind,
-        _others(rows.filter(pl.col("decidable") & ~pl.col("decided_by").is_in(["kernel", "invoices"])), verdicts, "leak"),
-        _others(rows.filter(~pl.col("decidable")), verdicts, "touched"),
-        _misses(answers, findings, members, evidence.log_time),
-        _unexplained(findings, verdicts, members),
-        *_located(rows, findings, verdicts, pl.DataFrame(schema=HOP_LOSS) if losses is None else losses),
+        _sum_unscored(rows.filter(pl.col("decidable") & ~pl.col("decided_by").is_in(["kernel", "invoices"])), verdicts, "leak"),
+        _sum_unscored(rows.filter(~pl.col("decidable")), verdicts, "touched"),
+        _list_misses(answers, findings, members, evidence.log_time),
+        _list_unexplained(findings, verdicts, members),
+        *_locate_losses(rows, findings, verdicts, pl.DataFrame(schema=HOP_LOSS) if losses is None else losses),
         *score_invoices(truth, pl.DataFrame(schema=INVOICE_FINDING) if invoice_findings is None else invoice_findings),
     )
 
 
-def _located(
+def _locate_losses(
     rows: pl.DataFrame, findings: pl.DataFrame, verdicts: pl.DataFrame, losses: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the scores of hops, and the losses that no leak between systems explains."""
@@ -211,7 +211,7 @@ def _is_scored() -> pl.Expr:
     return decided & pl.col("decidable") & pl.col("kernel_kind").is_not_null()
 
 
-def _records(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+def _truth_records(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
     """Return one row per record that the truth names: `names`, stream, record_key."""
     sides = [
         rows.select(*names, record_key=f"{stream}_record_keys").explode("record_key").drop_nulls("record_key")
@@ -241,10 +241,10 @@ def _expected_status() -> pl.Expr:
     return pl.when(is_resolved.fill_null(value=False)).then(pl.lit("resolved")).otherwise(pl.lit("open"))
 
 
-def _answers(scored: pl.DataFrame, findings: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
+def _match_leaks(scored: pl.DataFrame, findings: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
     """Return the scored leaks with `outcome` (found, wrong_money or missed), `answer_micros`, `raised_at` and `answering`."""
     leaks = scored.with_columns(status=_expected_status())
-    leak_records = _records(leaks, "leak", "kernel_kind", "status").filter(_is_compared("kernel_kind"))
+    leak_records = _truth_records(leaks, "leak", "kernel_kind", "status").filter(_is_compared("kernel_kind"))
     sizes = leak_records.group_by("leak").agg(leak_records=pl.len())
     shared = leak_records.join(
         compared, left_on=["kernel_kind", "status", "stream", "record_key"], right_on=["kind", "status", "stream", "record_key"]
@@ -267,14 +267,14 @@ def _answers(scored: pl.DataFrame, findings: pl.DataFrame, compared: pl.DataFram
     return joined.with_columns(outcome=found.when(same_records).then(pl.lit("wrong_money")).otherwise(pl.lit("missed")))
 
 
-def _verdicts(rows: pl.DataFrame, findings: pl.DataFrame, members: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
+def _judge_findings(rows: pl.DataFrame, findings: pl.DataFrame, members: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
     """Return one row per open or resolved finding, with its verdict.
 
     `leak` is the truth row that explains the finding, `touched` an undecidable row that shares a record with it.
     """
-    explained = _explanations(rows, compared)
+    explained = _explain_findings(rows, compared)
     undecidable = rows.filter(~pl.col("decidable"))
-    of_undecidable = _records(undecidable, "leak", "kernel_kind").join(members, on=["stream", "record_key"])
+    of_undecidable = _truth_records(undecidable, "leak", "kernel_kind").join(members, on=["stream", "record_key"])
     kinds = findings.select("finding", "kind")
     of_undecidable = of_undecidable.join(kinds, on="finding").filter(
         pl.col("kernel_kind").is_null() | (pl.col("kernel_kind") == pl.col("kind"))
@@ -289,7 +289,7 @@ def _verdicts(rows: pl.DataFrame, findings: pl.DataFrame, members: pl.DataFrame,
     return rows.with_columns(verdict=verdict)
 
 
-def _explanations(rows: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
+def _explain_findings(rows: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
     """Return, for each explained finding, the first leak of the truth that explains it: finding, leak."""
     causing = rows.filter(pl.col("decidable")).with_columns(
         causes=pl.col("kind").replace_strict(
@@ -297,7 +297,7 @@ def _explanations(rows: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
         ),
         status=_expected_status(),
     ).with_columns(causes=pl.coalesce("causes", pl.concat_list("kernel_kind"))).explode("causes").drop_nulls("causes")  # fmt: skip
-    named = _records(causing, "leak", "causes", "status")
+    named = _truth_records(causing, "leak", "causes", "status")
     shared = named.join(
         compared, left_on=["causes", "status", "stream", "record_key"], right_on=["kind", "status", "stream", "record_key"]
     )
@@ -305,7 +305,7 @@ def _explanations(rows: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
     return pairs.filter(pl.col("shared") == pl.col("size")).group_by("finding").agg(pl.col("leak").min())
 
 
-def _of_leaks(rows: pl.DataFrame, answers: pl.DataFrame, of_kind: pl.DataFrame) -> pl.DataFrame:
+def _score_leaks(rows: pl.DataFrame, answers: pl.DataFrame, of_kind: pl.DataFrame) -> pl.DataFrame:
     by = ["kind", "currency"]
     outcome, int128 = pl.col("outcome"), pl.Int128
     selected = rows.filter((pl.col("category") == "leak") & (pl.col("decided_by") == "kernel"))
@@ -335,7 +335,7 @@ def _share(part: pl.Expr, total: pl.Expr) -> pl.Expr:
     return pl.when(total > 0).then(part / total)
 
 
-def _of_finding_kinds(findings: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+def _score_finding_kinds(findings: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     status, verdict = pl.col("status"), pl.col("verdict")
     all_findings = findings.select("finding", "kind", "status").join(
         verdicts.select("finding", "verdict"), on="finding", how="left"
@@ -348,7 +348,7 @@ def _of_finding_kinds(findings: pl.DataFrame, verdicts: pl.DataFrame) -> pl.Data
     return rows.sort("kind").select(pl.col(n).cast(t) for n, t in FINDINGS.items())
 
 
-def _others(rows: pl.DataFrame, verdicts: pl.DataFrame, by: str) -> pl.DataFrame:
+def _sum_unscored(rows: pl.DataFrame, verdicts: pl.DataFrame, by: str) -> pl.DataFrame:
     """Sum up truth rows that are not scored, with the findings that they explain (`by` leak) or touch (`by` touched)."""
     int128 = pl.Int128
     selected = verdicts.filter(pl.col("verdict") == ("explained" if by == "leak" else "undecidable"))
@@ -361,21 +361,21 @@ def _others(rows: pl.DataFrame, verdicts: pl.DataFrame, by: str) -> pl.DataFrame
     return rows.sort("first").select(pl.col(n).cast(t) for n, t in OTHERS.items())
 
 
-def _misses(answers: pl.DataFrame, findings: pl.DataFrame, members: pl.DataFrame, log_time: datetime | None) -> pl.DataFrame:
+def _list_misses(answers: pl.DataFrame, findings: pl.DataFrame, members: pl.DataFrame, log_time: datetime | None) -> pl.DataFrame:
     """Return the leaks that were not found, each with the reason that the findings show."""
     missed = answers.filter(pl.col("outcome") != "found")
-    touching = _records(missed, "leak").join(members, on=["stream", "record_key"]).join(
+    touching = _truth_records(missed, "leak").join(members, on=["stream", "record_key"]).join(
         findings.select("finding", "kind", "status"), on="finding"
     )  # fmt: skip
     rows = touching.select("leak", text=pl.format("{} ({})", "kind", "status")).unique().sort("leak", "text")
     other_findings = rows.group_by("leak").agg(other_findings=pl.col("text").str.join(", "))
     reason = (
-        pl.when(pl.col("outcome") == "wrong_money").then(pl.lit("its finding has other money"))
+        pl.when(pl.col("outcome") == "wrong_money").then(pl.lit("its finding has a different amount"))
         .when(pl.col("knowable_at") > pl.lit(log_time, pl.Datetime("us", "UTC")))
-        .then(pl.lit("the log does not yet reach the time at which it is knowable"))
+        .then(pl.lit("the log ends before the time at which the leak can be known"))
         .when(pl.col("answering") > 0).then(pl.lit("its findings hold more or fewer records"))
         .when(pl.col("other_findings").is_not_null()).then(pl.format("only other findings share its records: {}", "other_findings"))
-        .otherwise(pl.lit("no finding has its records"))
+        .otherwise(pl.lit("no finding names its records"))
     )  # fmt: skip
     return missed.join(other_findings, on="leak", how="left", maintain_order="left").select(
         "leak_id", "kind", "service", "currency", "impact_micros", "usage_record_keys", "charge_record_keys",
@@ -383,7 +383,7 @@ def _misses(answers: pl.DataFrame, findings: pl.DataFrame, members: pl.DataFrame
     )  # fmt: skip
 
 
-def _unexplained(findings: pl.DataFrame, verdicts: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+def _list_unexplained(findings: pl.DataFrame, verdicts: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     unexplained = findings.join(verdicts.filter(pl.col("verdict") == "unexplained").select("finding"), on="finding", how="semi")
     nothing = pl.lit([], dtype=pl.List(pl.String))
     for stream in _STREAMS:
