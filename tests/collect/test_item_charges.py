@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from trueup.collect.commit.cross_row_checks import bad_item_charges, in_unknown_zones
+from trueup.collect.commit.cross_row_checks import find_bad_item_charges, find_unknown_zones
 from trueup.events.schema import CORE
 from trueup.rating.book import TARIFF
 from trueup.rating.book_validation import refusals
@@ -31,12 +31,12 @@ WHOLE = {"item": "line", "subscriber": "s", "period_from": MARCH, "period_to": A
 )  # fmt: skip
 def test_a_charge_of_an_item_has_a_subscriber_and_a_time(charge: dict[str, object], rule: str | None) -> None:
     rows = pl.DataFrame([{**charge, "source_row": 0}], schema={"source_row": pl.Int64, **CORE["charge"]})
-    assert bad_item_charges(rows)["rule"].to_list() == ([rule] if rule else [])
+    assert find_bad_item_charges(rows)["rule"].to_list() == ([rule] if rule else [])
 
 
 def test_a_state_in_an_unknown_zone_is_refused() -> None:
     rows = pl.DataFrame({"source_row": [0, 1, 2], "timezone": ["Europe/Berlin", "Berlin", None]})
-    assert in_unknown_zones(rows).rows() == [(1, "value_out_of_range", "timezone: is a time zone")]
+    assert find_unknown_zones(rows).rows() == [(1, "value_out_of_range", "timezone: is a time zone")]
 
 
 RENTAL = {"item": "recurring", "name": "line", "service": "rental", "price_micros": 1, "currency": "EUR", "valid_from": MARCH}

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from trueup.collect.commit.cross_row_checks import CHECKS, ending_before_they_begin
+from trueup.collect.commit.cross_row_checks import CHECKS, find_empty_validities
 from trueup.collect.ingest import IngestSummary
 from trueup.config import DECIMAL_COLUMNS, FLAG_COLUMNS, STREAM_COLUMNS, TIME_COLUMNS, WHOLE_COLUMNS, Project, parse
 from trueup.errors import ConfigError
@@ -85,7 +85,7 @@ TakeIn = Callable[[Project], IngestSummary]
 def rows_by_themselves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Disable the checks across rows of a book, which have separate tests."""
     if "whole_book" not in request.keywords:
-        monkeypatch.setitem(CHECKS, "tariff", lambda _, new: ending_before_they_begin(new))
+        monkeypatch.setitem(CHECKS, "tariff", lambda _, new: find_empty_validities(new))
 
 
 def written(folder: Path, name: str, format_: str, rows: list[dict[str, Any]]) -> None:

@@ -1,1 +1,1 @@
-"""Collection: raw files are found, opened, cut into records, mapped, checked, and committed with their control row."""
+"""Collection: find and open raw files, cut them into records, map and check the records, and commit them with a control row."""

@@ -50,10 +50,10 @@ from trueup.quality.project_expectations import row_rules
 
 _READERS = 2
 _AHEAD = 4
-"""Pieces that are read while an earlier one is staged or committed: enough to use two cores, few enough to bound memory."""
+"""How many pieces are read while an earlier one is committed: enough to use two cores, few enough to bound memory."""
 
 _PIECE_RECORDS = 1 << 16
-"""Records read at once at most, however short they are."""
+"""Maximum number of records in a piece."""
 
 
 class Progress(Protocol):
@@ -107,11 +107,11 @@ def ingest(
 ) -> IngestSummary:
     """Ingest the units of the named sources that the log does not have yet; without names, of all sources.
 
-    Creates the lake if there is none. A unit that cannot be ingested becomes an error of the summary; the others are ingested
-    all the same. Files for which `choose` returns False are left for a later run. Without `choose`, incomplete files are left
-    (see `trueup.collect.discover.arrival`), and a notice names their number. Raises `ConfigError` for a source that is not
-    configured, contradictory settings and a file that two sources read. Raises `ClockError` for a wrong clock, and `LogError`
-    when the log refuses a commit (a full disk). Committed parts stay in the log, and the next run resumes after them.
+    Creates the lake if there is none. A unit that cannot be ingested becomes an error of the summary; the other units are still
+    ingested. Files for which `choose` returns False are left for a later run. Without `choose`, incomplete files are left (see
+    `trueup.collect.discover.arrival`), and a notice names their number. Raises `ConfigError` for a source that is not configured,
+    contradictory settings and a file that two sources read. Raises `ClockError` for a wrong clock, and `LogError` when the log
+    refuses a commit (a full disk). Committed parts stay in the log, and the next run resumes after them.
     """
     selected = select_sources(project, sources)
     for source in selected:
@@ -136,7 +136,7 @@ def ingest(
 
 
 def _recyclable(lake: Lake, sources: Sequence[SourceConfig]) -> Iterator[str]:
-    """Yield a notice for each source with records in quarantine that another mapping than the present one rejected."""
+    """Yield a notice for each source whose mapping has changed since some of its records were rejected."""
     values = {"sources": [source.name for source in sources], "reason": None}
     units = query_frames(lake.connection, statement("rejected_units"), values)
     for source in map(with_implied_settings, [source for source in sources if source.name in set(units["source"])]):
@@ -178,7 +178,7 @@ def _complete_at(now: datetime) -> Choose:
 
 @dataclass(frozen=True)
 class _SourceRun:
-    """Inputs that the units of one source share in one run; what only a new unit needs is read with the first one.
+    """Inputs that the units of one source share in one run; inputs that only new units need are read with the first new unit.
 
     `ingested` has the units of all sources that the log had parts of, by id; `complete` has the ids that this run completed.
     """
@@ -200,7 +200,7 @@ class _SourceRun:
 def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
     lake, source = run.lake, run.source
     with open_unit(lake.project, source, path) as unit:
-        # One query for each file would cost as much as its commit; a part that came since then is found by the commit.
+        # A query per file would take as long as its commit. The commit itself detects parts that were added since then.
         ingested = run.ingested.get(unit.source_id, IngestedParts())
         if ingested.is_complete or unit.source_id in run.complete:
             return UnitResult(source.name, unit.shown, "known")
@@ -218,7 +218,7 @@ def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
 
 
 def _parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], declared: DeclaredContent) -> Iterator[Committed]:
-    """Commit the parts that the log lacks, in order; each but the last once the next one has begun."""
+    """Commit the parts that the log lacks, in order. A part is committed when the next one begins, the last at the end."""
     part: Part | None = None
     budget = QuarantineBudget(unit.limits, quarantined_bytes(run.lake, unit.source_id) if taken else 0)
     with closing(_read(run, unit, reader, taken)) as pieces:
@@ -256,7 +256,7 @@ def _read(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]) ->
 
     waiting = deque[tuple[int, Future[Events]]]()
     has_names = unit.source.attributes and unit.source.has_equal_records
-    # A part's attributes are in memory twice while it is sorted for its commit.
+    # Sorting a part for its commit holds its attributes in memory twice, so fewer pieces are read ahead.
     mapped = set(requested).difference(mapping.kept)
     further = [name for name in reader.columns() if name not in mapped]
     name_bytes = 2 * attribute_name_bytes(further) if has_names else 0

@@ -1,4 +1,4 @@
-"""Files read without a lake: a tariff book, or records to be priced. The first bad record is an error."""
+"""Read files without a lake: a tariff book, or records to be priced. The first bad record is an error."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def read_book(project: Project, path: Path) -> Book:
 
 
 def read_calls(project: Project, path: Path, *, timezone: str, usual: dict[str, str | None]) -> pl.DataFrame:
-    """Return the records of a file as `CALL`s, numbered from 0 in file order; of two with one start the first is first.
+    """Return the records of a file as `CALL`s, numbered from 0 in file order.
 
-    A text that is missing in the file has its `usual` value; times without an offset are in `timezone`. Raises `SourceError`.
+    A text that is missing in the file gets its `usual` value; times without an offset are in `timezone`. Raises `SourceError`.
     """
     source = _source(path, "usage")
     with _unit_of(project, source, path) as (unit, reader):
@@ -107,7 +107,7 @@ def _batches(reader: Reader, requested: Sequence[str]) -> Iterator[Batch]:
 
 
 def _check(available: Sequence[str], known: Iterable[str], needed: Sequence[str], where: str) -> None:
-    """Raise `SourceError` for a missing column, and for an unknown one: a mistyped name must not become NULL."""
+    """Raise `SourceError` for a missing column, and for an unknown one, because a mistyped name must not become NULL."""
     for name in needed:
         if name not in available:
             raise SourceError(f"there is no column {name}; there are {list_names(available)}", where=where, todo="add it")

@@ -24,8 +24,8 @@ _Stamp = tuple[int, ...]
 class Watch:
     """Watcher of the sources' paths: finds files that are complete and new or changed.
 
-    A file that was ingested, or was refused, is not read again before it changes. Files accumulate in a landing folder, and
-    recognising a known file would mean hashing it.
+    A file that was ingested or refused is not read again until it changes. Files accumulate in a landing folder, and only a hash of
+    each could show which are known.
     """
 
     def __init__(self, project: Project, *, sources: Sequence[str] = (), clock: Clock = system_clock) -> None:
@@ -36,7 +36,7 @@ class Watch:
         self._reported = set[str]()
 
     def look(self) -> IngestSummary | None:
-        """Ingest new files; return None without any. Raises what `ingest` raises; the files then still count as new."""
+        """Ingest new files; return None without any. Errors of `ingest` are raised, and the files then still count as new."""
         new_stamps, new_errors = dict[tuple[str, Path], _Stamp](), list[TrueupError]()
         for source in self._sources:
             files = find_files(self._project, source)
@@ -56,7 +56,7 @@ class Watch:
         return summary
 
     def _declare_idle(self) -> None:
-        """Declare the time in the log at intervals, so that the first file after days without files is no clock jump."""
+        """Declare the time in the log at intervals, so that the first file after some days does not look like a clock jump."""
         now = self._clock()
         longest = timedelta(microseconds=self._project.config.project.max_clock_jump)
         if abs(now - self._last_idle_check) < longest / 4 or not Lake.exists(self._project):
@@ -66,7 +66,7 @@ class Watch:
             declare_idle(lake)
 
     def _is_first_report(self, error: TrueupError) -> bool:
-        """Return whether the error of a pattern is to be reported: each is reported once."""
+        """Return whether to report the error of a pattern, because each is reported only once."""
         known = str(error) in self._reported or _is_missing_file(error)
         self._reported.add(str(error))
         return not known
@@ -78,7 +78,7 @@ class Watch:
         # A file whose manifest was wrong is read again once the manifest changes.
         files = [path] if source.manifest is None else [path, manifest_of(source.manifest, path)]
         try:
-            # A broken link is identified by itself: its error is reported once, and again when the link changes.
+            # A broken link is identified by its own attributes: its error is reported once, and again when the link changes.
             stats = [file.stat() if file.exists() else file.lstat() for file in files]
         except OSError:
             return None

@@ -58,7 +58,7 @@ def test_tax_is_rounded_to_cents_and_net_and_tax_add_up() -> None:
     assert text.to_series().to_list() == ["0.000000", "0.000001", "-1.190000"]
 
 
-def test_invoices_add_up_but_for_their_mistake(contracts: Contracts) -> None:
+def test_only_invoices_with_that_mistake_do_not_add_up(contracts: Contracts) -> None:
     lines = draw_bundles(np.random.default_rng(2), contracts.contracts, contracts.due, QUARTER).lines
     bills, charges = assign_bills(contracts.contracts, contracts.due, collect_charges(contracts.bills.charges, lines), QUARTER)
     mistaken = draw_invoice_mistakes(np.random.default_rng(3), bills, QUARTER.first)
@@ -102,7 +102,7 @@ def test_a_mistake_is_found_by_the_one_finding_about_it_with_its_money() -> None
     assert scored([(*right[:4], "USD", *right[5:])])[0]["wrong_money"] == 1
 
 
-def test_money_that_is_not_known_is_no_zero_and_what_is_undecidable_counts_apart() -> None:
+def test_unknown_money_is_null_and_undecidable_mistakes_are_counted_separately() -> None:
     unknown = ("missing_invoice", None, "A", date(2025, 1, 1), None, None, "no_charges")
     assert scored([unknown], impact_micros=None)[0]["found"] == 1
     assert scored([(*unknown[:5], 0, None)], impact_micros=None)[0]["wrong_money"] == 1
@@ -110,7 +110,7 @@ def test_money_that_is_not_known_is_no_zero_and_what_is_undecidable_counts_apart
     assert (score["injected"], score["decidable"], score["missed"], score["recall"]) == (1, 0, 0, None)
 
 
-def test_findings_are_about_a_number_or_about_an_account_and_its_period() -> None:
+def test_a_finding_concerns_a_number_or_an_account_and_its_period() -> None:
     rows = [("tax_differs", "R1", "A", date(2025, 1, 1)), ("uninvoiced_charge", "R1", "A", date(2025, 1, 1))]
     frame = pl.DataFrame(rows, schema=["kind", "number", "account", "period_from"], orient="row")
     assert frame.select(invoice_key("kind", "number", "account", "period_from")).to_series().to_list() == ["R1", "A 2025-01-01"]
@@ -122,7 +122,7 @@ def test_invoices_need_months(tmp_path: Path) -> None:
     assert not (tmp_path / "operator").exists()
 
 
-def test_invoices_change_no_other_file_than_that_of_rentals(tmp_path: Path) -> None:
+def test_adding_invoices_changes_no_file_but_the_rentals(tmp_path: Path) -> None:
     plain, full = SimulationRequest(20, 1, 7, months=2), SimulationRequest(20, 1, 7, months=2, invoices=True)
     before, after = (simulate(tmp_path / name, request) for name, request in (("plain", plain), ("full", full)))
     for path in (tmp_path / "plain").rglob("*"):

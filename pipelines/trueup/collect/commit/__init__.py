@@ -1,1 +1,1 @@
-"""Commits one part of a source unit with its control row: hash chain and checks across rows."""
+"""Commits one part of a source unit with its control row, after checks across its rows, and extends the source's hash chain."""

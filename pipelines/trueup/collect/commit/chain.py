@@ -21,7 +21,7 @@ CONTROL: dict[str, pl.DataType] = {
 """The columns of a control row; as Python values, times are whole microseconds."""
 
 LATER = ("mapping", "filtered", "recycles", "sums", "moved")
-"""Columns that rows of earlier versions lack; `recycles` those of files, and `sums` and `moved` those of units without any."""
+"""Columns that earlier versions lack. Rows of delivered files also lack `recycles`; rows without `sums` or `moved` lack those."""
 
 
 def hash_of(row: Mapping[str, object]) -> str:
@@ -29,8 +29,8 @@ def hash_of(row: Mapping[str, object]) -> str:
 
     It is SHA-256 over the previous hash and the row's other columns as canonical JSON.
 
-    Rows written before mappings were recorded have no mapping. Rows written before filtered records were counted have no such
-    count. The hash of both covers the other columns alone.
+    Rows of earlier versions may lack the mapping or the count of filtered records. Their hash covers only the columns that they
+    have.
     """
     excluded = {"hash", "previous_hash", *(name for name in LATER if row.get(name) is None)}
     content = {name: row.get(name) for name in CONTROL if name not in excluded}
@@ -38,7 +38,7 @@ def hash_of(row: Mapping[str, object]) -> str:
     return hashlib.sha256(f"{row['previous_hash']}{text}".encode()).hexdigest()
 
 
-def chained(row: Mapping[str, object], last: tuple[int, str] | None) -> dict[str, object]:
+def link_to_chain(row: Mapping[str, object], last: tuple[int, str] | None) -> dict[str, object]:
     """Return a control row linked to its source's chain; `last` is the chain's last sequence number and hash."""
     sequence_no, previous_hash = (0, "") if last is None else (last[0] + 1, last[1])
     linked = {**row, "sequence_no": sequence_no, "previous_hash": previous_hash}

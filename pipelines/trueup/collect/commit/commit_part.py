@@ -1,4 +1,4 @@
-"""One part of a source unit: collects its events in memory, then commits them once with its control row."""
+"""Parts of source units: collect the events of a part in memory, then commit them together with a control row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from trueup.collect.commit.chain import chained, frame_of
+from trueup.collect.commit.chain import frame_of, link_to_chain
 from trueup.collect.commit.corrected_records import with_corrected_records
 from trueup.collect.commit.cross_row_checks import refused
 from trueup.collect.commit.earlier_form import EarlierForm
@@ -34,13 +34,13 @@ from trueup.frames import compact_strings, query_frames
 from trueup.log.lake import Lake, Transaction
 
 PART_RECORDS = 250_000
-"""Records of a unit that one commit takes at most."""
+"""Maximum number of records in a part."""
 
 PART_BYTES = 32 << 20
 """Bytes of records after which a part ends, even if it has fewer records than `PART_RECORDS`.
 
-Both constants bound the memory of a part. They must not change with settings: the parts of a unit are the same at every reading.
-A part that the log already has keeps the length that its control row declares.
+Both constants bound the memory of a part. No setting may change them, because a unit must be cut into the same parts each time it
+is read. A part that the log already has keeps the length that its control row declares.
 """
 
 _MANY_DAYS = 1_000
@@ -149,10 +149,10 @@ class QuarantineBudget:
 
 
 class Part:
-    """A part that is not committed yet: `add` the pieces that are read, then `commit`."""
+    """A part before its commit: `add` each piece that has been read, then `commit`."""
 
     recycles: str | None = None
-    """Of records mapped again, the unit that delivered them."""
+    """Id of the unit that delivered the records, where they are mapped again."""
 
     def __init__(self, of_today: SourceMapping, unit: Unit, number: int, budget: QuarantineBudget) -> None:
         self._lake, self._of_today = of_today.lake, of_today
@@ -176,8 +176,8 @@ class Part:
     ) -> Committed | None:
         """Commit the part with its quarantine and control row; return None if the log already has the part.
 
-        `declared_records` and `declared_sums` (millionths by column) are what the sender declares of the whole unit.
-        Raises `LogError` when the log refuses the commit; nothing of the part is in the log then.
+        `declared_records` and `declared_sums` (millionths by column) are what the sender declares of the whole unit. Raises
+        `LogError` when the log refuses the commit; the log then holds nothing of the part.
         """
         rows = pl.concat(self._rows, rechunk=False)
         rejected = self._quarantine(self._rejected)
@@ -201,10 +201,10 @@ class Part:
         if chain.has(self._unit.source_id, self.number):
             return None
         new = new_events(transaction.connection, unique_rows, self._stream, self._of_today.earlier)
-        refused = self._refused(rows, new)
+        refused = self._rows_refused_by_check(rows, new)
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
-            # Use a copy of the budget: a commit that is retried runs this again.
+            # Use a copy of the budget, because a retried commit runs this again.
             rejected = pl.concat([rejected, self._quarantine([copy(self._budget).truncate_raw(self._with_bytes(refused))])])
         if not self._accept_outcome(transaction, rows, new, rejected):
             return None
@@ -226,17 +226,17 @@ class Part:
             "moved": moved_rows,
             **extent,
         }
-        transaction.append("control", frame_of(chained(row, chain.last)))
+        transaction.append("control", frame_of(link_to_chain(row, chain.last)))
         counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **counted)
         return Committed(transaction.next_position("unit"), counts)
 
     def _append_events(self, transaction: Transaction, new: pl.DataFrame) -> int | None:
-        """Append new events, and what other bucket keys of their records must know of them; return the number of the latter."""
+        """Append new events, and repeat them under other bucket keys of their records; return the number of those copies."""
         bucket_by = self._lake.project.config.lake.bucket_by
         events = with_corrected_records(transaction.connection, new, bucket_by)
         moved = None
         if self._of_today.may_have_moved:
-            # The log is read before the new events are in it.
+            # Read the log first, because moved contents are compared with the events before this commit.
             moved = moved_contents(transaction.connection, events, self._stream, bucket_by)
             transaction.append("moved", moved, order_by="bucket")
         transaction.append(self._stream, events)
@@ -246,8 +246,8 @@ class Part:
         """Return whether to commit: `new` of the part's events `rows`, and `rejected`. A subclass may write rows of its own."""
         return True
 
-    def _refused(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows that the stream's check refuses and their repetitions, with reason and rule."""
+    def _rows_refused_by_check(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows that the stream's check refuses, and repetitions of them, with reason and rule."""
         refusals = refused(self._stream, lambda: self._lake.read(self._stream).sort("position", "source_row"), new)
         if refusals.is_empty():
             return refusals
@@ -255,7 +255,7 @@ class Part:
         return rows.join(ids, on="event_id").select("event_id", *PROVENANCE, "reason", "rule")
 
     def _with_bytes(self, refused: pl.DataFrame) -> pl.DataFrame:
-        """Return refused rows with the bytes of their records, which are read again: accepted records are held without bytes."""
+        """Return refused rows with the bytes of their records, read again because accepted records are held without them."""
         ordered = refused.sort("source_offset", "source_row")
         # Open the unit a second time: the first reading may be inside the next part.
         with open_unit(self._lake.project, self._unit.source, self._unit.path) as again:
@@ -279,14 +279,14 @@ class Part:
 def time_extent(rows: pl.DataFrame, stream: str) -> dict[str, int | None]:
     """Return first and last event time and last start, in microseconds since the epoch."""
     own = own_time(stream).cast(pl.Int64)
-    # States and invoices have no start of use: no record is held back for them.
+    # States and invoices have no start of use, so no session waits for them.
     started = pl.lit(None, pl.Int64) if stream in (*STATES, INVOICE) else pl.col("started_at").cast(pl.Int64)
     return rows.select(first_time=own.min(), last_time=own.max(), last_started_at=started.max()).row(0, named=True)
 
 
 def _deduplicate(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the first event of each id, in the order of the unit."""
-    # Eight of the sixteen bytes suffice to find that most parts have no repetition, at a third of the cost.
+    """Return the first event of each event id, in the order of the unit."""
+    # Most parts have no repetition. Eight of the sixteen bytes of the ids show that at a third of the cost.
     halves = rows.select(pl.col("event_id").bin.slice(0, 8).bin.reinterpret(dtype=pl.UInt64).n_unique()).item()
     if halves == rows.height:
         return rows
@@ -294,14 +294,14 @@ def _deduplicate(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _in_bucket_order(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows in the order of their buckets. Columns without values, often half of them, are not moved."""
+    """Return rows ordered by bucket. Columns without values, often half of them, need no sorting."""
     absent = [values.name for values in rows if values.null_count() == rows.height and values.name != "bucket"]
     ordered = rows.drop(absent).sort("bucket")
     return ordered.with_columns(pl.lit(None, rows.schema[name]).alias(name) for name in absent).select(rows.columns)
 
 
 def day_filter(rows: pl.DataFrame) -> str:
-    """Return the SQL condition that limits the log's events to the days of the rows, so that no other day is read.
+    """Return the SQL condition that limits a query of the log to the days of the rows.
 
     State tables are small and have no days.
     """
@@ -323,7 +323,7 @@ def _literal(day: date) -> str:
 
 
 def new_events(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, stream: str, earlier: EarlierForm | None) -> pl.DataFrame:
-    """Return the events that the log does not have yet, neither as they are nor in an earlier form of their source."""
+    """Return the events that the log does not have yet, in their present form or in a form of an earlier mapping version."""
     days = day_filter(rows)
     known = query_frames(connection, statement("known", stream=stream, days=days), part=rows.select("event_id"))
     new = rows.join(known, on="event_id", how="anti", maintain_order="left") if known.height else rows

@@ -1,4 +1,4 @@
-"""Corrected records: which record a charge corrects that names a finding or a record key."""
+"""Corrected records: look up the record that a charge corrects, by the finding or record key that the charge names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from trueup.frames import query_frames
 
 
 def with_corrected_records(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, bucket_by: BucketBy) -> pl.DataFrame:
-    """Add `corrected_key` and `corrected_charge` to charges (`EVENT`) that name what they correct; return others as they are.
+    """Add `corrected_key` and `corrected_charge` to charges (`EVENT`) that correct a record; return other rows unchanged.
 
-    The id of a finding of the log stands for the first record of the finding, if that has the bucket key of the charge. Any other
+    If a charge names a finding of the log, it corrects the first record of the finding that has the charge's bucket key. Any other
     text is a record key, and `corrected_charge` is NULL: that record may arrive later.
     """
     if "corrects" not in rows.columns or rows["corrects"].null_count() == rows.height:

@@ -11,7 +11,7 @@ from trueup.events.reasons import Reason
 from trueup.rating.book_validation import refusals
 
 REFUSED: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}
-"""Columns of a refused row: its number, reason and rule. Where several rules refuse a row, the first counts."""
+"""Columns of a refused row: its number, reason and rule. Where several rules refuse a row, only the first is recorded."""
 
 Known = Callable[[], pl.DataFrame]
 """Reads the stream's rows in the log: all columns and the position, in order of commit.
@@ -23,20 +23,20 @@ Check = Callable[[Known, pl.DataFrame], pl.DataFrame]
 """Returns rows of `REFUSED` for the known rows and the new rows (columns of `EVENT`, in the order of their unit)."""
 
 
-def ending_before_they_begin(new: pl.DataFrame) -> pl.DataFrame:
-    """Return refusals of rows whose validity ends when it begins, or earlier."""
-    return refusing(new, pl.col("valid_to") <= pl.col("valid_from"), "value_out_of_range", "valid_to: is after valid_from")
+def find_empty_validities(new: pl.DataFrame) -> pl.DataFrame:
+    """Return refusals of rows whose validity ends at or before its beginning."""
+    return refuse_rows(new, pl.col("valid_to") <= pl.col("valid_from"), "value_out_of_range", "valid_to: is after valid_from")
 
 
-def in_unknown_zones(new: pl.DataFrame) -> pl.DataFrame:
-    """Return refusals of subscriptions whose billing days are those of a time zone that does not exist."""
+def find_unknown_zones(new: pl.DataFrame) -> pl.DataFrame:
+    """Return refusals of subscriptions whose time zone does not exist."""
     known = available_timezones() if new["timezone"].null_count() < new.height else set[str]()
     unknown = pl.col("timezone").is_not_null() & ~pl.col("timezone").is_in(sorted(known))
-    return refusing(new, unknown, "value_out_of_range", "timezone: is a time zone")
+    return refuse_rows(new, unknown, "value_out_of_range", "timezone: is a time zone")
 
 
-def bad_item_charges(new: pl.DataFrame) -> pl.DataFrame:
-    """Return refusals of charges of an item that belong to no time, and of charges of a period without an item."""
+def find_bad_item_charges(new: pl.DataFrame) -> pl.DataFrame:
+    """Return refusals of item charges without period and time, and of period charges without an item."""
     if new.select(pl.col("item", "period_from", "period_to").is_null().all()).row(0) == (True, True, True):
         return pl.DataFrame(schema=REFUSED)
     timeless = pl.all_horizontal(pl.col(n).is_null() for n in ("period_from", "started_at", "billed_at"))
@@ -49,11 +49,11 @@ def bad_item_charges(new: pl.DataFrame) -> pl.DataFrame:
         (pl.col("period_from").is_null() & pl.col("period_to").is_not_null(), "missing_required", "period_from: is there"),
         (pl.col("period_to") <= pl.col("period_from"), "value_out_of_range", "period_to: is after period_from"),
     ]
-    return pl.concat(refusing(new, bad, reason, rule) for bad, reason, rule in rules)
+    return pl.concat(refuse_rows(new, bad, reason, rule) for bad, reason, rule in rules)
 
 
-def bad_invoices(new: pl.DataFrame) -> pl.DataFrame:
-    """Return refusals of invoices without a period, credit notes that demand money, and references that cannot hold."""
+def find_bad_invoices(new: pl.DataFrame) -> pl.DataFrame:
+    """Return refusals of invoices without a period, credit notes with a positive total, and impossible references."""
     is_credit = pl.col("kind") == "credit_note"
     rules: list[tuple[pl.Expr, Reason, str]] = [
         (~is_credit & pl.col("period_from").is_null(), "missing_required", "period_from: is there, for an invoice"),
@@ -65,21 +65,21 @@ def bad_invoices(new: pl.DataFrame) -> pl.DataFrame:
         (pl.col("refers_to") == pl.col("number"), "inconsistent", "refers_to: is another number"),
         (pl.col("replaces") == pl.col("number"), "inconsistent", "replaces: is another number"),
     ]
-    return pl.concat(refusing(new, bad, reason, rule) for bad, reason, rule in rules)
+    return pl.concat(refuse_rows(new, bad, reason, rule) for bad, reason, rule in rules)
 
 
-def refusing(rows: pl.DataFrame, bad: pl.Expr, reason: Reason, rule: str) -> pl.DataFrame:
+def refuse_rows(rows: pl.DataFrame, bad: pl.Expr, reason: Reason, rule: str) -> pl.DataFrame:
     """Return the rows for which `bad` holds, as rows of `REFUSED`."""
     return rows.filter(bad).select("source_row", reason=pl.lit(reason), rule=pl.lit(rule))
 
 
 CHECKS: dict[str, Check] = {
-    "charge": lambda _, new: bad_item_charges(new),
-    "invoice": lambda _, new: bad_invoices(new),
-    "subscriber": lambda _, new: pl.concat([ending_before_they_begin(new), in_unknown_zones(new)]),
+    "charge": lambda _, new: find_bad_item_charges(new),
+    "invoice": lambda _, new: find_bad_invoices(new),
+    "subscriber": lambda _, new: pl.concat([find_empty_validities(new), find_unknown_zones(new)]),
     "tariff": lambda known, new: refusals(known(), new),
 }
-"""Checks by stream. A stream without a check has no row that another row could refuse."""
+"""Each stream to its check. In a stream without a check, no row is refused because of another row."""
 
 
 def refused(stream: str, known: Known, new: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Overlap of a source's records with those that it delivered before its mapping version was raised."""
+"""Records that a source delivered under an earlier mapping version and delivers again: they must not become new events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueup.events.schema import COLLECTED
 
 @dataclass(frozen=True)
 class EarlierForm:
-    """The units that an earlier version of a source's mapping made, and the present mapping."""
+    """The units that a source delivered under an earlier mapping version, and its present mapping."""
 
     units: tuple[str, ...]
     mapping: RecordedMapping
@@ -40,7 +40,7 @@ class EarlierForm:
 
 
 def earlier_form(connection: duckdb.DuckDBPyConnection, mapping: RecordedMapping) -> EarlierForm | None:
-    """Return what a source delivered under an earlier version of its mapping, or None."""
+    """Return the units that a source delivered under an earlier mapping version, with the present mapping; None without any."""
     values = {"source": mapping.source.name, "version": mapping.version}
     units = tuple(unit for (unit,) in connection.execute(statement("earlier_units"), values).fetchall())
     return EarlierForm(units, mapping) if units else None

@@ -1,8 +1,8 @@
-"""Moved contents: what each bucket key of a record must know of the record's contents under other bucket keys.
+"""Moved contents: copies of a record's contents under each of its bucket keys, for records whose bucket key changes.
 
-Records are reconciled by bucket key, often by different processes, and which content of a record counts depends on all of its
-contents. So the commit of a content repeats it under each other bucket key of its record, and the record's earlier contents under
-its own. Only sources of a key scope with versions look for them.
+Records are reconciled by bucket key, often in different processes, but all contents of a record decide which of them counts. So
+each commit copies a new content to the record's other bucket keys, and earlier contents to the new key. Only sources whose key
+scope has record versions need this.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from trueup.events.streams import MOVEMENTS
 from trueup.frames import query_frames
 
 _RECORD = ["record_key", "is_item"]
-"""A record within its key scope: charges of items are reconciled apart from charges of usage."""
+"""The columns that identify a record within its key scope; item charges are reconciled separately from usage charges."""
 
 
 def may_have_moved(connection: duckdb.DuckDBPyConnection, source: SourceConfig, configured: Sequence[SourceConfig]) -> bool:
     """Return whether records of a source may have contents under several bucket keys.
 
-    That is so where a source of its key scope numbers versions, and where one did so before.
+    They may if some source of the same key scope has record versions, now or earlier.
     """
     if source.stream not in MOVEMENTS:
         return False
@@ -41,8 +41,8 @@ def may_have_moved(connection: duckdb.DuckDBPyConnection, source: SourceConfig, 
 def moved_contents(connection: duckdb.DuckDBPyConnection, new: pl.DataFrame, stream: str, bucket_by: BucketBy) -> pl.DataFrame:
     """Return rows of `MOVED` that the commit of new events (`EVENT` and `CORRECTED`, of one key scope) adds.
 
-    The log may have contents of one record key under several bucket keys, none of them moved. They were ingested before their
-    source numbered versions, so they stay apart and all of them count.
+    Contents of one record key may lie under several bucket keys without copies. They were ingested before their source had record
+    versions, so each counts as a record of its own.
     """
     if new.is_empty():
         return pl.DataFrame(schema=MOVED)

@@ -1,7 +1,7 @@
-"""Parts that the log has of a source, and the end of its chain of control rows, followed from commit to commit.
+"""Cached control rows of a source: the parts that the log has, and the last link of the hash chain.
 
-Each commit of a part needs both. Reading them anew would take longer with each commit, because each one adds a file to the log.
-A session therefore reads the control rows of a source once, and then only those that any session committed later.
+Each commit of a part needs both. Reading all control rows for each commit would take longer and longer, because each commit adds a
+file to the log. A session therefore reads the control rows of a source once, and after that only new ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SourceChain:
 def follow(lake: Lake, transaction: Transaction, source: str) -> SourceChain:
     """Return the chain of a source as an open transaction reads it.
 
-    It holds committed rows only, so it stays true when the transaction is rolled back.
+    It holds only committed rows, so a rollback of the transaction does not invalidate it.
     """
     chain: SourceChain = lake.kept.setdefault(f"chain of {source}", SourceChain())
     snapshot = transaction.snapshot

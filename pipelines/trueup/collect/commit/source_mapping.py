@@ -1,4 +1,4 @@
-"""Mapping of one source in one run: its version, its recorded form, and what an earlier version delivered."""
+"""The mapping of one source in one run: its version, its recorded form, and the units of an earlier version."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trueup.log.lake import Configuration, Lake
 
 @dataclass(frozen=True)
 class SourceMapping:
-    """Present mapping of a source (with its preset expanded); each part of it is read with the first unit that needs it.
+    """Present mapping of a source, with its preset expanded. Each property is computed when a unit first needs it.
 
-    `is_new` is whether the log had no part of the source when the run began: then no earlier mapping is looked up.
+    `is_new`: the log had no part of the source when the run began, so there is no earlier mapping to look up.
     """
 
     lake: Lake
@@ -36,7 +36,7 @@ class SourceMapping:
 
     @cached_property
     def present(self) -> RecordedMapping:
-        """The mapping with all that it depends on."""
+        """The mapping with all the settings that it depends on."""
         return mapping_of(self.lake.project, self.source, self.version)
 
     @cached_property

@@ -40,12 +40,11 @@ Raw = Callable[[Sequence[int]], list[bytes]]
 class Batch:
     """Decoded records of a unit.
 
-    `fields` has one column for each source column that the mapping reads (text, or the file's own time type). `attributes` has the
-    source columns that become no event column by themselves, as a JSON object for each record; NULL where there are none.
-    `provenance` has the columns of `PROVENANCE`, row by row. `rejected` (columns of `REJECTED`) has the records that could not be
-    read: every record is in `fields` or in `rejected`. `typed` marks, by source column, the values that the file itself types as
-    numbers: those are plain decimals in any notation. `left_out` has the numbers of the records whose type is not the source's;
-    they are in neither frame.
+    `fields` has one column for each source column that the mapping reads (text, or the file's own time type). `attributes` has, per
+    record, a JSON object of the source columns that have no event column; NULL where there are none. `provenance` has one row
+    (`PROVENANCE`) per record. `rejected` (`REJECTED`) has the unreadable records; every record is in `fields` or in `rejected`.
+    `typed` marks, by source column, the values that the file itself types as numbers; these are plain decimals in any notation.
+    `left_out` has the numbers of records of another record type; they are in neither frame.
     """
 
     fields: pl.DataFrame
@@ -106,10 +105,10 @@ class Reader(Protocol):
         """Yield the unit's records in pieces, in order; raise `SourceError` where it cannot be read."""
 
     def read(self, piece: Any, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
-        """Decode a piece: the mapped columns; if requested, also the other columns and those in `kept` as attributes."""
+        """Decode the mapped columns of a piece; with `attributes`, add the other columns and those in `kept` as attributes."""
 
     def at(self, row: int, offset: int, length: int | None) -> Any:
-        """Return the one record at this provenance; raise `SourceError` where the unit ends before it."""
+        """Return the record at this provenance; raise `SourceError` where the unit ends before it."""
 
 
 def provenance_of(lines: Lines) -> pl.DataFrame:
@@ -149,7 +148,7 @@ def concat_rejected(rejected: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class ScreenedLines:
-    """Decodable lines in two forms, in the same order: as they are in the unit (`lines`), and in UTF-8 (`text`)."""
+    """Decodable lines in two forms and the same order: in the unit's encoding (`lines`) and in UTF-8 (`text`)."""
 
     lines: Lines
     text: Lines

@@ -94,7 +94,7 @@ class CsvReader:
             self._header = Header(first.raw(0), self._dialect) if source.repeated_header else None
         else:
             fitting, _ = within_limit(self._first_of_type(first), unit.limits.record_bytes)
-            # A file may have no record of the source's type; then every mapped field counts as present.
+            # A file may have no record of the source's type. Then all mapped fields count as present.
             width = usual_width(fitting, self._dialect) or min(_MOST_FIELDS, unit.limits.columns)
             self._names = tuple(str(number + 1) for number in range(width))
         _check_columns(self._names, unit)

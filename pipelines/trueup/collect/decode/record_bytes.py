@@ -1,4 +1,4 @@
-"""Bytes of one record of a unit, whose length is bounded."""
+"""Read the bytes of one record of a unit, up to the length limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rereading: returns the bytes of selected records of a unit in one pass."""
+"""Rereading: returns the bytes of selected records of a unit in one pass over it."""
 
 from __future__ import annotations
 

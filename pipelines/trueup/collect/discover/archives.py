@@ -31,7 +31,7 @@ _CONTAINERS = (
 """Offset and bytes by which a container is recognised, and its name."""
 _OUT_BYTES = 1 << 20
 _READ_BYTES = 1 << 21
-"""The most bytes that are read at once: a longer list of members is refused before it fills the memory."""
+"""Maximum number of bytes read at once. A longer list of members is refused before it fills the memory."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Compression methods whose output Python bounds; with other methods, a few bytes may unpack to gigabytes at once."""
 _UNPACK = "deliver its one file by itself, or compressed with gzip or zstd"
@@ -55,7 +55,7 @@ def is_workbook(handle: BinaryIO) -> bool:
         with zipfile.ZipFile(BoundedFile(handle, "")) as archive:
             return "xl/workbook.xml" in archive.namelist()
     except (zipfile.BadZipFile, SourceError, OSError, ValueError, NotImplementedError, EOFError):
-        # The reader of the archive reports what is wrong with it.
+        # `read_zip` reports the damage later.
         return False
 
 

@@ -21,7 +21,7 @@ def is_complete(source: SourceConfig, path: Path, now: datetime) -> bool:
     of the same name with the marker's suffix exists; markers themselves are never ingested. `quiet`: the file has not changed for
     the configured time. A source with manifests also waits for the file's manifest, and ingests no manifest.
     """
-    # Every path counts: ingestion refuses a path that is not a file with a message, instead of waiting for it.
+    # A path that is not a file counts as complete too, so that ingestion refuses it with a message.
     manifest = source.manifest
     if manifest is not None and (is_manifest(manifest, path) or not os.path.lexists(manifest_of(manifest, path))):
         return False
@@ -48,7 +48,7 @@ def check_marker(source: SourceConfig, path: Path, *, shown: str) -> None:
         todo = "have the marker written again"
         raise SourceError(f"invalid marker {marker.name}: {error.strerror}", where=shown, todo=todo) from None
     except OSError:
-        # A marker that was moved away in the meantime has served its purpose.
+        # A marker that was removed in the meantime is no longer needed.
         return
 
 

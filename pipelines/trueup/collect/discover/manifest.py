@@ -17,7 +17,7 @@ _MOST_DIGITS = 18
 
 @dataclass(frozen=True)
 class DeclaredContent:
-    """Declaration about a file: its number of records, its SHA-256, both or neither."""
+    """Declaration about a file: its number of records, its SHA-256, both, or neither."""
 
     records: int | None = None
     sha256: str | None = None

@@ -1,4 +1,4 @@
-"""Detection of processes that still write a file, as far as this machine shows such processes."""
+"""Detect processes that still write a file, as far as this machine shows them."""
 
 from __future__ import annotations
 

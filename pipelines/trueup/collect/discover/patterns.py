@@ -1,4 +1,4 @@
-"""Path patterns of the configuration: wildcards count only where the user wrote them, not in folder names or variables."""
+"""Path patterns of the configuration. Only wildcards that the user wrote count, not characters of folder names or variables."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Pattern:
         return self.folder if self.parts and Path(os.path.normpath(path)).is_relative_to(self._root) else None
 
     def matches(self, *, most: int) -> list[Path]:
-        """Return the matching paths in order of name; at most `most` + 1, so that the caller notices more than `most`."""
+        """Return the matching paths in order of name; at most `most` + 1, which shows the caller that there are too many."""
         if self.is_literal:
             return [self.folder]
         paths = []
@@ -99,7 +99,7 @@ def _folders_below(folder: Path) -> Iterator[Path]:
     """Yield a folder and all folders below it. Yield each once: links may form cycles, and several paths may lead to one folder."""
     seen = set[tuple[int, int]]()
     real, linked = [folder], list[Path]()
-    # Targets of links come last, so that a file is named by its real path where it has one.
+    # Follow links last, so that a file is named by its real path where it has one.
     while real or linked:
         current = real.pop() if real else linked.pop()
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Raw files of units: found at the recorded path, among the sources' files, or in an archive under any name."""
+"""Find the raw files of units: at the recorded path, among the sources' files, or under any name in an archive."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RecordedUnit:
 
 
 class MissingRawFile(SourceError):
-    """The bytes of a unit were not found; `changed`: its path has other bytes, which belong to no unit of the log."""
+    """The bytes of a unit were not found. `changed`: its path has other bytes, which belong to no unit of the log."""
 
     def __init__(self, what: str, *, where: str, todo: str, changed: bool = False) -> None:
         super().__init__(what, where=where, todo=todo)
@@ -105,7 +105,7 @@ class Archive:
                             digest.update(chunk)
                             size += len(chunk)
                     except SourceError:
-                        # A damaged archive file is no evidence; another file may have the unit.
+                        # Ignore a damaged archive file, because another file may have the unit.
                         continue
                     self._by_content[size, digest.hexdigest()] = (path, compression)
         return self._by_content

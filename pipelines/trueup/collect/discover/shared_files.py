@@ -1,4 +1,4 @@
-"""Files that two sources read: their records would be collected twice, once by the wrong mapping."""
+"""Refuse files that two sources read, because their records would be collected twice, once by the wrong mapping."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def refuse_shared_files(project: Project, chosen: Iterable[SourceConfig]) -> Non
 
 
 def _is_data_file(source: SourceConfig, path: Path) -> bool:
-    """Return whether a file at the path of a source holds records, so is neither a marker nor a manifest."""
+    """Return whether a file of a source holds records, that is, whether it is neither a marker nor a manifest."""
     if source.manifest is not None and is_manifest(source.manifest, path):
         return False
     return not (source.complete == "marker" and path.name.endswith(source.marker))

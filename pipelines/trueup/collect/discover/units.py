@@ -1,4 +1,4 @@
-"""Source units: the files of a source, opened, fingerprinted and read as one decompressed stream."""
+"""Source units: find the files of a source, open and fingerprint them, and read each as one decompressed stream."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class _Stamp:
 
 @dataclass(frozen=True)
 class Unit:
-    """One open source unit; reading raises where its bytes are no longer those that were fingerprinted.
+    """One open source unit; reading it raises `SourceError` when the file has changed since it was fingerprinted.
 
     `recycled_by` is the id of the mapping that maps rejected records of the unit again, empty for a delivery.
     """
@@ -123,7 +123,7 @@ class Unit:
         return unpack(self.handle, chunks, self.compression, self.shown, max_bytes=max_bytes)
 
     def bytes_at(self, offset: int, length: int) -> bytes:
-        """Return bytes of the decompressed stream; raise `SourceError` where it ends before them."""
+        """Return bytes of the decompressed stream; raise `SourceError` where the stream ends before them."""
         if not self.compression:
             self.handle.seek(offset)
             data = next(_chunks(self.handle, length, self.shown), b"") if length else b""
@@ -159,7 +159,7 @@ class Unit:
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise SourceError("the file is UTF-16 text", where=self.shown, todo="convert it to UTF-8 before it lands")
         controls = sum(head.count(bytes([code])) for code in range(32) if code not in _TEXT_CONTROLS)
-        # One or two damaged bytes must not make the file lose its good lines; a binary file is full of control bytes.
+        # One or two damaged bytes must not reject the whole file; a binary file has many control bytes.
         if 0 in head and (controls * 100 > len(head) or container_of(head)):
             raise self._not_text(head)
 
@@ -198,7 +198,7 @@ def _compression(source: SourceConfig, head: bytes) -> Compression:
 
 
 def sample_unit(source: SourceConfig, path: Path, handle: BinaryIO, size_bytes: int) -> Unit:
-    """Return a unit of bytes that are not fingerprinted, such as the beginning of a file; it serves inspection, never ingestion."""
+    """Return a unit of bytes without a fingerprint, such as the beginning of a file, for inspection only."""
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")
     return Unit(source, path, shown, "", size_bytes, "", handle, _Stamp(0, 0, size_bytes, 0))
 

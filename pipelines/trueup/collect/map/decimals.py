@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Integers from decimal texts, row by row.
+    """Integers converted from decimal texts, one per row.
 
     `value` is 0 where the text is missing, invalid, or too large. The masks `no_number` (invalid), `too_large` (beyond int64)
     and `rounded` (digits were lost, half to even) exclude each other.
@@ -173,7 +173,7 @@ def _shift(number: pl.Series, shift: int, multiplier: int) -> tuple[Any, Any, An
         product = quotient + ((rest > half) | ((rest == half) & odd)).cast(pl.Int128)
         rounded = (rest != _wide(0)).to_numpy()
     beyond |= ((product > _wide(INT64_MAX)) | (product < _wide(INT64_MIN))).to_numpy()
-    # The smallest 64-bit integer has no positive counterpart; a value at the limit is left to the exact but slow conversion.
+    # The smallest 64-bit integer has no positive counterpart, so the exact but slow conversion handles values at the limit.
     edge = beyond & (shift >= 0)
     value = product.set(pl.Series(beyond), 0).cast(pl.Int64).to_numpy()
     return value, beyond & ~edge, rounded & ~beyond, edge

@@ -32,7 +32,7 @@ def _micros(name: str, text: str, source: SourceConfig, where: str) -> int:
     if rule.duration is not None:
         plain = plain_seconds(texts, rule.duration)[0]
     else:
-        # Any later version must prove a unit's declared sum again, so sums stay in the form of version 3.
+        # Later versions must be able to prove a unit's declared sum again, so sums are always read as in version 3.
         plain = plain_numbers(texts, rule.notation or source.notation, version=3)[0]
     if len(text) > _MOST_CHARACTERS or not _PLAIN.fullmatch(plain):
         raise SourceError(

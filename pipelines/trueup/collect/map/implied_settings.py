@@ -1,4 +1,4 @@
-"""Implied settings: the columns and ranges that a source's format, stream or units already determine.
+"""Implied settings: columns and ranges that follow from a source's format, stream or units.
 
 The presets that a source names are part of its settings (`trueup.config.preset_files`).
 """
@@ -43,5 +43,5 @@ def plausible_range(source: SourceConfig, service: str | None) -> tuple[int, int
 
 
 def same_named_columns(source: SourceConfig) -> dict[str, ColumnRule]:
-    """Return a rule for each column of the source's stream that reads the source column of the same name, if there is one."""
+    """Return, for each column of the source's stream, an optional rule that reads the source column of the same name."""
     return {name: ColumnRule(column=name, optional=True) for name in STREAM_COLUMNS[source.stream]}

@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from trueup.quality.row_rules import RowRule
 
 MAPPING_VERSION = 4
-"""Version of new sources, part of every recorded mapping; raised when the same settings turn the same bytes into other events.
+"""Mapping version of new sources, recorded with each mapping. A release raises it when equal settings and bytes give other events.
 
-Version 1 takes texts as delivered. Version 2 takes texts in one form (`trueup.collect.map.texts`) and accepts 24:00 as the end of
-a day. It rejects local times that do not exist exactly once with a reason of their own. Version 3 also leaves out invisible
+Version 1 keeps texts as delivered. Version 2 brings texts into one form (`trueup.collect.map.texts`) and accepts 24:00 as the end
+of a day. It rejects local times that a zone skips or repeats, with a reason of their own. Version 3 also leaves out invisible
 marks, and reads further blanks, signs and forms of numbers that spreadsheets and address books write. It refuses `5,-` as a
 negative number, and bounds the quantities of a service that a column names. Version 4 refuses texts that earlier versions misread.
-These are digits grouped behind a zero (`0.500`), numbers whose minus may be a soft hyphen, and times that lack digits where nothing
-separates them. It accepts numbers of parties in digits of other scripts.
+These are digits grouped after a zero (`0.500`), numbers whose minus may be a soft hyphen, and times with missing digits. It accepts
+numbers of parties in digits of other scripts.
 """
 
 _MICRO_POWER = 6
 _NO_TIME = "?"
-"""The text that replaces a time with missing digits. It is no time, so the record is refused."""
+"""The text that replaces a time with missing digits; it is not a time, so the record is refused."""
 _PLAIN = NotationConfig()
 _SIGNED = ("amount", "setup", "price")
 """Decimal columns that may be negative: those of credits and discounts, and all of an invoice."""
@@ -63,7 +63,7 @@ _AHEAD = ("period_from", "period_to", "due_at")
 """Times of movements that may lie in the future: the end of a period charged in advance, and the due date of an invoice."""
 _OWN_TIMES = ("started_at", "billed_at", "valid_from")
 _MOST_KEY_BYTES = 256
-"""Bytes of the longest text that quarantine keeps beside a rejected record: a hostile record must not take its length twice."""
+"""Maximum bytes of a key that quarantine keeps with a rejected record, so that a hostile record is not stored twice."""
 _DAY = timedelta(days=1)
 # States may be announced years ahead and begin before any record; a mistyped century must still be rejected.
 _STATE_YEARS = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
@@ -133,7 +133,7 @@ class Mapping:
 
     @property
     def kept(self) -> frozenset[str]:
-        """Source columns that the mapping reads but that become no event column by themselves: they stay attributes."""
+        """Source columns that the mapping reads but that have no event column of their own; they stay attributes."""
         return frozenset(self.requested).difference(self._mapped)
 
     @property
@@ -149,15 +149,14 @@ class Mapping:
         return tuple(name for name in self.requested if name in available)
 
     def requested_of(self, reader: Reader) -> tuple[str, ...]:
-        """Return the source columns to read of a unit; where each record has its own columns, all that the mapping reads."""
+        """Return the source columns to read from a unit; where each record has its own columns, all that the mapping reads."""
         return self.requested_among(reader.columns()) if self.source.has_equal_records else self.requested
 
     def check(self, available: Sequence[str], *, where: str, required_only: bool = False) -> None:
         """Raise `SourceError` when a mapped column is not available.
 
-        Columns with `optional = true` may be missing. With `required_only`, every column that a record need not have may be
-        missing, such as a JSON member that no record has. Columns whose absence an expression handles (COALESCE, IS NULL) may also
-        be missing.
+        Columns with `optional = true` may be missing. With `required_only`, only required columns are checked: a JSON member may be
+        missing in all records. Columns whose absence an expression handles (COALESCE, IS NULL) may also be missing.
         """
         for event_column, rule in self.source.columns.items():
             if rule.optional or (required_only and event_column not in REQUIRED[self.source.stream]):
@@ -183,7 +182,7 @@ class Mapping:
                 )  # fmt: skip
 
     def apply(self, batch: Batch, *, source_id: str, sha256: str) -> Mapped:
-        """Convert a batch's records to rows of events, and reject those that break a row rule."""
+        """Convert a batch's records to events, and reject records that break a row rule."""
         fields = clean_texts(batch.fields, version=self.version) if self.version > 1 and self.source.trim else batch.fields
         batch, filtered = replace(batch, fields=fields), batch.left_out
         if self.condition is not None:
@@ -233,7 +232,7 @@ class Mapping:
 
 
 def in_present_form(events: pl.DataFrame, source: SourceConfig, version: int = MAPPING_VERSION) -> pl.DataFrame:
-    """Return the texts of events that an earlier version of a source's mapping made, in the form that `version` gives them."""
+    """Return events of an earlier mapping version with their texts in the form of `version`."""
     if not source.trim:
         return events
     for name in [name for name in events.columns if name in STREAM_COLUMNS[source.stream] and events[name].dtype == pl.String]:
@@ -342,7 +341,7 @@ class _RowBuilder:
         return pl.DataFrame(self._batch.provenance[at.tolist()]).with_columns(**values, **readable).select(*REJECTED)
 
     def _readable(self, rows: pl.DataFrame, at: np.ndarray) -> dict[str, pl.Series]:  # type: ignore[type-arg]
-        """Return the columns of `READABLE` of the rows at some indices; a value that a rule refuses is not readable."""
+        """Return the columns of `READABLE` for the rows at some indices, without values that a rule refuses."""
         readable = {}
         for name, dtype in READABLE.items():
             sources = [n for n in _OWN_TIMES if n in rows.columns] if name == "own_time" else [name]
@@ -400,7 +399,7 @@ class _RowBuilder:
         return text if constant is None else text.fill_null(constant)
 
     def _repaired(self, name: str, text: pl.Series) -> pl.Series:
-        """Return keys and numbers of parties as they were before a spreadsheet changed them; refuse those that lost digits."""
+        """Return keys and telephone numbers as they were before a spreadsheet changed them; refuse those that lost digits."""
         if self._mapping.version == 1 or name not in (*_NUMBERED, *_KEYS):
             return text
         repaired = repair_numbers(text, has_decimals=name not in _NUMBERED, version=self._mapping.version)
@@ -418,7 +417,7 @@ class _RowBuilder:
         return value
 
     def _instant(self, name: str) -> pl.Series:
-        """Return a column of times of any period in UTC."""
+        """Return a column of times in UTC, without limits of the period."""
         rule, values = self._source.columns.get(name), self._value(name)
         if values.null_count() == self._height:
             return pl.repeat(None, self._height, dtype=UTC_TIME, eager=True)
@@ -494,7 +493,7 @@ class _RowBuilder:
         return value
 
     def _number(self, name: str, *, power: int, multiplier: int) -> tuple[FixedPoint, Mask]:
-        """Return fixed-point numbers, and which records have one."""
+        """Return fixed-point numbers, and a mask of the records that have one."""
         what = self._in_plain_notation(name)
         values = self._value(name).cast(pl.String)
         number = fixed_point(values, power=power, multiplier=multiplier)
@@ -538,7 +537,7 @@ class _RowBuilder:
 
 
 def _derived(fields: pl.DataFrame, rule: ColumnRule, height: int) -> pl.Series:
-    """Return the source column, or several source columns concatenated; NULL where all are missing."""
+    """Return the source column, or the concatenation of several; NULL where all are missing."""
     available_columns = [fields[name] for name in rule.names if name in fields.columns]
     if not available_columns:
         return pl.repeat(None, height, dtype=pl.String, eager=True)

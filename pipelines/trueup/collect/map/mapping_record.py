@@ -33,9 +33,9 @@ _DELIVERY_SETTINGS = frozenset({
     "path", "frontier", "lateness", "idle_after", "complete", "marker", "quiet", "feed", "manifest", "shared_files",
     "follow_links", "bill_lines", "preset",
 })  # fmt: skip
-"""Settings of where and when a source delivers, and of how its charges match; they do not affect the events of its records.
+"""Settings of the delivery of a source and of the matching of its charges; they do not affect the events of its records.
 
-The settings of a preset are recorded as settings of the source, because the preset's name alone would not prove them.
+The settings of a preset are recorded as settings of the source, because a preset's name does not fix its settings.
 """
 _WITHOUT_EFFECT: dict[str, object] = dict.fromkeys(("element", "fixed", "record_type", "records", "sheet", "stage")) | {
     "parents": []
@@ -85,7 +85,7 @@ def version_of(text: str | None) -> int:
 
 
 def mapping_record(project: Project, source: SourceConfig, version: int) -> Configuration:
-    """Return all settings that decide a source's events, with all its columns named, as a configuration of the log."""
+    """Return all settings that decide a source's events, with every column named, in the form that the log records."""
     config = project.config
     content = {
         "version": version,
@@ -125,7 +125,7 @@ def mapping_of(project: Project, source: SourceConfig, version: int) -> Recorded
 
 
 def read_mapping(text: str) -> RecordedMapping:
-    """Return the mapping of a recorded content; raise `ConfigError` for a mapping version that this release does not know."""
+    """Return the mapping of a recorded text; raise `ConfigError` for a mapping version that this release does not have."""
     content = json.loads(text)
     if content["version"] > MAPPING_VERSION:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Declared notations of numbers and durations: a text becomes a plain decimal, or is refused where it does not fit the notation."""
+"""Declared notations of numbers and durations: convert texts to plain decimals, and refuse texts that do not fit the notation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueup.config import NotationConfig
 Clock = Literal["h:m:s", "h:m", "m:s", "units"]
 
 _NO_NUMBER = "?"
-"""The text that replaces a text in another notation. It is no decimal, so the record is refused."""
+"""The text that replaces a text in another notation; it is not a decimal, so the record is refused."""
 _GROUPING = {"": "", ".": r"\.", ",": ",", " ": "[ \u00a0\u202f]", "'": "['\u2019]"}
 _PARENTHESES = r"^\((.*)\)$"
 _MINUS = "[-\u2212]"
@@ -34,7 +34,7 @@ def plain_numbers(texts: pl.Series, notation: NotationConfig, *, version: int = 
     """Return numbers in a notation as plain decimals (`-1234.5`); a text that does not fit becomes a text that is no number.
 
     `5,-` may mean 5 without cents or the negative of 5, so from version 3 of the mapping on it fits no notation. No country groups
-    digits behind a zero: `0.500` is a half in another notation, so from version 4 on it does not fit either.
+    digits after a zero: `0.500` is a half in another notation, so from version 4 on it does not fit either.
 
     >>> german = NotationConfig(decimal=",", grouping=".", negative="trailing", currency=("€",))
     >>> plain_numbers(pl.Series(["1.000", "1.234,50 €", "12,00-", "1.00", None]), german).to_list()

@@ -1,4 +1,4 @@
-"""Numbers of parties as each version of the mapping writes them. Event ids depend on the form, so a source keeps its version."""
+"""Telephone numbers in the form of each mapping version. Event ids depend on the form, so a source keeps its version."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NUMBER = r"^(?:\+|00)?[0-9 \-./()\x{a0}\x{202f}]+$"
 
 
 def in_digits(text: pl.Series, rule: ColumnRule, version: int) -> pl.Series:
-    """Return numbers of parties in digits with the calling code `e164` of their rule, in the form of a version of the mapping.
+    """Return telephone numbers in digits with the calling code `e164` of their rule, in the form of a mapping version.
 
-    A text that is no number is returned unchanged.
+    A text that is not a telephone number is returned unchanged.
     """
     country = rule.e164 or ""
     if version == 1:
@@ -30,7 +30,7 @@ def in_digits(text: pl.Series, rule: ColumnRule, version: int) -> pl.Series:
     number = international_digits(pl.lit(plain), country, prefixes=rule.prefixes, national_digits=rule.national_digits)
     digits = pl.select(number).to_series().alias(text.name)
     if version > 3:
-        # A calling code alone is no number of a party: a lone 0 stays as it is.
+        # A calling code alone is not a telephone number, so a lone 0 stays unchanged.
         digits = digits.zip_with((plain.str.strip_chars() != "0").fill_null(True), plain)
     return digits.zip_with(digits.str.contains("^[0-9]+$").fill_null(True), text)
 

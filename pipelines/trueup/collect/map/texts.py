@@ -1,4 +1,4 @@
-"""One form of text: removes differences of blanks, Unicode and spreadsheets, so that the same key in two feeds is equal."""
+"""Texts in one form: removes differences of blanks, Unicode and spreadsheets, so that the same key is equal in two feeds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DIGITS = 15
 
 @dataclass(frozen=True)
 class RepairedNumbers:
-    """Texts of numbers after repair, and a mask of those that lost digits in a spreadsheet."""
+    """Repaired texts of numbers, and a mask of those that lost digits in a spreadsheet."""
 
     texts: pl.Series
     is_lost: pl.Series
@@ -56,7 +56,7 @@ _ASCII_BLANKS = " \t\n\r\v\f"
 
 def _clean(texts: pl.Series, version: int) -> pl.Series:
     whole = joined_texts(texts)
-    # One character is found in a tenth of the time of two.
+    # A search for one character takes a tenth of the time of a search for two.
     has_formula = "=" in whole and '="' in whole
     if whole.isascii() and not has_formula and not any(blank in whole for blank in _ASCII_BLANKS):
         return texts

@@ -38,7 +38,7 @@ _DIRECTIVES: dict[str, tuple[str, str]] = {
     "z": (r"(?:[+-][0-9]{2}:?[0-9]{2}|[Zz])", "%z"), "%": ("%", "%%"),
 }  # fmt: skip
 _RUN = re.compile(r"%(?:[YymdejHIMSf]%)+[YymdejHIMSf]")
-"""Numeric directives with nothing between them: where a digit is missing, the later digits would move."""
+"""Numeric directives with nothing between them: where a digit is missing, later digits would be read in its place."""
 _FULL = {"m": "[0-9]{2}", "d": "[0-9]{2}", "H": "[0-9]{2}", "I": "[0-9]{2}", "M": "[0-9]{2}", "S": "[0-5][0-9]"}
 """Regular expressions of such directives that require all their digits."""
 _SHORTHANDS = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%y"}
@@ -62,7 +62,7 @@ def shape_of(time_format: str) -> str:
 
 
 def lacks_digits(text: pl.Series, time_format: str) -> pl.Series:
-    """Return which texts lack digits in directives with nothing between them, so that other digits would be read in their place.
+    """Return which texts lack digits in directives with nothing between them; later digits would be read in their place.
 
     A spreadsheet turns 012305 into 12305, which means 01:23:05 and not 12:30:05.
 
@@ -173,7 +173,7 @@ def _spelled_out(time_format: str) -> str:
 
 
 def _parse_format(time_format: str, *, full_runs: bool = False) -> tuple[str, str, bool]:
-    """Return a strptime format as a regular expression, the format in the parser's notation, and whether it has a time of day.
+    """Return a strptime format as a regular expression and in the parser's notation, and whether it has a time of day.
 
     Fraction and offset are separate groups, because the parser accepts neither in the usual notation. With `full_runs`, numeric
     directives with nothing between them must have all their digits.

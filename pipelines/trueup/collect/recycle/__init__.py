@@ -1,1 +1,1 @@
-"""Recycling: maps rejected records again with the mapping of today; those that fit become events of a new position."""
+"""Recycling: maps rejected records again by the present mapping; records that fit become events at a new position."""

@@ -47,7 +47,7 @@ class RecycledRecords:
 
 @dataclass
 class RecycleSummary:
-    """Result of a recycling: commits, errors of units that could not be read, and the number of records that were left.
+    """Result of a recycling run: commits, errors of units that could not be read, and the number of records left in quarantine.
 
     Records are left in quarantine where the mapping that rejected them still rejects them, or where their unit was not read.
     """
@@ -65,10 +65,10 @@ def recycle(
     archives: Sequence[Path] = (),
     clock: Clock = system_clock,
 ) -> RecycleSummary:
-    """Map the rejected records of the named sources again, of all without names; with `reason` only those of that reason.
+    """Map the rejected records of the named sources again; without names, of all sources. `reason` limits them to one reason.
 
-    Records that fit the present mapping become events of a new position; those that a changed mapping rejects go to quarantine
-    again, with their reason. The rows of the first rejection stay, so that `trueup verify` proves both. The bytes are read from
+    Records that fit the present mapping become events at a new position. Records that a changed mapping rejects again go to
+    quarantine with the new reason. The rows of the first rejection stay, so `trueup verify` can prove both. The bytes are read from
     the unit's file, found by its SHA-256 at its path, among the sources' files or in `archives`. Raises `ConfigError` for an
     unknown source, `TrueupError` for an unknown reason, and `ClockError` for a wrong clock.
     """
@@ -100,7 +100,7 @@ def _recycle_unit(run: _Run, archive: Archive, rejected: dict[str, Any]) -> None
     """Map the records of one unit again in passes over its file, each of a bounded number of records."""
     is_present = rejected["mapping"] == run.of_today.recorded.id
     run.summary.left += rejected["records"]
-    # The same mapping rejects a record again, unless the clock decided.
+    # The same mapping would reject a record again, unless the reason depended on the clock.
     if is_present and not rejected["records_out_of_range"]:
         return
     try:

@@ -1,4 +1,4 @@
-"""One commit of records mapped again: its events, its quarantine, its control row, and the outcome of each record."""
+"""Commit records that were mapped again: their events, quarantine, control row, and the outcome of each record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueup.log.lake import Transaction
 RECYCLING: dict[str, pl.DataType] = {
     "event_id": pl.Binary(), "source_id": pl.String(), "part_no": pl.Int64(), "outcome": pl.String(),
 }  # fmt: skip
-"""Columns of `events.recycling`: the rejected record, the unit and part that mapped it again, and what became of it."""
+"""Columns of `events.recycling`: the rejected record, the unit and part that mapped it again, and the outcome."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Claims:
 
 
 class RecycledPart(Part):
-    """A part of records that were rejected before: `add_mapped` what they map to now, then `commit`."""
+    """A part of records that were rejected before: `add_mapped` their new events, then `commit`."""
 
     def __init__(self, of_today: SourceMapping, unit: Unit, number: int, budget: QuarantineBudget, claims: Claims) -> None:
         super().__init__(of_today, unit, number, budget)
@@ -41,16 +41,16 @@ class RecycledPart(Part):
         self._left_out = [pl.Series("source_row", [], dtype=pl.Int64)]
 
     def add_mapped(self, mapped: Mapped) -> None:
-        """Add records as the present mapping maps them.
+        """Add records as mapped by the present mapping.
 
-        Records that it rejects once more are omitted where it rejected them before: their quarantine has this mapping already.
+        Records that the present mapping has already rejected are left out, because quarantine has that rejection.
         """
         rejected = mapped.rejected.clear() if self._claims.is_present else mapped.rejected
         self.add(events_of(replace(mapped, rejected=rejected), self._unit.source, self._lake.project.config.lake))
         self._left_out.append(mapped.filtered)
 
     def _accept_outcome(self, transaction: Transaction, rows: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> bool:
-        """Append the outcome of each record; return False where another process has mapped one again, or none is left."""
+        """Append the outcome of each record; return False where another process has mapped one of them already, or none is left."""
         outcomes = pl.concat([
             new.select("source_row", outcome=pl.lit("accepted")),
             rows.join(new, on="source_row", how="anti").select("source_row", outcome=pl.lit("duplicate")),

@@ -1,4 +1,4 @@
-"""Reads some records of a unit again, as the unit's present settings decode them."""
+"""Read selected records of a unit again, decoded by the unit's present settings."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from trueup.collect.map.mapping import Mapping
 def read_records(unit: Unit, mapping: Mapping, records: pl.DataFrame) -> Iterator[Batch]:
     """Yield the records at some provenances (columns of `PROVENANCE`), each once and with its recorded number.
 
-    A record begins at its byte offset, also where other settings count the records of the unit differently: lines to skip, for
-    example. One that begins nowhere by the present settings is decoded alone. Raises `SourceError` where the unit cannot be read.
+    Records are found by byte offset, because changed settings, such as lines to skip, may number them differently. A record that
+    the present settings do not find is decoded alone. Raises `SourceError` where the unit cannot be read.
     """
     reader, source = reader_of(unit), mapping.source
     requested = mapping.requested_of(reader)
@@ -65,6 +65,6 @@ def _only(batch: Batch, wanted: pl.DataFrame, key: list[str]) -> Batch | None:
         return None
     chosen = batch.only(is_wanted)
     provenance = decoded.filter(pl.Series(is_wanted, dtype=pl.Boolean)).with_columns(source_row="number").drop("number")
-    # A record of another type is none of these; it is looked at by itself, with its recorded number.
+    # A record of another type is not among these records; the caller decodes it alone, with its recorded number.
     none = chosen.left_out.clear()
     return replace(chosen, provenance=provenance, rejected=refused.with_columns(source_row="number").drop("number"), left_out=none)

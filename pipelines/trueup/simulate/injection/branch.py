@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from trueup.collect.commit.chain import CONTROL, chained, frame_of
+from trueup.collect.commit.chain import CONTROL, frame_of, link_to_chain
 from trueup.config import FILE_NAME, LakeConfig, Project, parse
 from trueup.errors import ConfigError, LogError
 from trueup.log.lake import Lake, Transaction
@@ -113,7 +113,7 @@ def _read_tables(original: Lake, position: int, controls: pl.DataFrame, changes:
 def _rechain_controls(
     controls: pl.DataFrame, tables: dict[str, pl.DataFrame], chains: dict[str, tuple[int, str]]
 ) -> list[dict[str, Any]]:
-    """Return the control rows of a position with the branch's accepted counts, chained again.
+    """Return the control rows of a position with the branch's accepted counts, linked to a new hash chain.
 
     Their times stay: the branch's streams are complete exactly when the original's are.
     """
@@ -124,7 +124,7 @@ def _rechain_controls(
         added = accepted - row["accepted"]
         declared = None if row["declared_records"] is None else row["declared_records"] + added
         changed = {**row, "accepted": accepted, "records": row["records"] + added, "declared_records": declared}
-        linked = chained(changed, chains.get(row["source"]))
+        linked = link_to_chain(changed, chains.get(row["source"]))
         chains[row["source"]] = (row["sequence_no"], str(linked["hash"]))
         linked_rows.append(linked)
     return linked_rows

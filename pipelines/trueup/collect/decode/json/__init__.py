@@ -1,1 +1,1 @@
-"""JSON: finds records in lines, lists and documents, and their members by punctuation, so that a number keeps its text."""
+"""JSON: finds records in lines, lists and documents. It finds members by punctuation, so a number keeps its original text."""

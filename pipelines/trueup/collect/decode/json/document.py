@@ -82,8 +82,9 @@ def _escaped(codes: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type-a
 class DocumentScan:
     """Scan of a document for the records in its lists at a path of member names; the empty path is the document's own list.
 
-    The path leads through lists: `calls` is found in each object of a list of objects. An object in place of the list is one
-    record. After the scan, `is_found` is true if the path exists, and `is_closed` if every string and bracket ends.
+    The path leads through lists: `calls` is searched in each object of a list of objects. If the path leads to an object instead of
+    a list, the object is one record. After the scan, `is_found` is true if the path exists, and `is_closed` if every string and
+    bracket ends.
     """
 
     def __init__(self, path: Sequence[str], bounds: Bounds) -> None:
@@ -156,7 +157,7 @@ class DocumentScan:
             self._frames.append((code, matched))
 
     def _match(self, key: bytes) -> int:
-        """Return how many names of the path lead to the member with this key; -1 where the member is not on the path."""
+        """Return how many names of the path this key completes; -1 where the member is not on the path."""
         kind, matched = self._frames[-1] if self._frames else (_OPEN_LIST, 0)
         try:
             name = json.loads(key) if len(key) <= _LONGEST_KEY else None
@@ -206,7 +207,7 @@ class DocumentScan:
     # --- bytes in memory ------------------------------------------------------------------------------------------------
 
     def _lines(self, starts: Offsets, ends: Offsets) -> Iterator[Lines]:
-        """Yield records; a record whose beginning alone is in memory is a piece of its own."""
+        """Yield records; a record of which only the beginning is in memory is a piece of its own."""
         is_cut = starts[:1] < self._base
         if is_cut.any():
             head, length = self._head, int(ends[0] - starts[0])
@@ -220,7 +221,7 @@ class DocumentScan:
             self._row += len(begins)
 
     def _release(self, offset: int) -> None:
-        """Release the bytes that no record and no key still needs; of a record that is too long, keep only the beginning."""
+        """Drop the bytes that no open record or key needs; of a record that is too long, keep only the beginning."""
         needed = offset
         if self._item_at is not None:
             needed = self._item_at
@@ -235,7 +236,7 @@ class DocumentScan:
 
 
 def without_mark(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a stream in which blanks replace the byte order mark."""
+    """Yield the stream with its byte order mark replaced by blanks."""
     is_first = True
     for chunk in chunks:
         yield chunk.replace(BOM, b"   ", 1) if is_first and chunk.startswith(BOM) else chunk

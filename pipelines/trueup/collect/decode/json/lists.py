@@ -1,4 +1,4 @@
-"""Lists in lines: the items of a list inside the JSON object of each line become the records."""
+"""Lists in lines: each line is a JSON object, and the items of a list inside it are the records."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LONG_BYTES, _CHUNK_BYTES = 1 << 20, 1 << 20
 def listed_items(pieces: Iterable[Lines], path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
     """Yield the items of the list at `path` of each line as records, numbered from 0.
 
-    An object in place of the list is one record, and so is a scalar, which the decoder then rejects. A line without the list has no
-    record. A line that is no JSON object or is longer than `record_bytes` is a record itself, which the decoder rejects.
+    An object instead of the list is one record. A scalar is one too, and the decoder rejects it. A line without the list has no
+    record. A line that is not a JSON object, or is longer than `record_bytes`, is itself a record that the decoder rejects.
     """
     row = 0
     for lines in pieces:

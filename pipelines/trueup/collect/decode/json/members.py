@@ -32,7 +32,7 @@ _BLANKS = np.zeros(256, np.bool_)
 _BLANKS[list(b" \t\r\n")] = True
 _OPENING, _CLOSING = list(b"{["), list(b"}]")
 _FEW = 16
-"""Up to so many consecutive blanks or backslashes are skipped one by one, in all lines at once; longer runs are searched."""
+"""Up to this many consecutive blanks or backslashes are skipped one by one, in all lines at once; longer runs are searched."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Members:
 def read_ndjson(
     lines: Lines, mapped: Sequence[str], *, encoding: str, attributes: bool, kept: Collection[str] = (), limits: Nesting = _FREE
 ) -> Batch:
-    """Decode lines of JSON objects; reject lines that are no valid object, exceed `limits`, or repeat a mapped member.
+    """Decode lines of JSON objects; reject lines that are not valid objects, exceed `limits`, or repeat a mapped member.
 
     Strings lose their quotes and escapes; numbers and nested values keep their text; `null` is NULL. A mapped name with dots names
     a member, or else the path of a member of nested objects: `a.b` is `b` of the object `a`.

@@ -37,7 +37,7 @@ class ParentedLines(DescribedLines):
         return self.only(slice(found[0], found[0] + 1)) if found else None
 
     def added_to(self, batch: Batch, names: Sequence[str], *, shown: Sequence[str]) -> Batch:
-        """Return a batch of these items: the columns `names`, some of which are parents; the parents `shown` become attributes."""
+        """Return a batch of these items with the columns `names`, some from parents; the parents in `shown` become attributes."""
         by_row = dict(zip(self.lines.rows.tolist(), self.values, strict=True))
         rows = [by_row[row] for row in batch.provenance["source_row"].to_list()]
         parents = [name for name in names if name not in batch.fields.columns]
@@ -111,7 +111,7 @@ class Parents:
             yield from self._walk(text, following, level + 1, own)
 
     def _left_at(self, level: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield the parents whose path branches off the records' path at a level, each with the rest of its path."""
+        """Yield the parents whose path leaves the records' path at a level, each with the remainder of its path."""
         for name in self.names:
             path = tuple(name.split("."))
             if path[:level] == self.path[:level] and path[level : level + 1] != self.path[level : level + 1]:

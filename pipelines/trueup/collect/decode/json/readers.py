@@ -18,7 +18,7 @@ from trueup.errors import SourceError
 
 
 def mapped_names(source: SourceConfig) -> tuple[str, ...]:
-    """Return the columns that the mapping reads: they stand in for those of a framed file without a record."""
+    """Return the columns that the mapping reads; a framed file without records has no other columns to show."""
     return tuple(dict.fromkeys(name for rule in source.columns.values() for name in rule.names))
 
 
@@ -56,7 +56,7 @@ def _lines_of(piece: _Piece) -> Lines:
 
 
 def _parents_of(unit: Unit) -> Parents | None:
-    """Return the members around the list that the mapping reads, if any."""
+    """Return a finder of the members around the list that the mapping reads; None where it reads none."""
     records, names = unit.source.records, unit.source.parents
     return Parents(tuple(records.split(".")), names) if records is not None and names else None
 
@@ -83,7 +83,7 @@ def _decode(unit: Unit, piece: _Piece, mapped: Sequence[str], *, attributes: boo
 
 
 class NdjsonReader:
-    """Reader of NDJSON: each line has a JSON object whose members are the source columns, or with `records` a list of them."""
+    """Reader of NDJSON: each line is a JSON object, which is a record or, with `records`, contains a list of records."""
 
     def __init__(self, unit: Unit) -> None:
         self._unit, self._frame = unit, frame_of(unit)

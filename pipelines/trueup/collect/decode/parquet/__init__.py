@@ -1,1 +1,1 @@
-"""Parquet files: bounds the memory that a file may take before it is read, and reads it row group by row group."""
+"""Parquet files: checks that a file needs bounded memory before it is read, and reads it one row group at a time."""

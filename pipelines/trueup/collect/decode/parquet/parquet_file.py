@@ -1,4 +1,4 @@
-"""Parquet: reads rows by row group, numbers as exact text, times with the file's own type."""
+"""Parquet: reads rows by row group; numbers become exact text, times keep the file's own type."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ROW_BYTES = 16
 
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive rows of one row group; the first is the unit's `first_row`-th."""
+    """Consecutive rows of one row group; `first_row` is the number of the first one in the unit."""
 
     frame: pl.DataFrame
     group: int
@@ -131,7 +131,7 @@ class ParquetFile:
 
     def _longest_in_dictionary(self, group: int, name: str) -> int:
         """Return the bytes of the longest value in a column's dictionary; reading the column's first row loads the dictionary."""
-        import pyarrow.compute as pc  # Importing it is slow, and most projects have no Parquet files.
+        import pyarrow.compute as pc  # This module is slow to import, and most projects have no Parquet files.
 
         batches = self._open([name]).iter_batches(batch_size=1, row_groups=[group], columns=[name])
         lengths = [pc.max(pc.binary_length(batch.column(0).dictionary)).as_py() or 0 for batch in islice(batches, 1)]

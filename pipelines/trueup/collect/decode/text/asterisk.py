@@ -1,8 +1,8 @@
-"""The `asterisk` preset: call records that `cdr_custom` of an Asterisk exchange writes, 25 quoted fields without a header.
+"""The `asterisk` preset reads call records of an Asterisk exchange (module `cdr_custom`): 25 quoted fields without a header.
 
-A call that is forked, queued or transferred has several records with one `uniqueid`, which is the session key. The record key
-adds the start and the channel reached. The charged duration is `billsec`, the time from the answer on. An unanswered call has
-duration 0 and remains a record.
+A call that is forked, queued or transferred has several records with one `uniqueid`, which is the session key. The record key adds
+the start and the channel reached. The charged duration is `billsec`, the time since the call was answered. An unanswered call is a
+record of duration 0.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _raw_of_both(first: Lines, then: Lines) -> Raw:
 
 
 def _oddly_quoted(text: Lines, dialect: Dialect) -> Mask:
-    """Return which lines have quotes that break RFC 4180, by which quotes enclose whole fields and are doubled inside."""
+    """Return which lines break the rule of RFC 4180 that quotes enclose whole fields and are doubled inside them."""
     odd = np.zeros(len(text), np.bool_)
     quotes, line = _positions_in_lines(text, dialect.quote)
     if not len(quotes):
@@ -192,7 +192,7 @@ def _strict_fields(
 
 
 def parse_strictly(line: bytes, dialect: Dialect) -> list[str] | None:
-    """Return the fields of one line; None where a quoted field is not closed. Other quotes belong to their field."""
+    """Return the fields of one line; None where a quoted field is not closed. Quotes inside a field are part of its text."""
     reader = csv.reader([line.decode()], delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
     try:
         return next(reader)

@@ -19,7 +19,7 @@ def undecodable(lines: Lines, encoding: str) -> Mask:
     try:
         decode(lines.data, "strict")
     except UnicodeDecodeError:
-        # Decode line by line from here: resuming after each damage would read the rest of the block once per damage.
+        # Decode line by line from here, because resuming after each fault would read the rest of the block once per fault.
         suspects = np.unique(np.searchsorted(lines.ends, np.flatnonzero(lines.codes > 127), side="right"))
         for index in suspects[suspects < len(lines)].tolist():
             bad[index] = not _is_text(lines.raw(index), encoding)

@@ -27,8 +27,8 @@ _SCRIPTS = "é€ЖΩあ中한"
 def read_fixed(lines: Lines, source: SourceConfig, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
     """Cut lines into the fields of `[source.fixed]`; reject lines of another length, or whose fields cut a character.
 
-    The `mapped` fields become text columns; the others and those in `kept` become attributes if requested. Fields lose the blanks
-    that pad them unless the source sets `trim = false`; a field of blanks alone is NULL.
+    The `mapped` fields become text columns; the others and those in `kept` become attributes if requested. Padding blanks are
+    removed from fields unless the source sets `trim = false`; a field of blanks alone is NULL.
     """
     fixed = _fixed_of(source)
     names = tuple(fixed.spans) if attributes else tuple(mapped)

@@ -1,6 +1,6 @@
 """Framing: finds where the records of a text file lie between skipped lines, header records and trailer records.
 
-Beginning and end are found before the first record is read, so a file without its trailer is refused whole.
+Beginning and end are found before the first record is read. So a file without its trailer is refused before any record is ingested.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHOWN_CHARACTERS = 80
 class Frame:
     """Where the records of a unit lie in its decompressed bytes, and what its header and trailer declare, by group.
 
-    `is_shown` means that a header or trailer record shows the frame, so a file without any record may be whole.
+    `is_shown`: the unit has a header or trailer record, so it may be complete without any record.
     """
 
     begin: int = 0
@@ -122,7 +122,7 @@ def _skip(lines: Iterator[_Line], count: int, unit: Unit) -> int:
 
 
 class _Declared:
-    """What the header and trailer records of a unit declare, by group; each group has one value."""
+    """The declarations in a unit's header and trailer records, by pattern group; each group has one value."""
 
     def __init__(self, unit: Unit) -> None:
         self.unit, self.texts = unit, dict[str, str]()
@@ -165,7 +165,7 @@ def _after_headers(lines: Iterator[_Line], begin: int, pattern: str, declared: _
     found, first = 0, b""
     for line in lines:
         first = first or line.data or b""
-        # Empty lines are no records, before a header or after it.
+        # Empty lines are not records, either before or after a header.
         if line.data == b"":
             continue
         if line.data is None or not declared.match(pattern, line.data):

@@ -24,9 +24,9 @@ BOM = b"\xef\xbb\xbf"
 class Lines:
     """Records of a unit, as offsets into a block of its decompressed bytes.
 
-    Record `i` is `data[starts[i]:ends[i]]`, without its line end. The block begins at byte `offset` of the stream; its
-    first record is the unit's `first_row`-th. Numbers of rejected records stay unused; `rows` has the number of each record.
-    A record that is too long for memory is alone in its block, which holds its beginning and lacks its last `unread_bytes`.
+    Record `i` is `data[starts[i]:ends[i]]`, without its line end. The block begins at byte `offset` of the stream; `first_row` is
+    the number of its first record in the unit. The numbers of rejected records are skipped; `rows` has the number of each remaining
+    record. A record that is too long for memory has a block of its own, with its beginning but without its last `unread_bytes`.
     """
 
     data: bytes
@@ -115,10 +115,10 @@ class Block:
 
 
 def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Iterator[Block]:
-    """Join a stream's chunks to blocks that end at a line end (the last one: at the end).
+    """Join a stream's chunks to blocks that end at a line end; the last one ends with the stream.
 
-    A byte order mark at the start is omitted. A line that is longer than both a block and `record_bytes` is held only in its
-    beginning.
+    A byte order mark at the start is omitted. Of a line that is longer than both a block and `record_bytes`, only the beginning is
+    held.
     """
     offset, held, held_bytes = 0, list[bytes](), 0
     is_first = True
@@ -142,7 +142,7 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
             offset += cut
             cut = 0
         held, held_bytes = [joined[cut:]], len(joined) - cut
-        # A line that fills a block must not be joined again with every chunk.
+        # Joining a line that fills a block again with every chunk would take quadratic time.
         size_bytes = max(size_bytes, min(2 * held_bytes, bounds.longest_bytes + 1))
     last = b"".join(held)
     if is_first and last.startswith(BOM):
@@ -152,7 +152,7 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
 
 
 def _long_line(begun: bytes, remaining: Iterator[bytes], kept_bytes: int, offset: int) -> tuple[Block, int, bytes]:
-    """Return a line that continues beyond the bytes read so far, its length, and the bytes read after it, from its line end on."""
+    """Return a line that continues beyond the bytes read so far, its length, and the bytes after it including its line end."""
     head, length = begun[:kept_bytes], len(begun)
     for chunk in remaining:
         ends = [at for at in (chunk.find(b"\n"), chunk.find(b"\r")) if at >= 0]
@@ -164,7 +164,7 @@ def _long_line(begun: bytes, remaining: Iterator[bytes], kept_bytes: int, offset
 
 
 def lines_in(data: bytes, *, offset: int, first_row: int) -> Lines:
-    r"""Return the physical lines of a block: they end at `\n`, `\r\n` or a lone `\r`; empty lines are no records."""
+    r"""Return the physical lines of a block: they end at `\n`, `\r\n` or a lone `\r`. Empty lines are not records."""
     numbers = np.frombuffer(data, np.uint8)
     at_end = numbers == 10
     if b"\r" in data:

@@ -1,4 +1,4 @@
-"""Multi-line CSV: records with line ends inside quotes (`quoted_newlines = true`); a damaged quote costs only its own lines."""
+"""Multi-line CSV: records with line ends inside quotes (`quoted_newlines = true`). A damaged quote affects only its own lines."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Quoting:
 def quoted_records(chunks: Iterable[bytes], quoting: Quoting, *, bounds: Bounds) -> Iterator[Lines]:
     """Yield the records of a stream in which a quoted field may span lines.
 
-    Where the quotes of a record do not pair within `record_bytes`, its first physical line is a record alone. The reader rejects
-    that record, and the next line begins a new one.
+    Where the quotes of a record do not pair within `record_bytes`, its first physical line becomes a record, which the reader
+    rejects. The next line begins a new record.
     """
     row, held = 0, Block(0, b"")
     for block in blocks(chunks, size_bytes=max(_BLOCK_BYTES, bounds.record_bytes), bounds=bounds):
@@ -89,7 +89,7 @@ class _Quotes:
 def _grouped(lines: Lines, quotes: _Quotes) -> tuple[Offsets, int, bool]:
     """Group physical lines to records.
 
-    Return the first line of each record, the number of sound and complete records, and whether the record after them is broken.
+    Return the first line of each record, the number of complete records, and whether the quotes of the next record do not pair.
     """
     begins = np.flatnonzero(np.searchsorted(quotes.at, lines.starts) % 2 == 0)
     is_last_open = len(quotes.at) % 2 == 1

@@ -18,7 +18,7 @@ from trueup.errors import SourceError
 from trueup.events.reasons import Reason
 
 HEADER = "header"
-"""The column for the line above the attributes; by default that line is the time of the packet."""
+"""The column of the line above the attributes, which by default has the time of the packet."""
 _BLOCK_BYTES = 1 << 20
 _SHOWN_RECORDS = 1_000
 RADIUS_ATTRIBUTE = re.compile(r"[ \t]+([A-Za-z0-9][\w.:\[\]-]*)[ \t]*(?:\+|:)?=[ \t]*(.*)")
@@ -66,7 +66,7 @@ class DetailReader:
         return detail_blocks(self._unit.stream(), bounds_of(self._unit))
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
-        """Decode blocks; reject a block with a malformed line, too many attributes, or a mapped attribute several times."""
+        """Decode blocks; reject a block with a malformed line, too many attributes, or a repeated mapped attribute."""
         limits = self._unit.limits
         lines, too_long = within_limit(piece, limits.record_bytes)
         screened = screen_lines(lines, "utf-8")
@@ -97,7 +97,7 @@ def detail_blocks(chunks: Iterable[bytes], bounds: Bounds) -> Iterator[Lines]:
         joined = Block(held.offset if held.data else block.offset, held.data + (b"" if block.unread_bytes else block.data))
         records, used = _records(joined, bounds, first_row=row, is_last=bool(block.unread_bytes))
         held = Block(joined.offset + used, joined.data[used:])
-        # A line that is itself too long is a record alone.
+        # A line that is too long becomes a record of its own.
         long = [lines_of(block, first_row=row + len(records))] if block.unread_bytes else []
         for piece in (records, *long):
             row += len(piece)
@@ -135,7 +135,7 @@ def _begins_record(lines: Lines) -> Mask:
 
 
 def attributes_of(block: str) -> _Texts | None:
-    r"""Return the values of a block by attribute; None where some line is no attribute.
+    r"""Return the values of a block by attribute; None where a line is not an attribute.
 
     >>> attributes_of('Fri May  3 10:05:00 2024\n\tUser-Name = "a\\"b"\n\tClass = 0x01')
     {'header': ['Fri May  3 10:05:00 2024'], 'User-Name': ['a"b'], 'Class': ['0x01']}
@@ -155,7 +155,7 @@ def attributes_of(block: str) -> _Texts | None:
 
 
 def _value(text: str) -> str:
-    """Return a value without its quotes and escapes; a value whose escapes yield no text stays as written."""
+    """Return a value without its quotes and escapes; a value with invalid escapes stays as written."""
     if len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0]:
         return text
     inner = text[1:-1]

@@ -15,7 +15,7 @@ from trueup.config import RecordTypeConfig
 def of_type(lines: Lines, record_type: RecordTypeConfig | None, dialect: Dialect) -> tuple[Lines, pl.Series]:
     """Return the lines of the source's record type, and the numbers of the other lines.
 
-    A line that is not text in its encoding has no known type; it is kept, so that the decoder rejects it.
+    The type of a line that is not text in its encoding is unknown; the line is kept, so that the decoder rejects it.
     """
     if record_type is None:
         return lines, pl.Series(dtype=pl.Int64)

@@ -30,20 +30,20 @@ class NamedLines(DescribedLines):
 
 
 class Header:
-    """The first header line of a file: it recognises its repetitions."""
+    """The first header line of a file; it finds its repetitions among later lines."""
 
     def __init__(self, line: bytes, dialect: Dialect) -> None:
         self._dialect = dialect
         cells = self._cells(line) or ()
         self.names, self._sorted = unique_names(cells), sorted(cells)
-        # A record can equal a header of numbers, but not a header of words, because some field of a record is a number or a time.
+        # A record always has a number or a time, so it can equal a header of numbers but not a header of words.
         self.is_recognisable = bool(cells) and all(cell[:1].isalpha() or cell[:1] == "_" for cell in cells)
         self.longest_name = max((cell.encode(dialect.encoding) for cell in cells), key=len, default=b"")
         least = sum(len(cell.encode(dialect.encoding)) + 1 for cell in cells) - 1
         self._lengths = least, max(len(line), least + 2 * len(cells)) + len(BOM)
 
     def named(self, pieces: Iterable[Lines], where: str) -> Iterator[NamedLines]:
-        """Yield the lines that are no header, numbered from 0, with the names of the latest header before them.
+        """Yield the lines that are not headers, numbered from 0, with the names of the latest header before them.
 
         Yield no empty piece.
         """

@@ -1,1 +1,1 @@
-"""Workbooks (xlsx): bounds the memory that a file may take, finds its sheet, and reads the sheet row by row as exact texts."""
+"""Workbooks (xlsx): checks that a file needs bounded memory, finds its sheet, and reads the sheet row by row as exact texts."""

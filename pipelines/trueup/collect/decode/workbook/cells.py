@@ -1,4 +1,4 @@
-"""Cells of a worksheet: each becomes the text of its exact value, or a fault for which its record is rejected."""
+"""Cells of a worksheet: each becomes the text of its exact value, or a fault that rejects its record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cell(NamedTuple):
 
 
 class RawCell(NamedTuple):
-    """A cell as its XML has it: type and style, the texts of value and formula (None without one), and its own string."""
+    """A cell in the form of its XML: type, style, the texts of value and formula (None where absent), and its inline string."""
 
     kind: str
     style: str

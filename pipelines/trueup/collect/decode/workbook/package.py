@@ -32,7 +32,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Sheet:
-    """One worksheet: its member in the package, and the values on which the texts of its cells depend.
+    """One worksheet: its file in the package, and the values on which the texts of its cells depend.
 
     `strings` are shared by all cells. `dates` and `durations` are the numbers of styles that show a number as a date or a span of
     time. Such numbers count days from `epoch`.
@@ -90,7 +90,7 @@ class Workbook:
         return BoundedFile(unit.handle, unit.shown)  # type: ignore[return-value]
 
     def _check_sizes(self) -> None:
-        """Refuse a package that unpacks to more than its limits; the archive's reader holds each member to its declared size."""
+        """Refuse a package that unpacks to more than the limits. The zip reader enforces the declared size of each member."""
         unit, members = self._unit, self._archive.infolist()
         if any(member.flag_bits & 1 for member in members):
             raise SourceError("the workbook is encrypted", where=unit.shown, todo="have it delivered without a password")
@@ -132,7 +132,7 @@ class Workbook:
         )  # fmt: skip
 
     def _strings(self, member: str) -> list[str]:
-        """Return the shared strings in order; this reads them in a tenth of the time that the library takes."""
+        """Return the shared strings in order. The library would take ten times as long."""
         strings, held, is_text, phonetic = list[str](), list[str](), False, 0
 
         def start(name: str, attributes: dict[str, str]) -> None:

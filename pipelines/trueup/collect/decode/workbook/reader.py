@@ -26,7 +26,7 @@ _EMPTY = Cell(None)
 
 @dataclass(frozen=True)
 class SheetRows:
-    """Consecutive records of a sheet, with the names of its columns; the first is the unit's `first_row`-th."""
+    """Consecutive records of a sheet, with the names of its columns; `first_row` is the number of the first one in the unit."""
 
     names: tuple[str, ...]
     rows: tuple[SheetRow, ...]
@@ -58,7 +58,7 @@ class SheetRows:
 
 
 class WorkbookReader:
-    """Reader of one sheet of a workbook; its rows are numbered as in the sheet, empty ones are no records.
+    """Reader of one sheet of a workbook; rows are numbered as in the sheet, and empty rows are not records.
 
     `source_offset` is the number of the row in the sheet.
     """
@@ -71,7 +71,7 @@ class WorkbookReader:
             todo = "decompress it"
             raise SourceError(f"a workbook must not be {unit.compression}-compressed as a whole", where=unit.shown, todo=todo)
         self._unit, self._book = unit, Workbook(unit)
-        # Damage anywhere in the sheet refuses it before any of its rows is ingested.
+        # A damaged sheet is refused before any of its rows is ingested.
         check_sheet(self._book, unit.shown)
         first = next(self._rows(), None)
         if first is None:
@@ -86,7 +86,7 @@ class WorkbookReader:
 
     @staticmethod
     def first_rows(unit: Unit, count: int) -> list[SheetRow]:
-        """Return the first rows of a sheet, whatever they hold; an empty sheet has none."""
+        """Return the first rows of a sheet without checking their content; an empty sheet has none."""
         return list(islice(sheet_rows(Workbook(unit), unit.limits, unit.shown), count))
 
     def columns(self) -> Sequence[str]:

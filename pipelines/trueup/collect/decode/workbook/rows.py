@@ -24,8 +24,8 @@ _CELL_BYTES = 32
 class SheetRow:
     """A row that has at least one cell: its number in the sheet, its cells by column from 0, and its size in bytes.
 
-    A row beyond the limits `record_bytes` or `columns` (`is_too_large`) keeps its first cells. Where a row has a column twice
-    (`has_repeated`), it keeps the first cell.
+    A row beyond the limits `record_bytes` or `columns` (`is_too_large`) keeps its first cells. Where two cells of a row are in one
+    column (`has_repeated`), it keeps the first one.
     """
 
     number: int
@@ -58,7 +58,7 @@ def _column_of(letters: str) -> int:
 def check_sheet(book: Workbook, where: str) -> None:
     """Raise `SourceError` for a sheet that is not well-formed or whose rows are not in order.
 
-    The check costs a fraction of reading the cells, and is done before any row is ingested.
+    The check takes a fraction of the time for reading the cells, and runs before any row is ingested.
     """
     bounded, previous, held = BoundedParser(where), 0, b""
     with book.damage():

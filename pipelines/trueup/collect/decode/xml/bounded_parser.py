@@ -16,9 +16,9 @@ _DEEPEST = 1_000
 class BoundedParser:
     """A streaming parser; names lose their prefix. Raises `SourceError` for XML that could grow or read other files.
 
-    A document type definition is refused: entities that it declares expand to any size, or name files of this machine.
-    `parser` is the parser of the standard library, on which handlers are set. By default the handlers bound the depth of elements,
-    and call `seen` with the name of each element.
+    A document type definition is refused, because its entities may expand to any size or name files of this machine. `parser` is
+    the parser of the standard library, on which handlers are set. By default the handlers bound the depth of elements, and call
+    `seen` with the name of each element.
     """
 
     def __init__(self, where: str, *, encoding: str | None = None, seen: Callable[[str], None] | None = None) -> None:

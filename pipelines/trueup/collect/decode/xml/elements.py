@@ -21,9 +21,9 @@ _MOST_RECORDS = 1 << 12
 class ElementScan:
     """Scan of a document for the elements of one name, with any prefix.
 
-    In a well-formed document (`is_sound`), elements of the same name inside a record belong to it, and text between records is no
-    record. In other documents a record ends where the next one begins. There, text between records is a record for the decoder to
-    reject.
+    In a well-formed document (`is_sound`), elements of the same name inside a record belong to it, and text between records is
+    ignored. In other documents a record ends where the next one begins, and text between records becomes a record that the decoder
+    rejects.
     """
 
     margin_bytes = 1 << 12
@@ -124,7 +124,7 @@ class ElementScan:
     # --- bytes in memory ------------------------------------------------------------------------------------------------
 
     def _lines(self) -> Iterator[Lines]:
-        """Yield the records found; a record whose beginning alone is in memory is a piece of its own."""
+        """Yield the records found; a record of which only the beginning is in memory is a piece of its own."""
         found, self._found = self._found, []
         if found and self._head is not None:
             (begin, end), *found = found
@@ -145,7 +145,7 @@ class ElementScan:
         return begin + len(record) - len(record.lstrip()), end - (len(record) - len(record.rstrip()))
 
     def _release(self) -> None:
-        """Release the bytes that no record still needs; of a record that is too long, keep only the beginning."""
+        """Drop the bytes that no open record needs; of a record that is too long, keep only the beginning."""
         needed = self._base + self._at
         first = self._item_at if self._depth else self._gap_at if self._row and not self._is_sound else needed
         if needed - first <= self._bounds.longest_bytes:

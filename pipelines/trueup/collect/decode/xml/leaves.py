@@ -54,7 +54,7 @@ class Leaves:
         self._text.append(data)
 
     def end(self, name: str) -> None:
-        """End an element: one without elements of its own is a leaf."""
+        """End an element; it is a leaf if it has no child elements."""
         if self._depth <= self.limits.depth:
             if self._is_leaf and self._path:
                 self._add("", "".join(self._text))
@@ -73,7 +73,7 @@ class Leaves:
 
 
 def leaves_of(record: bytes, encoding: str, limits: LimitsConfig) -> Leaves:
-    """Return the leaves of one element; `fault` is the reason for which the element is rejected."""
+    """Return the leaves of one element; `fault` of the result is the reason to reject the element."""
     leaves, bounded = Leaves(limits), BoundedParser("", encoding=encoding)
     parser = bounded.parser
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = leaves.start, leaves.end, leaves.text

@@ -34,7 +34,7 @@ class XmlReader:
         self._unit, self._element = unit, unit.source.element or ""
         self._names: dict[str, None] = {}
         self.repeated: frozenset[str] = frozenset()
-        """Paths that some of the first records have several times."""
+        """Paths that occur several times in one of the first records."""
         self._form = XmlForm("utf-8", unit.limits)
         self._is_sound = self._check()
         self._columns = self._first_columns()

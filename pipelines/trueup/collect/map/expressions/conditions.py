@@ -59,7 +59,7 @@ def compared(one: Node, other: Node, operator: str) -> Node:
 
 
 def _check_order(kind: Kind, one: Node, other: Node) -> None:
-    """Refuse an order of texts where most likely an order of numbers is meant: as texts, '9' is greater than '10'."""
+    """Refuse to order texts where the user most likely means numbers: as texts, '9' is greater than '10'."""
     if kind == "truth":
         raise Refused("orders conditions")
     literals = [node.literal for node in (one, other) if isinstance(node.literal, str)]
@@ -96,7 +96,7 @@ def _distinct(one: Node, other: Node, *, is_negated: bool) -> Node:
 
 
 def connected(tree: dict[str, Any], build: Compile) -> Node:
-    """Return the condition in which AND or OR connects parts."""
+    """Return the condition that connects parts by AND or OR."""
     nodes = [as_truth(build(child)) for child in tree["children"]]
     combine = conjunction if tree["type"] == "CONJUNCTION_AND" else disjunction
     return Node("truth", lambda records: combine([part.evaluate(records) for part in nodes]), **reads_of(nodes))

@@ -1,7 +1,7 @@
-"""Exact fractions, column by column: whole numerators and denominators of any size, so that nothing wraps or rounds.
+"""Exact fractions, column by column, with numerators and denominators of any size, so that nothing overflows or is rounded.
 
-Columns are 64-bit integers as long as their largest values show that no result can exceed 64 bits, and Python's integers beyond.
-The choice between the two affects only the speed of a column.
+Columns are 64-bit integers while no result can exceed 64 bits; otherwise they are Python integers. The choice between the two
+affects only the speed of a column.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Fractions:
         return Fractions(self.numerator // self.denominator, np.array([1]))
 
     def rounded(self, decimals: int) -> Fractions:
-        """Return the nearest number of so many decimals; halves are rounded away from zero."""
+        """Return the nearest number with `decimals` decimal places; halves are rounded away from zero."""
         scale = Fractions.of(10**decimals)
         away = (abs(self) * scale + Fractions.of(1, 2)).floor()
         return away * Fractions(np.where(self.numerator < 0, -1, 1), np.array([1])) / scale
@@ -89,7 +89,7 @@ class Fractions:
 
 
 def read_fractions(texts: pl.Series) -> tuple[Fractions, Mask, Mask]:
-    """Return plain decimals as fractions; which texts are no number, and which have too many digits. Those rows and NULLs are 0."""
+    """Return plain decimals as fractions, a mask of texts that are not numbers, and a mask of those with too many digits."""
     text = texts.str.strip_chars(" \t")
     present = text.is_not_null().to_numpy()
     is_short = (text.str.contains(_PLAIN) & (text.str.len_bytes() <= _SHORT)).fill_null(False).to_numpy()
@@ -208,5 +208,5 @@ def _narrowed(numbers: Whole) -> Whole:
 
 
 def compare(one: Fractions, other: Fractions) -> Whole:
-    """Return the sign of one minus the other: -1, 0 or 1."""
+    """Return the sign of `one` − `other`: -1, 0 or 1."""
     return (one - other).sign()

@@ -97,7 +97,7 @@ def _fitting(part: Node, width: int, scale: int, *, is_tried: bool) -> Node:
         fits = (scaled.numerator % scaled.denominator == 0) & ((abs(scaled) - Fractions.of(10**width)).sign() < 0)
         error = np.where((value.error == 0) & ~value.is_null & ~fits, TOO_LARGE, value.error).astype(np.uint8)
         if is_tried:
-            # Only a value that the cast itself cannot convert becomes NULL; a division by zero inside the cast stays an error.
+            # TRY_CAST gives NULL only for a value that it cannot convert; a division by zero inside it stays an error.
             is_failed = (error == TOO_LARGE) | (error == NO_NUMBER)
             return Value(value.data, value.is_null | is_failed, np.where(is_failed, 0, error).astype(np.uint8))
         return Value(value.data, value.is_null, error)

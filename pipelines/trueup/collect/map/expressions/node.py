@@ -30,14 +30,14 @@ class Node:
 
 
 class Refused(Exception):
-    """Why an expression is not permitted, as the end of a sentence."""
+    """The reason why an expression is not permitted, worded as the end of a sentence."""
 
 
 Compile = Callable[[dict[str, Any]], Node]
 
 
 class Reads(TypedDict):
-    """What parts of an expression read."""
+    """The source columns that parts of an expression read, and those that they need."""
 
     columns: tuple[str, ...]
     needed: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Values of expressions, column by column: numbers, texts and truth values with NULL, and why a record has no value."""
+"""Values of expressions, column by column: numbers, texts or truth values, NULLs, and the reason where a record has no value."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def all_of(values: Sequence[Value]) -> tuple[Mask, Codes]:
 
 
 def select(choices: Sequence[tuple[Mask, Value]], kind: Kind, rows: int) -> Value:
-    """Return for each record the value of the choice whose mask is set; NULL where no mask is set."""
+    """Return, for each record, the value of the choice whose mask is set; NULL where no mask is set."""
     result = null_of(kind, rows)
     data, is_null, error = result.data, result.is_null, result.error
     for chosen, value in choices:
@@ -178,7 +178,7 @@ def select(choices: Sequence[tuple[Mask, Value]], kind: Kind, rows: int) -> Valu
     return Value(data, is_null, error)
 
 
-# --- truth: a record without a value is as good as any where the other side decides ------------------------------------
+# --- truth: where the other side decides the result, a record without a value does not matter --------------------------
 
 
 def conjunction(values: Sequence[Value]) -> Value:
