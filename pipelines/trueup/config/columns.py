@@ -43,4 +43,4 @@ DECIMAL_COLUMNS = frozenset({
 TIME_COLUMNS = frozenset({"started_at", "billed_at", "valid_from", "valid_to", "period_from", "period_to", "due_at"})
 FLAG_COLUMNS = frozenset({"tax_included"})
 WHOLE_COLUMNS = frozenset({"partial_no", "record_version", "price_per", "decimals", "cycle_day", "months"})
-"""Columns that hold whole numbers. Columns of no kind named here hold texts."""
+"""Columns that hold whole numbers. Columns that are in none of these sets hold texts."""

@@ -115,7 +115,7 @@ def parse(text: str, *, where: str = FILE_NAME) -> Config:
 
 
 def parse_tables(tables: dict[str, Any], *, where: str = FILE_NAME) -> Config:
-    """Return the settings of tables as TOML has them; raise `ConfigError` that names each wrong setting."""
+    """Return the settings of parsed TOML tables; raise `ConfigError` that names each wrong setting."""
     try:
         return Config.model_validate(tables)
     except ValidationError as error:
@@ -128,7 +128,7 @@ _NESTED_LISTS = (("fraud", "rule"), ("invoice", "tax"), ("workbench", "user"))
 
 
 def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
-    """Return the table and key of a setting; a table of a list has its name, or its number from 1 if it has none."""
+    """Return the table and key of a setting. A table of a list is shown by its name or, without a name, by its number from 1."""
     head, keys = "", location
     if len(location) > 1 and location[0] in _NAMED_LISTS:
         name, keys = _item_name(tables[str(location[0])], location[1]), location[2:]

@@ -34,7 +34,7 @@ def expand(text: str, quote: Callable[[str], str] = str) -> str:
 
 
 def expand_path(text: str, quote: Callable[[str], str] = str) -> str:
-    """Expand a path like `expand`; later messages show the values as `${NAME}`."""
+    """Expand a path as `expand` does; later messages show the values as `${NAME}`."""
     for name, value in variables(text).items():
         remember_variable(name, value)
     return expand(text, quote)
@@ -46,7 +46,7 @@ def as_utf8(text: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether text is valid UTF-8: Python hands other bytes of the system over as surrogates."""
+    """Return whether text is valid UTF-8; Python represents other bytes of the operating system as surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -38,5 +38,5 @@ class Project:
         return cls(folder.resolve(), parse(text, where=str(path)))
 
     def resolve(self, path: str) -> Path:
-        """Return an absolute path; relative ones start at the project's folder, and `${NAME}` takes the environment's value."""
+        """Return an absolute path. Relative paths start at the project's folder, and `${NAME}` becomes the environment's value."""
         return self.directory / expand_path(path)

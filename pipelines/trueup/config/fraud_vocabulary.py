@@ -1,4 +1,4 @@
-"""The numbers about a transaction that fraud rules can compare: the names of its features, and a test holds the two equal."""
+"""The numbers about a transaction that fraud rules can compare. A test checks that they are the names of its features."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ sub_in_out_7d sub_today_share sub_mean_seconds_24h sub_cells_per_call_7d sub_sho
 sub_free_share_24h peer_short_ring_share_24h peer_called_back_share_7d range_short_ring_share_7d range_called_back_share_7d
 """
 NUMBERS = frozenset(_NAMES.split())
-"""All of them. Times are in microseconds, shares from 0 to 1, and facts are 1 or 0."""
+"""All names. Times are in microseconds, shares from 0 to 1, and facts are 1 or 0."""
 TIMES = frozenset({"pair_rung_ago_24h", "sub_age_30d"})
-"""Those that are times, so that their limit is a duration."""
+"""The names that are times; a rule writes their limit as a duration."""

@@ -1,4 +1,4 @@
-"""A JSON Schema of `trueup.toml`, from the models: editors complete and check the file by it."""
+"""Derive a JSON Schema of `trueup.toml` from the models, by which editors complete and check the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trueup.units import MICROS
 
 SCHEMA_NAME = "trueup.schema.json"
 SCHEMA_LINE = f"#:schema ./{SCHEMA_NAME}"
-"""The first line of a `trueup.toml`, by which editors find the schema beside it."""
+"""The first line of a `trueup.toml`, by which editors find the schema in the same folder."""
 _TITLE = "trueup.toml"
 _DURATIONS = {"d": 86_400 * MICROS, "h": 3_600 * MICROS, "m": 60 * MICROS, "s": MICROS, "ms": 1_000, "us": 1}
 _DROPPED = ("title", "format", "writeOnly", "gt", "ge", "le", "default")
@@ -68,7 +68,7 @@ def _describe(table: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def descriptions_of(model: type[BaseModel]) -> dict[str, str]:
-    """Return the text below each field of a model, read from its source: no other command needs it."""
+    """Return the description below each field of a model, read from its source because no other command needs it."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(definition, ast.ClassDef)
     texts = {}
@@ -89,7 +89,7 @@ def _without_null(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _default(field: FieldInfo, value: dict[str, Any]) -> object:
-    """Return the default of a field as a file writes it; None for a default that a file cannot write."""
+    """Return the default of a field in TOML's form; None for a default that TOML cannot express."""
     default = field.default
     if default is PydanticUndefined or isinstance(default, BaseModel):
         return None
@@ -101,7 +101,7 @@ def _default(field: FieldInfo, value: dict[str, Any]) -> object:
 
 
 def duration_text(duration_us: int) -> str:
-    """Return a duration as a file writes it, in its largest unit.
+    """Return a duration in the form of a `trueup.toml`, in its largest unit.
 
     >>> duration_text(36 * 3_600 * MICROS), duration_text(1_500_000), duration_text(0)
     ('36h', '1500ms', '0s')
@@ -112,7 +112,7 @@ def duration_text(duration_us: int) -> str:
 
 
 def _name_columns(properties: dict[str, Any]) -> None:
-    """Name the event columns in the tables whose keys they are."""
+    """Name the event columns as the keys of the tables that map them."""
     known = sorted({name for columns in STREAM_COLUMNS.values() for name in columns})
     for table, names in (("columns", known), ("constants", known), ("range", sorted(DECIMAL_COLUMNS))):
         value = properties[table].pop("additionalProperties")
@@ -120,7 +120,7 @@ def _name_columns(properties: dict[str, Any]) -> None:
 
 
 def _name_presets(table: dict[str, Any]) -> None:
-    """Name the presets; one of them may take the place of the stream."""
+    """Name the presets, and let a preset replace the stream."""
     table["properties"][PRESET] |= {"enum": preset_names()}
     table["required"] = [name for name in table["required"] if name != "stream"]
     table["anyOf"] = [{"required": ["stream"]}, {"required": [PRESET]}]

@@ -16,7 +16,7 @@ _ENDING = ".toml"
 _BY_COLUMN = ("columns", "constants", "range")
 """Tables of a source whose entries override those of the preset one by one."""
 _OF_THE_USER = ("name", "path")
-"""Settings that a preset has for copying alone: each source sets its own."""
+"""Settings that a preset shows only as examples to copy; each source sets its own."""
 
 
 def preset_names() -> list[str]:
@@ -25,7 +25,7 @@ def preset_names() -> list[str]:
 
 
 def preset_text(name: str) -> str:
-    """Return the TOML file of a preset, to read and copy; raise `ConfigError` for an unknown one."""
+    """Return the text of a preset's TOML file; raise `ConfigError` for an unknown preset."""
     try:
         _check_known(name)
     except ValueError as error:
@@ -34,17 +34,17 @@ def preset_text(name: str) -> str:
 
 
 def preset_title(name: str) -> str:
-    """Return what a preset reads: the comment in the first line of its file."""
+    """Return the title of a preset: the comment in the first line of its file."""
     return preset_text(name).split("\n", 1)[0].removeprefix("#").strip().rstrip(".")
 
 
 def preset_source(name: str) -> dict[str, Any]:
-    """Return the `[[source]]` table of a preset; raise `ConfigError` for an unknown one."""
+    """Return the `[[source]]` table of a preset; raise `ConfigError` for an unknown preset."""
     return dict(_parsed(preset_text(name)))
 
 
 def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a source with those of its preset that it does not set itself.
+    """Return the settings of a source, completed with the settings of its preset.
 
     A column or constant of the source replaces the preset's column or constant of that name. Raises `ValueError` for an unknown
     preset, and for one of another stream.

@@ -26,7 +26,7 @@ class Table(BaseModel):
 
 
 def duration_us(text: object) -> int:
-    """Return the microseconds of a duration such as `2s`, `36h` or `500ms`; raise `ValueError` for anything else."""
+    """Return the microseconds of a duration such as `2s`, `36h` or `500ms`; raise `ValueError` for any other text."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)\s*", text) if isinstance(text, str) else None
     if not match:
         raise ValueError(f"invalid duration {text!r}; write a number and a unit, such as '2s', '5m', '36h' or '62d'")
@@ -133,7 +133,7 @@ def zone_of(name: str, where: str) -> str:
 
 
 def _refuse_flag(value: object) -> object:
-    # A truth value is a whole number to Python.
+    # Python counts a truth value as a whole number.
     if isinstance(value, bool | float):
         raise ValueError(f"invalid size {value!r}; write a number of bytes, or a number and a unit, such as '64MiB'")
     return value
@@ -202,7 +202,7 @@ def _check_destination_pattern(pattern: str) -> str:
 
 _DurationText = Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d)\s*$", examples=["2s", "36h", "62d"])]
 _DecimalText = Annotated[str, Field(pattern=r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$", examples=["0.005"])]
-"""What a file writes, for its JSON Schema: validators turn it into numbers."""
+"""The form of values in the file, for the JSON Schema; validators turn these texts into numbers."""
 
 NonEmptyPlace = Annotated[Place, AfterValidator(_check_place)]
 TimeLimit = Annotated[int, BeforeValidator(time_limit_us, json_schema_input_type=_DurationText)]

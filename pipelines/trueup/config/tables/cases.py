@@ -11,12 +11,12 @@ from trueup.units import MICROS
 
 
 class CasesConfig(Table):
-    """`[cases]`: how findings are grouped by root cause, and who decides on their money."""
+    """`[cases]`: grouping of findings by root cause, and rules for decisions on their money."""
 
     materiality: Tolerance = 0
     """The money below which a group of findings does not become a case."""
     explained: Share = 990_000
-    """The share of the money that patterns have to explain; where they explain less, the rest is a case without dimensions."""
+    """The share of the money that patterns must explain; otherwise the remaining findings form a case without dimensions."""
     most_dimensions: Annotated[Whole, Field(ge=1, le=4)] = 3
     """How many dimensions the pattern of a case may have."""
     most_cases: Annotated[Whole, Field(ge=1, le=1000)] = 20
@@ -30,4 +30,4 @@ class CasesConfig(Table):
     due_within: PositiveDuration = 14 * 86_400 * MICROS
     """The time within which a new case is due."""
     owners: dict[Text, Text] = Field(default_factory=dict)
-    """Who is responsible for new cases, by kind of finding; `default` is for all others."""
+    """The person responsible for new cases, by kind of finding; `default` is for all other kinds."""

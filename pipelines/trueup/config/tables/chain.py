@@ -15,8 +15,8 @@ _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 class ChainConfig(Table):
     """`[[chain]]`: the stages that the records of some services pass, from the switch to the bill.
 
-    The first stage is the usage of these services, the last one their charges. Each stage between them is what its sources, with
-    `stream = "stage"`, say that a system passed on.
+    The first stage is the usage of these services, the last one their charges. Sources with `stream = "stage"` deliver the records
+    that a system between them passed on.
     """
 
     name: _Name
@@ -26,7 +26,7 @@ class ChainConfig(Table):
     services: tuple[Text, ...] = ()
     """The services that pass this chain; by default all."""
     compare: Literal["session_key", "aggregate"] = "session_key"
-    """Whether stages are compared by session key, or by sums per service, subscriber and `period`."""
+    """How stages are compared: by session key, or by sums per service, subscriber and `period`."""
     period: Period = 86_400 * MICROS
     """The period of the sums, with `aggregate`: `day`, `week` (from Monday), `month`, or a duration (from 1970)."""
 
@@ -48,9 +48,9 @@ class ChainConfig(Table):
 
 
 def check_services(chains: tuple[ChainConfig, ...], line_of: dict[str, str]) -> None:
-    """Raise `ValueError` where a chain has services whose usage and charges are compared across services.
+    """Raise `ValueError` where a chain has a service that another service's charges cover.
 
-    `line_of` has the covering service of each covered one. A chain compares every service by itself.
+    `line_of` maps each covered service to the service that covers it. A chain compares single services.
     """
     for chain in chains:
         for service, line in line_of.items():
@@ -62,7 +62,7 @@ def check_services(chains: tuple[ChainConfig, ...], line_of: dict[str, str]) -> 
 
 
 def check_chains(chains: tuple[ChainConfig, ...], stage_of_source: dict[str, str | None]) -> None:
-    """Raise `ValueError` where two chains would count one loss, or where a stage has no source or a source no stage.
+    """Raise `ValueError` where two chains would count one loss, a stage has no source, or a source has no stage.
 
     `stage_of_source` has the stage of each source of the stream `stage`; None where a column names it.
     """

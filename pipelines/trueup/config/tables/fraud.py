@@ -18,7 +18,7 @@ _CONDITION = re.compile(r"\s*(\w+)\s*(>=|<=|>|<|=)\s*(\d+(?:\.\d+)?)\s*(us|ms|s|
 
 @dataclass(frozen=True)
 class Condition:
-    """One comparison of a rule of kind `all`: a number about the transaction, a sign, and a limit (times in microseconds)."""
+    """One condition of a rule of kind `all`: a number about the transaction, a sign, and a limit (times in microseconds)."""
 
     feature: str
     sign: str
@@ -79,7 +79,7 @@ class HotRule(Table):
     when: tuple[Text, ...] = ()
     """The conditions of a rule of kind `all`, such as `sub_premium_1h >= 10`."""
     party: Literal["subscriber", "peer"] | None = None
-    """Who is accused by a rule of kind `all`; by default the one whose behaviour its first condition describes."""
+    """The party that a rule of kind `all` accuses; by default the one whose behaviour its first condition describes."""
     action: Text | None = None
     """What to do about an alert; shown with its reasons."""
     shadow: Flag = False
@@ -151,9 +151,9 @@ class FraudConfig(Table):
     label_delay: Duration = 7 * 86_400 * MICROS
     """The age at which a transaction without a decision counts as honest."""
     alerts_per_day: Annotated[Whole, Field(ge=1)] = 100
-    """How many cases can be reviewed a day."""
+    """How many cases analysts can review a day."""
     review_cost: Tolerance | None = None
-    """What the review of a case costs, in the currency of `[[fraud.loss]]`; a threshold below which reviews do not pay."""
+    """The cost of reviewing a case, in the currency of `[[fraud.loss]]`; the threshold is set so that reviews save more."""
     models: Text = "models"
     """The folder of models."""
     seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
@@ -161,17 +161,17 @@ class FraudConfig(Table):
     trials: Annotated[Whole, Field(ge=1, le=200)] = 6
     """How many sets of parameters training tries."""
     warm_start: Flag = False
-    """Whether training adds trees to those of the starter, instead of beginning from nothing."""
+    """Whether training adds trees to those of the starter model instead of beginning without trees."""
     own_model: Literal["off", "challenger", "champion"] = "off"
-    """Whether scoring trains an own model once enough is known, and whether it also puts it in force where it is better."""
+    """Whether scoring trains an own model once enough cases are confirmed, and whether it puts a better one in force."""
     own_model_after: Annotated[Whole, Field(ge=1)] = 30
-    """How many confirmed cases are enough: to train, and again on later days to judge or to train anew."""
+    """How many confirmed cases a training needs; as many again on later days judge the model, or start another training."""
     detectors: Literal["off", "shadow", "alert"] = "off"
-    """Whether the rules that come with the program, one or more for each kind of fraud, are applied, and whether they alert."""
+    """Whether trueup's own rules, at least one for each kind of fraud, are applied, and whether they alert."""
     rule: tuple[HotRule, ...] = ()
     """Rules that need no model."""
     loss: tuple[FraudLoss, ...] = ()
-    """What fraudulent use of a service costs."""
+    """The money that fraudulent use of each service costs."""
 
     @model_validator(mode="after")
     def _check_losses(self) -> Self:

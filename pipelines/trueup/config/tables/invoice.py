@@ -1,4 +1,4 @@
-"""`[invoice]`: what must hold of invoices and credit notes, and when an invoice is missing."""
+"""`[invoice]`: checks of invoices and credit notes, and the time at which an invoice counts as missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueup.config.values import CurrencyCode, Duration, Share, Table, Text, Tol
 from trueup.units import MICROS
 
 _ONLY_IN_PYTHON = re.compile(r"\(\?(?:[=!>(]|<[=!]|P=)|\\[1-9Z]|[*+?}]\+")
-"""Parts of a pattern that the engine of the views does not know: looking around, references, possessive repetition."""
+"""Parts of a pattern that DuckDB, which runs the views, does not support: look-around, back references, possessive repetition."""
 
 
 def _check_series(pattern: str) -> str:
@@ -29,12 +29,12 @@ _SeriesPattern = Annotated[str, AfterValidator(_check_series)]
 
 
 class InvoiceTaxConfig(Table):
-    """`[[invoice.tax]]`: the tax on invoices of one currency that are issued from a day on."""
+    """`[[invoice.tax]]`: the tax on invoices of one currency from a day of issue on."""
 
     currency: CurrencyCode
     """The currency of the invoices."""
     valid_from: date
-    """The first day on which it holds, in the project's time zone."""
+    """The first day on which the tax applies, in the project's time zone."""
     rate: Share
     """The fraction of the net amount: `"0.19"`."""
     rounding: Literal["half_up", "half_even", "up", "down"] = "half_up"
@@ -46,16 +46,16 @@ class InvoiceTaxConfig(Table):
 
 
 class InvoiceConfig(Table):
-    """`[invoice]`: what must hold of invoices, when they are due, and how much a draft bill run may be wrong by."""
+    """`[invoice]`: checks of invoices, when they are due, and the greatest error that a draft bill run may have."""
 
     grace: Duration = 10 * 86_400 * MICROS
-    """How long after the end of a period its invoice may be issued."""
+    """The time after the end of a period by which its invoice must be issued."""
     period_to: Literal["excluded", "included"] = "excluded"
     """Whether the day of `period_to` belongs to the period."""
     lines: Literal["net", "total"] = "net"
-    """The amount of an invoice that its charges add up to."""
+    """The amount of an invoice that must be the sum of its charges."""
     series: tuple[_SeriesPattern, ...] = ()
-    """Patterns of invoice numbers: the group `sequence` counts without gaps, anew in each value of a group `series`."""
+    """Patterns of invoice numbers: the group `sequence` counts without gaps, separately for each value of a group `series`."""
     except_segments: tuple[Text, ...] = ()
     """Customer segments that receive no invoice, such as prepaid ones."""
     tax: tuple[InvoiceTaxConfig, ...] = ()

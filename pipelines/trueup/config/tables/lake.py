@@ -1,4 +1,4 @@
-"""`[lake]`: the place and partitions of the event log."""
+"""`[lake]`: the location and partitions of the event log."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ class LakeConfig(Table):
     buckets: Annotated[Whole, Field(ge=1, le=32_767)] = 64
     """The number of partitions; fixed when the lake is created."""
     bucket_by: BucketBy = "subscriber"
-    """The column that usage and charges share; fixed when the lake is created."""
+    """The column by which usage and charges are partitioned; fixed when the lake is created."""

@@ -20,9 +20,9 @@ class LimitsConfig(Table):
     record_bytes: Annotated[FileSize, Field(le=256 << 20)] = ByteSize(1 << 20)
     """The size of a line, or of a row."""
     kept_bytes: Annotated[FileSize, Field(le=16 << 20)] = ByteSize(1 << 16)
-    """What quarantine stores of a rejected record."""
+    """The bytes that quarantine stores of a rejected record."""
     quarantine_bytes: FileSize = ByteSize(256 << 20)
-    """What quarantine stores of a file."""
+    """The bytes that quarantine stores of a file."""
     columns: Annotated[Whole, Field(ge=1, le=100_000)] = 4_096
     """The columns of a CSV or Parquet file, or the members of a JSON record."""
     depth: Annotated[Whole, Field(ge=1, le=1_000)] = 100

@@ -14,6 +14,6 @@ class NotifyConfig(Table):
     file: Text | None = None
     """A file to which each message is appended as a line of JSON, for systems downstream."""
     above: Tolerance = 0
-    """The undecided money of a case, or of fraud its money at risk, from which on it is reported."""
+    """The undecided money (for fraud: the money at risk) from which on a case is reported."""
     run: Flag = False
     """Whether `trueup run` reports cases at its end."""

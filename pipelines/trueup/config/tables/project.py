@@ -11,7 +11,7 @@ from trueup.units import MICROS
 
 
 class ProjectConfig(Table):
-    """`[project]`: settings of all sources. `further_currencies` are units of money that ISO 4217 does not have."""
+    """`[project]`: settings of all sources."""
 
     timezone: Zone = "UTC"
     """The zone of days in commands and results, and of times without an offset."""

@@ -44,21 +44,21 @@ class GateConfig(Table):
     """`[quality.gate]`: what each kind of completeness finding does to its day."""
 
     missing_records: GateSeverity = "mark"
-    """What missing numbers do to their day."""
+    """What a finding of missing sequence numbers does to its day."""
     stale_feed: GateSeverity = "block"
-    """What a late delivery does to its day."""
+    """What a finding of a late delivery does to its day."""
     volume_drop: GateSeverity = "mark"
-    """What a drop of volume does to its day."""
+    """What a finding of a volume drop does to its day."""
     total_mismatch: GateSeverity = "mark"
-    """What another number of records than declared does to its day."""
+    """What a finding of a wrong number of records does to its day: another number than the sender declared."""
 
 
 class QualityConfig(Table):
     """`[quality]`: the file of further expectations, holidays, and how sensitive the completeness checks are.
 
-    `false_alarms_per_year` is how many findings of volume and mix a node and service may raise in a year without a fault.
-    `lookback` is how far back hours are evaluated again when records arrive for them. `quarantine_share` is the share of a feed's
-    day that may be in quarantine without a readable key before the day's findings are provisional.
+    `false_alarms_per_year` is the number of volume and mix findings that a node and service may raise in a year without a fault.
+    When late records arrive, only hours within `lookback` are evaluated again. Above `quarantine_share`, the share of a feed's day
+    that is in quarantine without a readable key, the day's findings are provisional.
     """
 
     file: Text | None = None
@@ -66,9 +66,9 @@ class QualityConfig(Table):
     holidays: tuple[date, ...] = ()
     """Days on which less traffic is expected."""
     false_alarms_per_year: Annotated[Whole, Field(ge=1, le=365)] = 2
-    """How many findings of volume and mix a node and service may raise in a year without a fault."""
+    """The number of volume and mix findings that a node and service may raise in a year without a fault."""
     lookback: PositiveDuration = 62 * 86_400 * MICROS
-    """How far back hours are evaluated again when records arrive for them."""
+    """The age up to which hours are evaluated again when records arrive for them."""
     quarantine_share: Share = MICROS // 100
     """Share of a feed's day that may be in quarantine without a key before findings of the day are provisional."""
     gate: GateConfig = GateConfig()

@@ -20,7 +20,7 @@ class ServiceConfig(Table):
     """`[reconcile.NAME]`: how the usage and charges of one service are matched and priced."""
 
     match: tuple[Match, ...] = ("session_key",)
-    """Ways to match, in order: by key, by nearest start time, or by sums."""
+    """Ways to match, in the order of their use: by key, by nearest start time, or by sums."""
     start_tolerance: Duration = 0
     """By how much the starts of usage and charge may differ."""
     quantity_tolerance: QuantityTolerance = 0
@@ -36,11 +36,11 @@ class ServiceConfig(Table):
     currency: str | None = None
     """The currency of `price`; by default that of the project."""
     parts: Parts = "sum"
-    """The quantity of a session with several usage records: their `sum`, or of counters so far the `last` or `max`."""
+    """How the quantities of a session's usage records combine: their `sum`, or for running counters the `last` or `max`."""
     period: SumPeriod = 86_400 * MICROS
     """The period of sums, with `aggregate`: `day`, `week` (from Monday), `month`, billing `cycle`, or a duration (from 1970)."""
     covers: tuple[Text, ...] = ()
-    """Further services whose usage the charges of this one are for, with `aggregate`: one line of a bill for several services."""
+    """With `aggregate`: further services whose usage the charges of this one bill too, as one line for several services."""
 
     @model_validator(mode="after")
     def _check_match(self) -> Self:
@@ -60,7 +60,7 @@ class ServiceConfig(Table):
 
 
 def check_covers(tables: Mapping[str, ServiceConfig], currency: str) -> None:
-    """Raise `ValueError` where a service is covered twice, matched otherwise, or priced in another currency than its line.
+    """Raise `ValueError` where a covered service is covered twice, has another match, or has another currency than its line.
 
     `tables` are all `[reconcile.NAME]`; `currency` is that of the project.
     """

@@ -47,17 +47,17 @@ class ColumnRule(Table):
     separator: str = "|"
     """The text between joined columns."""
     scale: Annotated[Whole, Field(ge=1, lt=2**63)] = 1
-    """What numbers are multiplied by."""
+    """The factor by which numbers are multiplied."""
     unit: UnitName | None = None
-    """The unit of the quantity, after `scale`: without a `range`, records beyond what is plausible in it are rejected."""
+    """The unit of the quantity after `scale`. Without a `range`, records with an implausible quantity in this unit are rejected."""
     map: dict[str, str] | None = None
     """Event values by source values; `*` is for all others."""
     e164: CountryCode | None = None
     """The calling code of numbers without one."""
     prefixes: dict[DialPrefix, DialPrefix | Literal[""]] | None = None
-    """Leading digits of numbers without `+`, and what replaces them; without it, 00 is left out and 0 becomes the calling code."""
+    """Leading digits of numbers without `+`, and their replacement; by default 00 is removed and 0 becomes the calling code."""
     national_digits: tuple[Annotated[Whole, Field(ge=1, le=15)], ...] = ()
-    """How many digits a number without the calling code and without such a prefix has; it then gets the calling code."""
+    """The number of digits of a national number without a prefix; such a number gets the calling code."""
     notation: NotationConfig | None = None
     """The notation of this column's numbers."""
     duration: Literal["h:m:s", "h:m", "m:s", "units"] | None = None
@@ -96,7 +96,7 @@ class ColumnRule(Table):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The source columns whose texts it takes; an expression computes with others."""
+        """The source columns whose texts the rule takes; an expression reads further columns."""
         return self.columns or ((self.column,) if self.column is not None else ())
 
 
@@ -107,10 +107,10 @@ def _as_rule(value: object) -> object:
 class FeedConfig(Table):
     """`[source.feed]`: how the records of a complete feed are numbered and how often they arrive.
 
-    `file` and `record` find the number in file names and record keys. They are patterns with a group `sequence`, and a group
-    `node` where each node counts separately. `destination` finds the destination of the peer: a pattern with a group of that
-    name. Quality watches each destination's share of the traffic. `every` is the interval between deliveries; a delivery is stale
-    `late_after` later.
+    `file` and `record` are patterns that find the number in file names and record keys, by a group `sequence`. A group `node` is
+    needed where each node counts separately. `destination` is a pattern that finds the destination of the peer, by a group of that
+    name. Completeness checks watch each destination's share of the traffic. `every` is the interval between deliveries; a delivery
+    that is `late_after` overdue is stale.
     """
 
     file: SequencePattern | None = None
@@ -122,7 +122,7 @@ class FeedConfig(Table):
     every: PositiveDuration | None = None
     """The interval between deliveries."""
     late_after: Duration = 0
-    """How much later a delivery is stale."""
+    """How long a delivery may be overdue before it is stale."""
 
 
 class ManifestConfig(Table):
@@ -160,7 +160,7 @@ class SourceConfig(Table):
     preset: Text | None = None
     """The name of a preset whose settings apply where this table sets none; `trueup presets` lists them."""
     stream: Stream
-    """What the records are: usage, charges, what a stage passed on, invoices, states of subscriptions, or the tariff book."""
+    """The kind of the records: usage, charges, records of a stage, invoices, states of subscriptions, or the tariff book."""
     stage: Text | None = None
     """The stage of a `[[chain]]` whose records these are, with `stream = "stage"`."""
     path: Annotated[
@@ -175,7 +175,7 @@ class SourceConfig(Table):
     time_format: Text = "iso"
     """`iso`, `epoch_s`, `epoch_ms`, `epoch_us`, or a strptime format."""
     ambiguous: Literal["earliest", "latest", "quarantine"] = "quarantine"
-    """Which of two repeated local times is meant."""
+    """Which of the two instants a repeated local time means."""
     notation: NotationConfig = NotationConfig()
     """How numbers are written."""
     trim: Flag = True
@@ -189,7 +189,7 @@ class SourceConfig(Table):
     header: Flag = True
     """Whether the first line has the names of the columns."""
     repeated_header: Flag = True
-    """Whether a header line in the middle of a file is no record."""
+    """Whether a header line in the middle of a file is recognised as a header."""
     encoding: Text = "utf-8"
     """The encoding of the text."""
     quoted_newlines: Flag = False
@@ -203,15 +203,15 @@ class SourceConfig(Table):
     frontier: Literal["observed", "declared"] = "observed"
     """Whether record times or `trueup close` show how far the source is complete."""
     lateness: Duration = 0
-    """How late records may arrive."""
+    """How much later than its time a record may arrive."""
     idle_after: PositiveDuration | None = None
-    """The silence after which the source counts as complete up to now."""
+    """The time without records after which the source counts as complete up to now."""
     complete: Literal["rename", "marker", "quiet"] = "rename"
     """How a file shows that it is complete."""
     marker: Marker = ".done"
     """The ending of a marker file."""
     quiet: Duration = 30 * MICROS
-    """How long a file must not change."""
+    """How long a file must be unchanged before it counts as complete."""
     attributes: Flag = True
     """Whether unmapped columns remain attributes of the event."""
     where: Text | None = None
@@ -231,7 +231,7 @@ class SourceConfig(Table):
     feed: FeedConfig = FeedConfig()
     """How the feed is numbered and how often it arrives."""
     framing: FramingConfig | None = None
-    """First and last lines that are no records."""
+    """First and last lines that are not records."""
     records: Text | None = None
     """The path of the list in each JSON line or document whose items are the records, such as `data.calls`."""
     parents: tuple[Text, ...] = ()
@@ -239,7 +239,7 @@ class SourceConfig(Table):
     element: Annotated[str, Field(pattern=r"^[^\W\d][\w.-]*$")] | None = None
     """The name of the XML elements that are the records, without a prefix."""
     record_type: RecordTypeConfig | None = None
-    """Which lines of a file with records of several types are those of this source."""
+    """Which lines belong to this source, in a file with records of several types."""
     sheet: Text | None = None
     """The name of the worksheet; by default the only visible one."""
     fixed: FixedConfig | None = None

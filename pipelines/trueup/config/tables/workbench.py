@@ -12,14 +12,14 @@ from trueup.units import MICROS
 Role = Literal["reader", "analyst", "admin"]
 
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
-"""Hosts that only this machine reaches; on them the page needs no token."""
+"""Host names that only this machine reaches; on them the page needs no token."""
 
 
 class WorkbenchUser(Table):
     """`[[workbench.user]]`: a person who may use the page, and the variable of the environment that holds the token."""
 
     name: Text
-    """The name that decisions and the log of actions carry."""
+    """The name shown in decisions and in the log of actions."""
     role: Role
     """What the person may do: `reader` looks, `analyst` also decides and queries, `admin` also sees the log of actions."""
     token: Annotated[str, Field(pattern=r"^\$\{\w+\}$", examples=["${TRUEUP_TOKEN_ANNA}"])]
@@ -29,8 +29,8 @@ class WorkbenchUser(Table):
 class WorkbenchConfig(Table):
     """`[workbench]`: the listener of `trueup workbench`, its sessions and its users.
 
-    Where `[[workbench.user]]` names a user, every request needs a token, on loopback too. `names` are the host names by which
-    browsers reach the page, beside `host`; a request for another name is refused.
+    Where `[[workbench.user]]` names a user, every request needs a token, on loopback too. `names` are the host names, in addition
+    to `host`, by which browsers reach the page; a request for another name is refused.
     """
 
     host: Text = "127.0.0.1"

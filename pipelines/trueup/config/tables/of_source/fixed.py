@@ -15,7 +15,7 @@ class FixedField(Table):
     """A field of `[source.fixed]`. Without `start` it begins where the field before it ends."""
 
     name: Text
-    """The name by which `[source.columns]` refers to it."""
+    """The name by which `[source.columns]` refers to the field."""
     length: Annotated[Whole, Field(ge=1, le=_LONGEST)]
     """Its length, in characters or bytes."""
     start: Annotated[Whole, Field(ge=1, le=_LONGEST)] | None = None
@@ -32,11 +32,11 @@ class FixedConfig(Table):
     fields: Annotated[tuple[FixedField, ...], Field(min_length=1)]
     """The fields in order."""
     count: Literal["characters", "bytes"] = "characters"
-    """What positions and lengths count."""
+    """Whether positions and lengths count characters or bytes."""
     length: Annotated[Whole, Field(ge=1, le=_LONGEST)] | None = None
-    """The length of a line, for lines that continue after the last field."""
+    """The length of a line, where lines continue after the last field."""
     stripped: Flag = False
-    """Whether lines may lack blanks at their end, as transfers strip them."""
+    """Whether lines may lack blanks at their end, because some transfers strip them."""
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:

@@ -9,17 +9,17 @@ from pydantic import model_validator
 from trueup.config.values import Pattern, Table, pattern_groups
 
 RECORDS = "records"
-"""Group of a pattern that finds the declared number of records."""
+"""Name of the pattern group that finds the declared number of records."""
 
 SUMMED = ("quantity", "amount")
-"""Groups of a pattern that find the declared sum of the event column of that name."""
+"""Names of the pattern groups that find declared sums, each the name of its event column."""
 
 
 class FramingConfig(Table):
     """`[source.framing]`: regular expressions that find the header and trailer records of a text file, line by line.
 
-    `header` finds the first lines of the file, `trailer` its last ones; such lines are no records. A group `records` in either
-    finds the number of records that the sender declares, a group `quantity` or `amount` the sum of that column.
+    `header` finds the first lines of the file, `trailer` its last ones; such lines are not records. In both, a group `records`
+    finds the number of records that the sender declares. A group `quantity` or `amount` finds the sum of that column.
     """
 
     header: Pattern | None = None

@@ -12,10 +12,10 @@ from trueup.config.values import Flag, Table, Text
 class NotationConfig(Table):
     """How a feed writes its numbers; a number in another notation is refused.
 
-    `decimal` is the decimal mark and `grouping` the mark between groups of three digits. A blank also stands for the no-break
-    blanks, and an apostrophe also for the typographic one. `negative` names how a number may be negative beside a leading minus.
-    `currency` lists the signs and codes that may precede or follow a number. With `percent`, each number ends in a percent sign
-    and counts hundredths.
+    `decimal` is the decimal mark and `grouping` the mark between groups of three digits. A blank also means the no-break blanks,
+    and an apostrophe also the typographic one. `negative` names the form of negative numbers that is permitted in addition to a
+    leading minus. `currency` lists the signs and codes that may precede or follow a number. With `percent`, each number ends in a
+    percent sign and is a number of hundredths.
     """
 
     decimal: Literal[".", ","] = "."
@@ -23,11 +23,11 @@ class NotationConfig(Table):
     grouping: Literal["", ".", ",", " ", "'"] = ""
     """The mark between groups of three digits; a blank also means the no-break blanks."""
     negative: Literal["leading", "trailing", "parentheses"] = "leading"
-    """How a number may be negative beside a leading minus."""
+    """The form of negative numbers that is permitted in addition to a leading minus."""
     currency: tuple[Text, ...] = Field(default=())
     """Signs and codes that may precede or follow a number."""
     percent: Flag = False
-    """Whether each number ends in `%` and counts hundredths."""
+    """Whether each number ends in `%` and is a number of hundredths."""
 
     @model_validator(mode="after")
     def _check_marks(self) -> Self:

@@ -12,13 +12,13 @@ from trueup.config.values import Table, Text, Whole
 class RecordTypeConfig(Table):
     """`[source.record_type]`: a source reads those lines whose type is one of `values`; the others are left out and counted.
 
-    The type of a CSV line is its field number `field`; that of a fixed-width line lies at `start` with `length`, in characters.
+    The type of a CSV line is its field number `field`. The type of a fixed-width line has `length` characters from `start` on.
     """
 
     values: Annotated[tuple[Text, ...], Field(min_length=1)]
     """The types of the records of this source."""
     field: Annotated[Whole, Field(ge=1, le=1_000)] | None = None
-    """The number (from 1) of the field of a CSV line that has its type."""
+    """The number (from 1) of the CSV field that has the type."""
     start: Annotated[Whole, Field(ge=1, le=1 << 20)] | None = None
     """The position (from 1) at which the type of a fixed-width line begins."""
     length: Annotated[Whole, Field(ge=1, le=1_000)] | None = None
