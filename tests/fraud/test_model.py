@@ -212,7 +212,7 @@ def test_training_without_labels_is_refused() -> None:
 def test_training_with_all_labels_after_the_last_day_is_refused() -> None:
     world = table()
     late = world.rows.with_columns(decided_us=pl.when("fraud").then(10**15))
-    with pytest.raises(ModelError, match="earlier labels could foretell"):
+    with pytest.raises(ModelError, match="earlier labels could predict"):
         train_model(DECLARED, Table(world.values, late), SETTINGS)
 
 

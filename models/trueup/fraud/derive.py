@@ -1,4 +1,4 @@
-"""Recompute the scores of a log with the models, settings and decisions that each scoring run had."""
+"""Recompute the scores of a log with the models, settings and decisions of each scoring run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Runs:
-    """Consecutive runs with equal settings, models and decisions: together they give the scores of one run."""
+    """Consecutive runs with equal settings, models and decisions; one run over all their positions would give the same scores."""
 
     runs: tuple[Run, ...]
 
@@ -61,7 +61,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Span:
-    """Positions (after, upto] that are scored together, and the earliest day that their windows need."""
+    """Positions (after, upto] that are scored together, and the first day that their windows cover."""
 
     after: int
     upto: int
@@ -69,7 +69,7 @@ class Span:
 
 
 def runs_of(lake: Lake) -> list[Runs]:
-    """Return all commits of scores in order, grouped where settings, models and decisions are equal."""
+    """Return all commits of scores in order, grouped by equal settings, models and decisions."""
     query = (
         "SELECT consumer, position, snapshot_id, configuration FROM lake.events.consumer "
         "WHERE consumer = ? OR starts_with(consumer, ?) ORDER BY snapshot_id"
@@ -87,9 +87,9 @@ def runs_of(lake: Lake) -> list[Runs]:
 
 
 def _count_known(lake: Lake, runs: list[Run]) -> dict[int, tuple[int, int]]:
-    """Count the models and decisions that each commit knew.
+    """Count the models and decisions that each commit could read.
 
-    Only a decision dated before a record that was already scored is counted; any other is known to no earlier record.
+    A decision is counted only if it is dated before a record that was already scored; no earlier record depends on any other.
     """
     models = [int(row[2]) for row in lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()]
     decisions = decisions_of(lake, lake.project).select(
@@ -123,7 +123,7 @@ def derive(lake: Lake, project: Project, runs: Runs) -> ScoreBatch:
 
 
 def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[Span]:
-    """Yield spans of about a million records, each with the earliest day that its windows need."""
+    """Yield spans of about a million records, each with the first day that its windows cover."""
     declared = with_rule_features(telecom_features(), rules_of(project.config.fraud))
     arrived = lake.read("control", columns=["stream", "accepted"], after=runs.after, upto=runs.upto)
     usage = arrived.filter(pl.col("stream") == "usage").sort("position")

@@ -1,4 +1,4 @@
-"""Read usage records as events and decisions as labels, both as of a position of the log."""
+"""Read usage records as events, and decisions as labels, both as of a position of the log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def usage_of(
 
 
 def first_day_needed(lake: Lake, declared: FeatureSet, *, after: int, upto: int) -> date | None:
-    """Return the earliest day that windows of records in (after, upto] need; None without records."""
+    """Return the first day that windows of records in (after, upto] cover; None without records."""
     first = lake.read("usage", columns=["day"], after=after, upto=upto)["day"].min()
     if not isinstance(first, date):
         return None

@@ -14,11 +14,11 @@ KIND = "scoring"
 _DECIDES_NOTHING = frozenset({
     "alerts_per_day", "models", "own_model", "own_model_after", "review_cost", "seed", "trials", "warm_start",
 })  # fmt: skip
-"""Settings of training and file locations, which change no score. The log declares the models in force."""
+"""Settings of training and file locations, which change no score; models in force are declared in the log."""
 
 
 def scoring_record(config: FraudConfig) -> Configuration:
-    """Return the settings that decide scores, in addition to the log and its models, as a configuration of the log."""
+    """Return the settings that decide scores, in addition to log and models, in the form that the log records."""
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in _DECIDES_NOTHING}
     return Configuration.of(KIND, {"features": telecom_features().hash, "fraud": settings})
 

@@ -1,6 +1,6 @@
-"""Use card transactions as input: customers at terminals, amounts in cents, and a fraud label known after a delay.
+"""Read card transactions: customers at terminals, amounts in cents, and a fraud label known after a delay.
 
-The engine depends on entities and windows alone; this module shows what another domain than telephony has to supply.
+The feature engine depends only on entities and windows. This module shows what a domain other than telephony must supply.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ def handbook_features() -> FeatureSet:
 
 
 def card_facts(events: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US) -> pl.DataFrame:
-    """Add the facts of two passes: how an amount compares with the customer's earlier ones, and what explains a fraud.
+    """Add two facts: whether an amount is unusual for the customer, and whether it explains a known fraud.
 
-    An amount is `unusual` when it is far above the mean of the earlier ones. A known fraud is `odd` when neither a high amount
-    nor unusual amounts of the same customer explain it. The terminal is then the likely cause.
+    An amount is `unusual` when it is far above the mean of the customer's earlier amounts. A known fraud is `odd` when neither a
+    high amount nor unusual amounts of the customer explain it. The likely cause is then the terminal.
     """
     mean = FeatureSet(
         (),
@@ -71,7 +71,7 @@ def card_facts(events: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US) -> pl.
         ),
     )
     plain = events.with_columns(plain_cents=pl.col("cents"), plain=pl.lit(value=True))
-    # The second pass leaves out the unusual amounts of the first, which would raise the mean they are compared with.
+    # Leave out the unusual amounts of the first pass, because they would raise the mean with which they are compared.
     for _ in range(2):
         usual = history(mean, plain)
         compared = events.filter(~pl.col("is_label")).select("event_id", own="cents").join(usual, on="event_id")

@@ -1,8 +1,8 @@
 """Compute features of transactions over history or in partitions, with equal results.
 
 Events are rows of `event_id`, `at_us` (microseconds since 1970), `position` (of the log), `is_label` and the columns the features
-name. A transaction's features use events with positions up to its own and times up to its own. Late events therefore never change
-the features of earlier positions.
+name. A transaction's features use only events whose position and time are not greater than its own. So late events never change the
+features of earlier positions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def history(declared: FeatureSet, events: pl.DataFrame, *, requested: pl.Series 
     `requested` (truth values, one per event) limits the transactions returned; their windows still cover all events. Raises
     `FeatureError` for a missing column.
 
-    A window of one hour counts the transaction itself and what precedes it within the hour, per subscriber:
+    A window of one hour counts the transaction itself and the subscriber's earlier ones within the hour:
 
     >>> hour_us = 3_600_000_000
     >>> events = pl.DataFrame({
@@ -55,7 +55,8 @@ def history(declared: FeatureSet, events: pl.DataFrame, *, requested: pl.Series 
     rows = _prepare(declared, events, requested)
     times = Times(rows["at_us"].to_numpy())
     numbers = Numbers(rows)
-    # Entities are independent until their results are joined, and sorting releases the interpreter lock.
+    # Entities can be computed in parallel: they are independent until their results are joined, and sorting releases the
+    # interpreter lock.
     with ThreadPoolExecutor(THREADS) as pool:
         parts = list(pool.map(lambda e: _of_entity(numbers, times, declared.of(e), e), declared.entities))
     return _assemble(declared, rows.filter(pl.col("result_row") >= 0), parts)
@@ -98,10 +99,12 @@ def _weighed(terms: Sequence[tuple[str, int]]) -> pl.Expr:
 
 
 def _prepare(declared: FeatureSet, events: pl.DataFrame, requested: pl.Series | None) -> pl.DataFrame:
-    """Return each event once with the columns needed, and in `result_row` its row of the result, −1 for none."""
+    """Return each event once with the columns needed, and as `result_row` its row in the result, −1 for none."""
     for name in (*HEAD, *declared.columns):
         if name not in events.columns:
-            raise FeatureError(f"the events have no column {name!r}", todo="give the features what they are declared over")
+            raise FeatureError(
+                f"the events have no column {name!r}", todo="give events with this column, or declare other features"
+            )
     is_requested = ~pl.col("is_label") if requested is None else ~pl.col("is_label") & requested
     rows = events.select(*HEAD, *(c for c in declared.columns if c not in HEAD), is_requested=is_requested)
     transactions = rows.filter(~pl.col("is_label"))
@@ -141,7 +144,7 @@ class Numbers:
         return numbers
 
     def of_column(self, name: str) -> Column:
-        """Return the values of a column of integers or truth values; of any other, a number for each different value.
+        """Return the values of a column of integers or truth values; for any other column, return a number per distinct value.
 
         Raises `FeatureError` for a column of floats.
         """
@@ -164,7 +167,7 @@ def _numbered(values: pl.Series) -> pl.Series:
         if isinstance(least, int) and _most(numbers) - least < 4 * values.len():
             return (numbers - least).fill_null(-1)
     if values.dtype == pl.String:
-        # The categories are private to this column; the number of a text leaves this module nowhere.
+        # The numbers of texts are local to this column and never leave this module.
         return values.cast(pl.Categorical(pl.Categories.random())).to_physical().cast(pl.Int64).fill_null(-1)
     different = values.unique().drop_nulls().to_frame("value").with_row_index("number")
     codes = values.to_frame("value").join(different, on="value", how="left", maintain_order="left")
@@ -180,7 +183,7 @@ FeatureColumns = dict[str, Column]
 
 
 def _of_entity(numbers: Numbers, times: Times, features: Sequence[Feature], entity: Sequence[str]) -> tuple[FeatureColumns, Ints]:
-    """Compute the features of one entity, and the row of the result each value belongs to."""
+    """Compute the features of one entity, and the result row of each value."""
     prepared = numbers.rows
     code, result_row = numbers.of_entity(entity), prepared["result_row"].to_numpy()
     order = _in_order(prepared, times, code, result_row)
@@ -188,7 +191,7 @@ def _of_entity(numbers: Numbers, times: Times, features: Sequence[Feature], enti
     encoded = {n: numbers.of_column(n) for n in names}
     columns = {n: c.take(order) for n, c in encoded.items()}
     rows = Rows(times, code[order], times.rank[order], prepared["is_label"].to_numpy()[order], columns)
-    # A label counts from its time on, whatever its position.
+    # A label counts from its time on, regardless of its position.
     position = np.where(rows.is_label, -1, prepared["position"].to_numpy()[order])
     columns_by_name = {f.name: aggregate(rows, f) for f in features}
     is_requested = result_row[order] >= 0
@@ -216,7 +219,7 @@ def _in_order(prepared: pl.DataFrame, times: Times, code: Ints, result_row: Ints
     key = code[order] * times.width + times.rank[order]
     is_tied = key[1:] == key[:-1]
     if is_tied.any():
-        # Event ids decide only among the few rows of one entity at one time, so only those are sorted by id.
+        # Event ids order only the few rows of one entity at one time, so only those rows are sorted by id.
         tied = np.flatnonzero(np.append(is_tied, False) | np.append(False, is_tied))
         ties = prepared.select(later=~pl.col("is_label"), event_id="event_id")[order[tied]]
         ties = ties.with_columns(key=pl.Series(key[tied]), row=pl.Series(order[tied]))
@@ -239,7 +242,7 @@ def _has_later_positions(rows: Rows, position: Ints, is_requested: Bools, window
 def _as_of_position(
     rows: Rows, position: Ints, late: Bools, window_us: int
 ) -> Iterator[tuple[Rows, NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield copies of the windows of `late` rows without later positions: one group per entity and position.
+    """Yield copies of the windows of `late` rows, without events of later positions: one group per entity and position.
 
     Each item is the copied rows, which of them are the late ones, and the row numbers of those in `rows`.
     """
@@ -251,7 +254,7 @@ def _as_of_position(
     new[1:] = (rows.code[order[1:]] != rows.code[order[:-1]]) | (position[order[1:]] != position[order[:-1]])
     begins = np.flatnonzero(new)
     ends = np.append(begins[1:], len(order))
-    # Rows of a group ascend, and so do the beginnings of their windows.
+    # Rows of a group are in ascending order, and so are the beginnings of their windows.
     low, high = rows.first(window_us)[order[begins]], order[ends - 1] + 1
     sizes = np.cumsum(high - low)
     chunk = (sizes - 1) // _ROWS_AT_ONCE

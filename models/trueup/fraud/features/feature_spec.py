@@ -13,11 +13,11 @@ from trueup.errors import TrueupError
 
 Aggregate = Literal["count", "sum", "distinct", "min", "max", "since_first", "since_last", "open"]
 Owner = Literal["actor", "subscriber", "handset", "peer", "range", "pair"]
-"""Whose behaviour a feature describes; the actor is the subscriber, or of a received call the peer."""
+"""The party whose behaviour a feature describes; the actor is the subscriber or, for a received call, the peer."""
 AGGREGATES = ("count", "sum", "distinct", "min", "max", "since_first", "since_last", "open")
 _OF_NOTHING = ("count", "since_first", "since_last")
 ENGINE_VERSION = 1
-"""Part of every feature hash: raised when the meaning of an aggregate changes."""
+"""Part of every feature hash; a release raises it when the meaning of an aggregate changes."""
 
 
 class FeatureError(TrueupError):
@@ -26,19 +26,21 @@ class FeatureError(TrueupError):
 
 @dataclass(frozen=True)
 class Feature:
-    """One number about an entity's past, seen from each of its transactions.
+    """One number about an entity's past, computed for each of its transactions.
 
-    It counts the entity's transactions in (t − window, t] up to and including the current one. Of two at the same time, the one
-    with the lower event id is the earlier. On the track `label` it counts labels instead, by the time they became known.
+    It counts the entity's transactions in (t − window, t] up to and including the current one. Of two transactions at the same
+    time, the one with the lower event id is the earlier. On the track `label`, the feature counts labels instead, by the time at
+    which they became known.
 
     The aggregates are:
 
     * `count`: how many,
-    * `sum`, `min`, `max`, `distinct`: of a column, missing values left out,
+    * `sum`, `min`, `max`, `distinct`: of a column, without missing values,
     * `since_first`, `since_last`: microseconds since the first, and since the last before this one,
-    * `open`: how many others have not ended, their end being a column of times.
+    * `open`: how many other transactions have not ended, by a column with their end.
 
-    `where` names a column of truth values that must hold. `owner` is the entity whose behaviour it describes.
+    `where` names a column of truth values; only rows where it is true count. `owner` is the party whose behaviour the feature
+    describes.
     """
 
     name: str
@@ -66,9 +68,9 @@ class Feature:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A weighted sum of columns divided by another one; missing where the divisor is 0 or a part is missing.
+    """A weighted sum of columns, divided by another such sum; missing where the divisor is 0 or a column is missing.
 
-    The columns are windowed features and the transaction's own; an empty `under` divides by one.
+    The columns are windowed features and columns of the transaction. An empty `under` divides by one.
     """
 
     name: str
@@ -89,10 +91,10 @@ def _terms(columns: str | Mapping[str, int]) -> tuple[tuple[str, int], ...]:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """The inputs of a model per transaction: its own columns, windowed features, and ratios of both.
+    """The inputs of a model per transaction: columns of the transaction, windowed features, and ratios of both.
 
-    `facts_version` names the code that computes the event columns; it is part of the hash. The `hidden` features are computed for
-    ratios alone and are not shown to the model.
+    `facts_version` names the code that computes the event columns; it is part of the hash. The `hidden` features are computed only
+    for ratios; the model does not get them.
     """
 
     own: tuple[str, ...]
@@ -113,25 +115,25 @@ class FeatureSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the features that the model sees, in its order."""
+        """Return the names of the features that the model gets, in its order."""
         every = (*self.own, *(f.name for f in self.features), *(r.name for r in self.ratios))
         return tuple(n for n in every if n not in self.hidden)
 
     @cached_property
     def owners(self) -> dict[str, Owner]:
-        """Return whose behaviour each feature describes; a ratio describes the owner of its first column."""
+        """Return the owner of each feature, the party whose behaviour it describes; a ratio has the owner of its first column."""
         owners: dict[str, Owner] = dict.fromkeys(self.own, "actor")
         owners |= {f.name: f.owner for f in self.features}
         return owners | {r.name: owners[r.over[0][0]] for r in self.ratios}
 
     @property
     def entities(self) -> tuple[tuple[str, ...], ...]:
-        """Return the different entities, in order of first mention."""
+        """Return the distinct entities, in order of first use."""
         return tuple(dict.fromkeys(f.entity for f in self.features))
 
     @property
     def per_entity(self) -> tuple[FeatureSet, ...]:
-        """Return one feature set per entity, which a worker computes over that entity's events and another joins."""
+        """Return one feature set per entity. One worker computes it over that entity's events; another joins the results."""
         return tuple(FeatureSet((), self.of(entity), facts_version=self.facts_version) for entity in self.entities)
 
     @property
@@ -153,7 +155,7 @@ class FeatureSet:
 
     @cached_property
     def hash(self) -> str:
-        """Return the SHA-256 of everything that decides a feature's value and column order; a model is valid for one hash."""
+        """Return the SHA-256 of everything that decides the features' values and order; a model is valid for one hash."""
         declaration = {
             "engine": ENGINE_VERSION, "facts": self.facts_version, "own": self.own, "hidden": sorted(self.hidden),
             "features": [asdict(f) for f in self.features], "ratios": [asdict(r) for r in self.ratios],

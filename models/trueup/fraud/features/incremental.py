@@ -19,11 +19,11 @@ from trueup.log.lake import Lake
 from trueup.warehouse.statements import statement
 
 LATENESS_US = DAY_US
-"""Retained windows cover a record at most this much older than the newest; for an older one they are rebuilt from the log."""
+"""Retained windows cover records at most this much older than the newest one; for older records they are rebuilt from the log."""
 
 
 def is_behind(lake: Lake) -> bool:
-    """Return whether the log has positions that are not scored and a model or rule to score them."""
+    """Return whether the log has unscored positions, and a model or rule to score them."""
     after, upto = lake.consumer_position(CONSUMER), lake.last_position()
     return after < upto and active_models(lake, after=after, upto=upto) is not None
 
@@ -59,7 +59,7 @@ class Arrivals:
 
 
 class FeatureWindows:
-    """Computes the features of a part's events in an epoch, from its state or, where that does not suffice, from the log."""
+    """Computes the features of a part's events in an epoch, from the part's state or, if that does not cover them, from the log."""
 
     def __init__(self, lake: Lake, groups: int) -> None:
         self._lake, self._groups = lake, groups
@@ -70,7 +70,8 @@ class FeatureWindows:
     def restore(self, part: Part, head: bytes, runs: Mapping[int, bytes]) -> State | None:
         """Return a deserialized state; None for one that must be rebuilt from the log.
 
-        That is a state of other features, an older version or another grouping. Raises `TrueupError` for a newer version.
+        A state must be rebuilt if it has other features, an older version or another grouping. Raises `TrueupError` for a newer
+        version.
         """
         grouping, _, content = head.partition(b"\n")
         try:
@@ -91,18 +92,18 @@ class FeatureWindows:
     ) -> tuple[pl.DataFrame, State | None]:
         """Return the features of the transactions among an epoch's rows, and the state after it.
 
-        `least_us` is the earliest time of any transaction of the epoch, in whatever part.
+        `least_us` is the earliest time of all transactions of the epoch, in all parts.
         """
         features = self._entity_features[part.entity]
         if state is None:
             if rows["is_label"].all():
-                # A rebuild reads these labels from the log together with the transactions that they count for.
+                # A rebuild reads these labels from the log together with their transactions.
                 return history(features, rows), None
             state = self._rebuild(part, after, least_us)
         try:
             return advance(features, state, rows, lateness_us=LATENESS_US)
         except StateError:
-            # A new edition marks all runs as changed, even where their lengths equal those stored before.
+            # A new edition marks all runs as changed, even if their lengths are those stored before.
             again = replace(self._rebuild(part, after, least_us), edition=state.edition + 1)
             return advance(features, again, rows, lateness_us=LATENESS_US)
 

@@ -1,4 +1,4 @@
-"""Look up the country of a number and whether calling it costs extra, by the numbering plans of `phonenumbers`."""
+"""Look up the country of a number, and whether it is a premium number, by the numbering plans of `phonenumbers`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from functools import lru_cache
 import polars as pl
 
 RANGE_DIGITS = 4
-"""Numbers that differ in at most this many last digits are one range and share its country and cost."""
+"""Numbers that differ only in this many last digits are one range, with one country and cost."""
 _LONGER = 2
-"""Numbers up to this many digits short of a valid one are still dialled and billed."""
+"""A number with up to this many digits too few is still looked up, because networks dial and bill such numbers."""
 
 
 @lru_cache(maxsize=200_000)
 def _plan(numbers: str) -> tuple[str | None, bool]:
-    """Return the country code of a range, and whether it costs extra; no country for an unknown code."""
-    import phonenumbers  # Its numbering plans take long to import, and a run may have nothing to score.
+    """Return the country code of a range, and whether it is premium; no country for an unknown code."""
+    import phonenumbers  # The numbering plans take long to import, and a run may have nothing to score.
     from phonenumbers import PhoneNumberType
 
     costly = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST)
@@ -35,7 +35,7 @@ def _plan(numbers: str) -> tuple[str | None, bool]:
 def number_facts(numbers: pl.Series, *, home: Sequence[str], costly: Sequence[str]) -> pl.DataFrame:
     """Return one row per number: `country`, `range`, `is_abroad` and `is_premium`, missing for a missing number.
 
-    `home` are prefixes of the own country and `costly` prefixes that cost extra; both take precedence over the numbering plan. A
+    `home` are prefixes of the own country and `costly` prefixes of premium numbers; both take precedence over the numbering plan. A
     number of unknown country counts as domestic.
     """
     ranges = pl.select(pl.lit(numbers.cast(pl.String)).str.head(-RANGE_DIGITS)).to_series().rename("range")

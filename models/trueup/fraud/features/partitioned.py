@@ -2,7 +2,7 @@
 
 An engine divides events by entity (`partition_by_entity`) and computes the features of each part in the worker that holds its
 windows. It routes features to the owner range (`route_features`) and scores the transactions there (`score_owner_range`). An owner
-range is a range of the lake's buckets; a part is a group of an entity's values. The choice of engine changes no number.
+range is a range of the lake's buckets; a part is a group of an entity's values. Every engine gives the same numbers.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from trueup.fraud.scoring.score_run import SCORE_COLUMNS, ScoreBatch, score_tran
 from trueup.log.lake import BucketRange
 
 GROUPING = f"polars {pl.__version__}"
-"""The library that assigns values to groups; another version may assign another group."""
+"""The library that assigns values to groups; another version may assign other groups."""
 _FACTS = ("is_label", "is_received", "called")
 HOME = "home"
 
 
 @dataclass(frozen=True)
 class Part:
-    """A group of one entity's values: the number of the entity among those declared, and of the group."""
+    """A group of one entity's values: the index of the entity among those declared, and the number of the group."""
 
     entity: int
     group: int
@@ -43,7 +43,7 @@ def declared_for(config: FraudConfig) -> FeatureSet:
 
 
 def grouped(events: pl.DataFrame, entity: Sequence[str], groups: int) -> pl.Series:
-    """Return the group of each event's entity value; missing where a part of the value is missing."""
+    """Return the group of each event's entity value; missing where a column of the entity is missing."""
     columns = [pl.col(c) for c in entity]
     group = (pl.struct(columns).hash(seed=0) % groups).cast(pl.Int64)
     return events.select(group=pl.when(pl.all_horizontal(c.is_not_null() for c in columns)).then(group)).to_series()
@@ -73,7 +73,7 @@ def partition_by_entity(
 def transactions_by_owner(
     declared: FeatureSet, events: pl.DataFrame, ranges: Sequence[BucketRange]
 ) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Yield the transactions of each owner range that has any, with the columns that scoring needs in addition to windows."""
+    """Yield the transactions of each non-empty owner range, with the columns that scoring needs besides windowed features."""
     parts = (c for entity in declared.entities for c in entity)
     columns = dict.fromkeys((*SCORE_COLUMNS, *_FACTS, *parts, *declared.own))
     rows = events.filter(~pl.col("is_label"))

@@ -25,7 +25,7 @@ USAGE = (
 
 
 def transactions(usage: pl.DataFrame, config: FraudConfig) -> pl.DataFrame:
-    """Return one transaction event per usage record (`USAGE` and `position`) that has a time, with the facts features use."""
+    """Return one transaction per usage record (`USAGE` and `position`) with a time, with the facts that features use."""
     rows = usage.filter(pl.col("started_at").is_not_null())
     of = {"is_call": config.calls, "is_received": config.received, "is_message": config.messages, "is_volume": config.volumes}
     kinds = [pl.col("service").is_in(services).fill_null(value=False).alias(name) for name, services in of.items()]
@@ -71,7 +71,7 @@ def transactions(usage: pl.DataFrame, config: FraudConfig) -> pl.DataFrame:
 
 
 def _loss_micros(config: FraudConfig) -> pl.Expr:
-    """Return what each transaction costs if it is fraud, rounded down to a millionth; missing for a service without a price."""
+    """Return the loss by each transaction if it is fraud, rounded down to a millionth; missing for a service without a price."""
     units = pl.col("units").cast(pl.Int128)
     loss: pl.Expr = pl.lit(None, pl.Int128)
     premium, abroad = (pl.col(n).fill_null(value=False) for n in ("is_premium", "is_abroad"))
@@ -85,9 +85,10 @@ def _loss_micros(config: FraudConfig) -> pl.Expr:
 def with_labels(events: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     """Append a label event per label (`event_id`, `known_us`, `fraud` 0 or 1, `side`), at the time it became known.
 
-    A label counts for the party of its side, `subscriber` or `peer`, and for both where that is missing. The number that a
-    subscriber calls is known with it; one that rings a subscriber is not. A label of an unknown transaction is left out. The label
-    of a peer has the event id of its transaction and one byte more, so that each side has one.
+    A label counts for the party of its side, `subscriber` or `peer`, and for both where the side is missing. A label on a calling
+    subscriber also counts for the number that it calls. A label on a called subscriber does not count for its caller. Labels of
+    unknown transactions are left out. A label on a peer has its transaction's event id and one byte more, so that each side has an
+    id of its own.
     """
     known = labels.select("event_id", "known_us", "side", label="fraud")
     known = events.join(known, on="event_id", how="inner", maintain_order="left")

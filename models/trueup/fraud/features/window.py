@@ -1,7 +1,7 @@
 """Compute aggregates over sliding windows in a few passes over whole integer columns.
 
-Rows are ordered by entity, then time, then track and event id. The window of row i is then the slice from its first row up to i
-itself. So counts and sums are differences of running totals, and no loop visits single rows.
+Rows are ordered by entity, then time, then track and event id. So the window of row i is a slice of rows that ends with i. Counts
+and sums are differences of running totals, without a loop over rows.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Column:
-    """Integers, and which of them are present."""
+    """Integers, with a mask of those that are present."""
 
     values: Ints
     is_present: Bools
 
     def take(self, rows: NDArray[np.intp]) -> Column:
         """Return the values of the given rows."""
-        # Most columns are complete, and checking is quicker than gathering.
+        # Most columns are complete, and a check for that is quicker than gathering the mask.
         is_present = np.ones(len(rows), dtype=np.bool_) if self.is_present.all() else self.is_present.take(rows)
         return Column(self.values.take(rows), is_present)
 
 
 class Times:
-    """The different times in order; ranks replace times so that entity and time fit one integer together."""
+    """The distinct times in order. Ranks replace times, so that entity and time together fit one integer."""
 
     def __init__(self, at_us: Ints) -> None:
         self.times, self.rank = np.unique(at_us, return_inverse=True)
@@ -75,7 +75,7 @@ class Rows:
 
     @cached_property
     def sort_key(self) -> Ints:
-        """Return entity and time as one number, which never decreases from row to row."""
+        """Return entity and time as one number, which is ascending."""
         key: Ints = self.code * self.times.width + self.rank
         return key
 
@@ -87,7 +87,7 @@ class Rows:
         return self._first[window_us]
 
     def leaves(self, window_us: int) -> Ints:
-        """Return, for each row, the first one whose window begins after it; window beginnings never decrease."""
+        """Return, for each row, the first row whose window begins after it; window beginnings are ascending."""
         if window_us not in self._leaves:
             self._leaves[window_us] = np.cumsum(np.bincount(self.first(window_us), minlength=len(self)))
         return self._leaves[window_us]
@@ -106,14 +106,14 @@ class Rows:
         return self._masks[key]
 
     def counts(self, feature: Feature) -> Ints:
-        """How many rows a feature is over before each row, and in all."""
+        """Return the number of rows that a feature counts before each row, and in total."""
         key = _key(feature)
         if key not in self._runs:
             self._runs[key] = _running(self.counted(feature).astype(np.int64))
         return self._runs[key]
 
     def neighbours(self, feature: Feature, mask: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """For each counted row, the counted row of the same entity and value before and after it; −1 and len where none is."""
+        """Return, for each counted row, the previous and next counted row of the same entity and value; −1 and len for none."""
         assert feature.of is not None
         key = _key(feature)
         if key not in self._neighbours:
@@ -145,7 +145,7 @@ def in_order(major: Ints, minor: Ints) -> NDArray[np.intp]:
     if (int(major.max()) - least + 1) * width * size >= 2**62:
         by_both: NDArray[np.intp] = np.lexsort((minor, major))
         return by_both
-    # Keys and row number as one integer: sorting integers takes a fraction of the time of a sort by two keys.
+    # Combine keys and row number in one integer, because sorting integers is much quicker than sorting by two keys.
     combined = ((major - least) * width + (minor - low)) * size + np.arange(size)
     combined.sort()
     order: NDArray[np.intp] = combined % size
@@ -192,7 +192,7 @@ def _summands(rows: Rows, feature: Feature, mask: Bools) -> Ints:
     """Return the values to add up; raises `FeatureError` where the sum of a window could leave 64 bits."""
     assert feature.of is not None
     values = np.where(mask, rows.columns[feature.of].values, 0)
-    # Running totals wrap around without changing any difference; only a window's own sum must fit.
+    # Running totals may overflow without changing their differences; only the sum of a window must fit.
     if len(values) and float(np.abs(values.astype(np.float64)).max()) * len(values) >= 2.0**62:
         windows = _between(np.concatenate([[0.0], np.cumsum(np.abs(values.astype(np.float64)))]), rows.first(feature.window_us))
         if float(windows.max()) >= 2.0**62:
@@ -203,7 +203,7 @@ def _summands(rows: Rows, feature: Feature, mask: Bools) -> Ints:
 def _distinct(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]) -> Ints:
     """Count the different values in each window.
 
-    A value enters at a row whose previous equal row is outside the window. It leaves with a row that no equal row follows in time.
+    A value enters at a row whose previous equal row is outside the window. It leaves when its last row leaves the window.
     """
     before, after = rows.neighbours(feature, mask)
     size = len(rows)
@@ -253,11 +253,12 @@ def _since(rows: Rows, feature: Feature, first: NDArray[np.intp], *, last: bool)
 
 
 def _open(rows: Rows, feature: Feature, mask: Bools) -> Ints:
-    """Count the sessions begun before a row, less those ended by its time; one longer than the window counts as ended."""
+    """Count the sessions that began before a row and have not ended by its time; one longer than the window counts as ended."""
     assert feature.of is not None
     until = np.minimum(rows.columns[feature.of].values, rows.at_us + feature.window_us)
     mask = mask & (until > rows.at_us)
-    # Entity and end as one integer, on the scale of the rows' own times: an end between two times counts as the later one.
+    # Combine entity and end in one integer, by the ranks of the rows' times. An end between two times gets the rank of the later
+    # one.
     ends = np.sort(rows.code[mask] * rows.times.width + np.searchsorted(rows.times.times, until[mask], side="left"))
     begun, ended = _running(mask.astype(np.int64))[:-1], np.searchsorted(ends, rows.sort_key, side="right")
     begun_before = begun[np.searchsorted(rows.code, rows.code, side="left")]

@@ -1,7 +1,7 @@
 """Compute features incrementally: a state passes from one batch of events to the next, serialized in between.
 
-The state holds the events that a later window may still cover. `advance` is a pure fold, state + new events → features + state,
-and equals `history` for the same transactions. Serialized, it is a head and runs of rows, of which a step changes few.
+The state holds the events that later windows may still cover. `advance` is a pure function from state and new events to features
+and state; its features equal those of `history`. A serialized state is a head and runs of rows, of which each step changes few.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trueup.fraud.features.feature_engine import HEAD, history
 from trueup.fraud.features.feature_spec import FeatureError, FeatureSet
 
 STATE_VERSION = 2
-"""Part of the serialized state; raised when its meaning changes."""
+"""Part of the serialized state; a release raises it when the meaning of the state changes."""
 _DROP_AT = 4
 """Expired rows are dropped when they are at least one row in this many, because all runs are then rewritten."""
 _CHUNKS = 64
@@ -40,7 +40,7 @@ class SerializedState:
 
 @dataclass(frozen=True)
 class State:
-    """Events that later windows cover, complete for every time after `forgotten_us`, and the hash of their features.
+    """Events that later windows may cover, complete for every time after `forgotten_us`, and the hash of their features.
 
     `runs` are the lengths of consecutive row ranges, each more than twice as long as the next; `edition` changes when rows are
     dropped.
@@ -54,7 +54,7 @@ class State:
 
     @classmethod
     def of(cls, declared: FeatureSet, events: pl.DataFrame, *, forgotten_us: int = _BEGINNING) -> State:
-        """Return the state after a history: the events later than `forgotten_us`."""
+        """Return the state after all events: those later than `forgotten_us`."""
         columns = [*HEAD, *(c for c in declared.columns if c not in HEAD)]
         rows = events.select(columns).filter(pl.col("at_us") > forgotten_us)
         return cls(declared.hash, rows, forgotten_us, _runs((), rows.height))
@@ -82,10 +82,10 @@ class State:
 
     @classmethod
     def unpack(cls, data: bytes, declared: FeatureSet, runs: Mapping[int, bytes] | None = None) -> State:
-        """Return the state of bytes from `pack`, or of a head and runs from `pack_changes`.
+        """Return the state from the bytes of `pack`, or from a head and runs of `pack_changes`.
 
-        Raises `StateError` for damaged bytes, an older version or other features. Raises `TrueupError` for a newer version, whose
-        state an older program must not overwrite.
+        Raises `StateError` for damaged bytes, an older version or other features. Raises `TrueupError` for a newer version, because
+        an older program must not overwrite its state.
         """
         table = _read(data)
         notes = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
@@ -152,7 +152,7 @@ def advance(declared: FeatureSet, state: State, events: pl.DataFrame, *, latenes
     fresh = events.select(columns).join(
         earlier.select("event_id", "is_label"), on=["event_id", "is_label"], how="anti", maintain_order="left"
     )
-    # The first position of an event counts, also within one batch.
+    # The first position of an event counts, even if its copies are in one batch.
     fresh = fresh.sort("position", maintain_order=True).unique(["event_id", "is_label"], keep="first", maintain_order=True)
     fresh = fresh.cast(dict(state.rows.schema))  # type: ignore[arg-type]
     begins = _earliest_needed_us(declared, fresh)

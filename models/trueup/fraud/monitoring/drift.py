@@ -14,13 +14,13 @@ WATCH, ALARM = 0.1, 0.25
 """Customary bounds of the population stability index: above the first, watch the model; above the second, retrain it."""
 _LEAST_SHARE = 1e-4
 _BELOW = 1e-6
-"""How far below a feature's only value the bin ends, as a share of the value: enough to differ in 32 bits."""
+"""Distance from a feature's only value to the lower edge of its bin, as a share of the value; enough to differ in 32 bits."""
 
 
 def reference(values: NDArray[np.float32]) -> dict[str, Any]:
     """Return inner edges of up to ten bins of about equal counts, and the share of rows in each; missing values are last.
 
-    A feature with a single value gets a bin for it, so that later values below and above it both count.
+    A feature with a single value gets a bin for that value, so that later values below or above it show as drift.
     """
     present = values[~np.isnan(values)].astype(np.float64)
     inner = (

@@ -1,4 +1,4 @@
-"""Raise the threshold of the model in force, so that its cases fit the daily budget."""
+"""Raise the threshold of the model in force so far that its cases fit the daily budget."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DAYS = 14
 
 
 def fitted_threshold(lake: Lake, model_id: str) -> float:
-    """Return the threshold at which a model's last two weeks of ordinary days would have kept to the budget of cases.
+    """Return the threshold at which a model would have kept to the budget of cases in its last two weeks of ordinary days.
 
     Cases of rules take up to half of the budget first. Days that the model was trained on do not count. Raises `TrueupError` where
-    no day can be counted, or where the budget was kept.
+    no day counts, or where the budget was kept.
     """
     from trueup.fraud.training.budget import left_by_rules, lowest_within
 

@@ -1,4 +1,4 @@
-"""Choose the days that show how many cases a usual day has."""
+"""Choose the ordinary days, by which cases per day are counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LEAST, _MOST = 0.5, 2.0
 def ordinary_days(transactions_by_day: pl.DataFrame) -> pl.DataFrame:
     """Return the days with at least half and at most twice the transactions of the median day (`day`, `transactions`).
 
-    Days of tests, of a bulk load, or cut off at their beginning or end do not show how many cases are usual.
+    Days of tests or bulk loads, and incomplete days, do not show the usual number of cases.
     """
     median = transactions_by_day["transactions"].median()
     assert isinstance(median, float | int)

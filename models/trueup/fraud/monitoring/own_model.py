@@ -1,4 +1,4 @@
-"""Train the operator's own model once labels are enough, judge it on later days, and put it in force if it is better.
+"""Train the operator's own model once there are enough labels, judge it on later days, and put it in force if it is better.
 
 Nothing happens unless `[fraud] own_model` is declared. Each step is a declaration in the log, with its reason and figures.
 """
@@ -27,13 +27,13 @@ from trueup.warehouse.query import Warehouse
 from trueup.warehouse.statements import statement
 
 BY = "own_model"
-"""The member of a declaration that marks a role as declared by this module, not by a person; its value is the reason."""
+"""The member of a declaration that marks a role as declared by this module and not by a person; its value is the reason."""
 _NEVER = date(1, 1, 1)
 
 
 @dataclass(frozen=True)
 class OwnModel:
-    """The last model that this module trained: whether it is a challenger now, and the confirmed cases when it was trained."""
+    """The last model that this module trained: whether it is a challenger now, and the confirmed cases at its training."""
 
     model_id: str
     is_challenger: bool
@@ -41,10 +41,10 @@ class OwnModel:
 
 
 def advance_own_model(lake: Lake) -> list[str]:
-    """Take the next steps that the settings allow, if enough is known; return what was done, one line for each declaration.
+    """Take the steps that the settings allow, once enough cases are confirmed; return a line for each declaration.
 
-    A challenger is judged once: after as many confirmed cases on later days as its training needed. The threshold of a champion is
-    raised where its last week had more cases than the budget.
+    A challenger is judged once, after as many confirmed cases on later days as its training needed. The threshold of a champion is
+    raised if its last week had more cases than the budget.
     """
     config = lake.project.config.fraud
     if config.own_model == "off" or not lake.consumer_position(SCORER):
@@ -54,7 +54,7 @@ def advance_own_model(lake: Lake) -> list[str]:
 
 
 def _keep_budget(lake: Lake) -> list[str]:
-    """Declare a higher threshold for the champion if the last ordinary week had more cases than the budget, by more than chance."""
+    """Declare a higher threshold for the champion if its last ordinary week had significantly more cases than the budget."""
     champions = _champions(lake)
     install_views.set_variables(lake.connection, lake.project)
     days = pl.DataFrame(Warehouse(lake, None).table("queries/fraud/cases_of_days"))
@@ -68,7 +68,7 @@ def _keep_budget(lake: Lake) -> list[str]:
     try:
         threshold = fitted_threshold(lake, champion.model_id)
     except TrueupError:
-        # Two weeks kept the budget, although the last one did not.
+        # Two weeks together kept the budget, although the last one did not.
         return []
     if threshold <= in_force:
         return []
@@ -91,7 +91,7 @@ def _advance(lake: Lake) -> list[str]:
 
 
 def _train(lake: Lake, own: OwnModel | None, confirmed: int) -> list[str]:
-    """Train a challenger, and retire the last one."""
+    """Train a challenger, and retire the previous one."""
     try:
         model_id = train(lake.project).model.model_id
     except ModelError as error:
@@ -105,7 +105,7 @@ def _train(lake: Lake, own: OwnModel | None, confirmed: int) -> list[str]:
 
 
 def _judge(lake: Lake, own: OwnModel, trained_day: date, later: int) -> list[str]:
-    """Put a challenger in force where it ranks transactions of later days better than the champion; else retire it."""
+    """Put a challenger in force if it ranks transactions of later days better than the champion; otherwise retire it."""
     project, declared = lake.project, telecom_features()
     known, settings = learnable(project, None), settings_of(project.config.fraud)
     at = np.flatnonzero((known.table.rows["day"] > trained_day).to_numpy())

@@ -1,4 +1,4 @@
-"""Raise findings on scored days: drift from training, an unusual number of alerts, or missing decisions.
+"""Raise findings about scored days: drift from training, an unusual number of alerts, or missing decisions.
 
 A day is checked once a later day has been scored, and again whenever late records change it.
 """
@@ -22,7 +22,7 @@ CONSUMER = "fraud_watch"
 LEAST_TRANSACTIONS = 500
 """Days with fewer transactions are not checked for drift, because chance dominates their shares."""
 _BEFORE, _LEAST_BEFORE = 7, 3
-"""The number of earlier days that give the usual share, and the least number needed."""
+"""The number of earlier days that give the usual share, and the minimum number needed."""
 _DEVIATIONS, _TIMES = 4.0, 2.0
 _NAMED = 3
 MONITORING_FINDING: dict[str, pl.DataType] = {
@@ -33,7 +33,7 @@ _Row = tuple[str, str, str, date, int, str]
 
 
 def drift_findings(drift: pl.DataFrame) -> list[_Row]:
-    """Return a finding per model and day whose PSI exceeds the alarm bound by more than chance explains.
+    """Return a finding per model and day whose PSI exceeds the alarm bound significantly.
 
     `drift` has the rows of the view `fraud_drift`.
     """
@@ -50,7 +50,7 @@ def drift_findings(drift: pl.DataFrame) -> list[_Row]:
 
 
 def unusual(days: list[tuple[date, int, int]], *, fewer_only: bool = False) -> list[tuple[date, int, int, float]]:
-    """Return the days whose count differs much from the count expected, with that expectation.
+    """Return the days whose count differs much from the expected count, with the expected count.
 
     `days` has (day, total, counted) in order. The median share of the days before gives the expectation; `fewer_only` leaves out
     days with more than expected.
@@ -86,7 +86,7 @@ def monitoring_findings(drift: pl.DataFrame, daily: pl.DataFrame, *, label_delay
 
 
 def budget_findings(cases: pl.DataFrame, *, alerts_per_day: int) -> list[_Row]:
-    """Return a finding for each day whose last week had more cases a day than the budget, by more than chance explains.
+    """Return a finding for each day that ends a week with significantly more cases a day than the budget.
 
     `cases`: day, transactions, cases (of champion and rules, on days that no model was trained on). Only ordinary days count.
     """

@@ -1,7 +1,7 @@
-"""Decide whom a suspicious transaction accuses: the party whose behaviour explains its score.
+"""Choose the party that a suspicious transaction accuses: the one whose behaviour explains its score.
 
-A feature describes the subscriber of a record, the peer at its other end, or the transaction itself. What describes the transaction
-itself counts for its actor: the subscriber, or of a received call the peer. Both ends are accused where both explain the score.
+A feature describes the subscriber of a record, the peer at its other end, or the transaction itself. Features of the transaction
+itself count for its actor: the subscriber or, for a received call, the peer. Both ends are accused if both explain the score.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from trueup.fraud.features.feature_spec import Owner
 Side = Literal["subscriber", "peer"]
 _SIDE_OF: dict[Owner, Side] = {"subscriber": "subscriber", "handset": "subscriber", "peer": "peer", "range": "peer"}
 _SECOND_SHARE = 0.5
-"""The other end is accused too where it explains at least this share of what the first one explains."""
+"""The other end is accused too if it explains at least this share of what the first one explains."""
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Accusation:
-    """One end of a transaction and its rank: 1 for the one that explains more of the score."""
+    """One end of a transaction and its rank; rank 1 explains more of the score."""
 
     side: Side
     rank: int
@@ -41,7 +41,7 @@ def actor_of(*, is_received: bool) -> Side:
 
 
 def accused(contributions: Mapping[Side, float], *, actor: Side, has_peer: bool) -> tuple[Accusation, ...]:
-    """Return the accused ends of a transaction, by how much of its margin the features of each contribute.
+    """Return the accused ends of a transaction, by the contribution of each end's features to the margin.
 
     >>> accused({"subscriber": 0.2, "peer": 3.0}, actor="peer", has_peer=True)
     (Accusation(side='peer', rank=1),)
@@ -62,7 +62,7 @@ def accused(contributions: Mapping[Side, float], *, actor: Side, has_peer: bool)
 
 
 def contributions_by_side(added: Floats, owners: Sequence[Owner], actor: Side) -> dict[Side, float]:
-    """Return how much of a margin the features of each end contribute."""
+    """Return the contribution of each end's features to a margin."""
     sums: dict[Side, float] = {"subscriber": 0.0, "peer": 0.0}
     for owner, value in zip(owners, added, strict=True):
         sums[side_of(owner, actor)] += float(value)

@@ -1,8 +1,8 @@
-"""The rules that come with the program: at least one for each kind of fraud that the simulator knows.
+"""The rules that are part of trueup: at least one for each kind of simulated fraud.
 
-The patterns are known in the trade. The limits are no published figures: they were set on simulated operators of training seeds.
-They need no labels, so they work on the first day. `[fraud] detectors` applies them in shadow or lets them alert. An own rule of
-the same name replaces one of them.
+The patterns are known in the trade. The limits are not published figures; they were set on simulated operators of training seeds.
+The rules need no labels, so they work on the first day. `[fraud] detectors` applies them in shadow, or lets them raise alerts. An
+own rule of the same name replaces one of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trueup.config import HotRule
 
 @dataclass(frozen=True)
 class Detector:
-    """One rule: its kind of fraud, whom it accuses, its conditions, and the pattern that they describe."""
+    """One rule: its kind of fraud, the party that it accuses, its conditions, and the pattern that they describe."""
 
     name: str
     typology: str
@@ -121,7 +121,7 @@ DETECTORS: dict[str, Detector] = {d.name: d for d in _ALL}
 
 @cache
 def detector_rules(mode: Literal["off", "shadow", "alert"]) -> tuple[HotRule, ...]:
-    """Return the detectors as rules that alert or only count; none where they are off."""
+    """Return the detectors as rules that alert or only count; return none if they are off."""
     if mode == "off":
         return ()
     return tuple(HotRule(name=d.name, kind="all", when=d.when, party=d.party, shadow=mode == "shadow") for d in _ALL)

@@ -11,7 +11,7 @@ import polars as pl
 def score_digest(scores: pl.DataFrame) -> str:
     """Return the SHA-256 of scores in canonical order: event id, source, name, margin to its last bit, accused party and its rank.
 
-    A score of before there were two parties has no rank, and its line ends with the margin, as it did then.
+    Scores of earlier versions, which accused one party only, have no rank; their line still ends with the margin.
     """
     rows = scores.select("event_id", "source", "name", "margin", "party_rank", "party")
     digest = hashlib.sha256()

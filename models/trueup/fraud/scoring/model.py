@@ -27,15 +27,15 @@ TREES, CARD, CARD_TEXT, CALIBRATION = "model.ubj", "card.json", "card.md", "cali
 CARD_VERSION = 1
 _ROWS_AT_ONCE = 4_096
 THREADS = 2
-"""Fixed on every machine: sums in training depend on the number of threads, and equal data must give equal bytes."""
+"""The same on every machine, because sums in training depend on the number of threads, and equal data must give equal bytes."""
 ONE_THREAD_ROWS = 10_000
-"""Most rows that one thread trains on or scores: on so few, further threads mostly wait for one another, with a processor each."""
+"""Up to this many rows, one thread trains or scores, because more threads would mostly wait for each other."""
 
 Floats = NDArray[np.float64]
 
 
 def threads_for(rows: int) -> int:
-    """Return the number of threads for some rows, the same on every machine."""
+    """Return the number of threads for a number of rows, which is the same on every machine."""
     return 1 if rows <= ONE_THREAD_ROWS else THREADS
 
 
@@ -45,7 +45,7 @@ class ModelError(TrueupError):
 
 @dataclass(frozen=True)
 class Model:
-    """Trees with the settings needed to score. `card` has all further facts, as plain values."""
+    """Trees with the settings that scoring needs. `card` has all other facts, as plain values."""
 
     trees: bytes
     feature_names: tuple[str, ...]
@@ -72,7 +72,7 @@ class Model:
         return booster
 
     def save(self, folder: Path, *, picture: str | None = None) -> Path:
-        """Write the model's folder, named by its id, within `folder`, and return it; an existing one has equal content.
+        """Write the model's folder, named by its id, within `folder`, and return it; an existing one has the same content.
 
         `picture` is the calibration as SVG, which the card then shows.
         """
@@ -130,13 +130,13 @@ def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32
     for name in names:
         if name not in features.columns:
             raise ModelError(f"the feature {name!r} is missing", todo="compute the features the model was trained on")
-    # One query converts all columns in parallel; without NULL, NumPy takes each as it is.
+    # One query converts all columns in parallel. A column without NULL becomes a NumPy array without a copy.
     converted = features.select(pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in names)
     columns = [converted[name].to_numpy() for name in names]
     for name, column in zip(names, columns, strict=True):
         # Integers are always finite.
         if features[name].dtype.is_float() and np.isinf(column).any():
-            raise ModelError(f"the feature {name!r} has infinite values", todo="correct the records it is of")
+            raise ModelError(f"the feature {name!r} has infinite values", todo="correct the records from which it is computed")
     values = np.empty((features.height, len(names)), dtype=np.float32)
     # Rows are copied in blocks, so that a block stays in the processor cache while its columns are written.
     for begin in range(0, features.height, _ROWS_AT_ONCE):
@@ -147,7 +147,7 @@ def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32
 
 
 def render_card(model: Model, *, has_picture: bool = False) -> str:
-    """Render the card in Markdown; it shows the picture of its calibration where there is one beside it."""
+    """Render the card in Markdown, with the picture of the calibration if there is one."""
     card = model.card
     lines = [f"# Fraud model {model.model_id}", "", f"Trained on {card.get('snapshot', 'features alone')}.", ""]
     for name in ("transactions", "frauds", "decided", "contradictions", "from", "to", "seed", "rounds"):
@@ -172,7 +172,7 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
 
 
 def _cost_lines(card: dict[str, Any]) -> list[str]:
-    """Return the lines of the card about the cost of reviews; nothing where no cost is declared."""
+    """Return the lines of the card about the cost of reviews; no lines if no cost is declared."""
     if "review_cost_micros" not in card:
         return []
     limits = ", ".join(f"{name} {value:.6f}" for name, value in card["thresholds"].items())

@@ -28,7 +28,7 @@ SCORER = "score"
 
 @dataclass(frozen=True)
 class ModelInterval:
-    """A model in force for records of positions in (after, upto], with the threshold declared for it instead of its own."""
+    """A model in force for positions in (after, upto], with the declared threshold that replaces its own."""
 
     model_id: str
     role: str
@@ -39,7 +39,7 @@ class ModelInterval:
 
 @dataclass(frozen=True)
 class Promotion:
-    """A declared role: the position of the declaration, and the one after which it applies."""
+    """A declared role: the position of the declaration, and the position after which it applies."""
 
     position: int
     since: int
@@ -49,10 +49,10 @@ def promote(
     lake: Lake, declared: FeatureSet, model_id: str, *, role: str = "champion", since: int | None = None,
     threshold: float | None = None,
 ) -> Promotion:  # fmt: skip
-    """Declare the role of a model for all positions after `since`; by default from now on.
+    """Declare the role of a model for all positions after `since`, which by default is the end of the log.
 
-    Where nothing has been scored yet, the default is the beginning of the log. A challenger is counted and raises no alert; a
-    retired model does neither. Raises `TrueupError` for a model that cannot be used.
+    Where nothing has been scored yet, the default is the beginning of the log. The scores of a challenger are counted but raise no
+    alerts; a retired model scores nothing. Raises `TrueupError` for a model that cannot be used.
     """
     if role not in ROLES:
         raise TrueupError(f"invalid role of a model: {role!r}", todo=f"write one of {', '.join(ROLES)}")
@@ -66,7 +66,7 @@ def promote(
 
 
 def declare_role(lake: Lake, model_id: str, role: Role, reason: Mapping[str, object]) -> int:
-    """Declare a role from now on that no person asked for, with its reason; return the position.
+    """Declare a role that trueup itself has chosen, with the reason, from now on; return the position.
 
     Raises `TrueupError` for a model that cannot be used.
     """
@@ -76,7 +76,7 @@ def declare_role(lake: Lake, model_id: str, role: Role, reason: Mapping[str, obj
 
 
 def threshold_of(lake: Lake, model_id: str, *, before: int | None = None) -> float | None:
-    """Return the threshold last declared for a model as champion, before a snapshot; None where its own holds."""
+    """Return the last threshold declared for a model as champion before a snapshot; None where the model's own applies."""
     rows = lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()
     contents = (json.loads(content) for _, content, snapshot in rows if before is None or snapshot < before)
     of_model = [c for c in contents if c["model_id"] == model_id and c["role"] == "champion"]
@@ -94,7 +94,7 @@ def first_day_before(lake: Lake, position: int) -> date | None:
 
 
 def _check_home(model: Model, project: Project) -> None:
-    """Raise `TrueupError` for a model that was trained with other domestic prefixes: calls abroad are domestic to it."""
+    """Raise `TrueupError` for a model that was trained with other domestic prefixes, by which calls abroad could be domestic."""
     trained, home = model.card.get("home_prefixes"), list(project.config.fraud.home_prefixes)
     if trained is not None and sorted(trained) != sorted(home):
         raise TrueupError(
@@ -146,7 +146,7 @@ def no_model(project: Project) -> str:
 def active_models(lake: Lake, *, after: int, upto: int) -> list[ModelInterval] | None:
     """Return the models in force in (after, upto]; None where there is neither a model nor a rule.
 
-    A model that is in force only for later positions counts: the earlier ones are passed without a score of it.
+    A model that is in force only for later positions is included; it gives earlier positions no score.
     """
     intervals = model_intervals(lake, after=after, upto=upto)
     if intervals or rules_of(lake.project.config.fraud) or model_intervals(lake, after=upto, upto=upto + 1):
@@ -160,7 +160,7 @@ def folder_of(project: Project, model_id: str) -> Path:
 
 
 def models_of(project: Project, declared: FeatureSet, parts: list[ModelInterval]) -> dict[str, Model]:
-    """Return the models of intervals, each read once; raises `TrueupError` for one that cannot be used with these settings."""
+    """Return the models of intervals, each loaded once; raise `TrueupError` for one that cannot be used with these settings."""
     models = {s.model_id: load_model(folder_of(project, s.model_id), declared) for s in parts}
     for model in models.values():
         _check_home(model, project)

@@ -51,7 +51,7 @@ def score_features(
 
 
 def contributions(model: Model, features: pl.DataFrame, *, booster: xgb.Booster | None = None) -> NDArray[np.float64]:
-    """Return what each feature adds to each row's margin (TreeSHAP), and in the last column the base of all rows.
+    """Return the contribution of each feature to each row's margin (TreeSHAP); the last column is the base of all rows.
 
     Raises `ModelError` where the contributions do not sum to the margin.
     """
@@ -74,9 +74,8 @@ def with_reasons(
 ) -> pl.DataFrame:  # fmt: skip
     """Return one row per row of features and accused end: `event_id`, `party_rank`, `side` and `reasons`.
 
-    `owners` names the party whose behaviour each feature describes; without it, and without a peer, only the subscriber is
-    accused. `reasons` is JSON with the contribution of each feature to the margin, up to three sentences, the kind of fraud and
-    what to do.
+    `owners` names the party whose behaviour each feature describes. Without owners or a peer, only the subscriber is accused.
+    `reasons` is JSON with the contribution of each feature to the margin, up to three sentences, the kind of fraud and what to do.
     """
     added, names = contributions(model, features, booster=booster), model.feature_names
     of = [(owners or {}).get(name, "actor") for name in names]

@@ -1,4 +1,4 @@
-"""Write a feature of a transaction as a sentence: its value, the party's own usual one, and that of others."""
+"""Write a feature of a transaction as a sentence: its value, the party's own usual value, and the usual value of others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ADDITIVE = frozenset({
     "outgoing", "seconds", "premium", "abroad", "short", "received", "night", "off_hours", "messages", "kilobytes",
     "free_kilobytes", "roaming", "from", "short_rings", "ringing_calls",
 })  # fmt: skip
-"""What adds up over time, so that the days before today give the usual of a day."""
+"""Features that add up over time, so the days before today show the party's usual value of a day."""
 _OWN = {
     "is_call": "it is a call", "is_message": "it is a message", "is_received": "it is a call received",
     "to_premium": "it goes to a premium number", "to_abroad": "it goes abroad", "from_abroad": "it comes from abroad",
@@ -46,7 +46,7 @@ _OWN = {
     "is_roaming": "it is on a visited network",
 }  # fmt: skip
 OF_ONE_TRANSACTION = frozenset({*_OWN, "units", "seconds", "kilobytes", "hour", "pair_count_24h", "pair_count_30d"})
-"""What describes one transaction alone, and not the behaviour of its party."""
+"""Features that describe a single transaction, and not the behaviour of its party."""
 _SHARES = {
     "sub_premium_share_24h": "of this subscriber's calls and messages in 24 hours go to premium numbers",
     "sub_abroad_share_7d": "of this subscriber's calls and messages in 7 days go abroad",
@@ -73,12 +73,12 @@ Usual = Sequence[float] | None
 
 
 def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str | None:
-    """Return the sentence of a feature in one transaction, whose features are `row`; None where it says nothing to a person.
+    """Return the sentence about a feature of a transaction with features `row`; None where it would not help an analyst.
 
     >>> sentence("sub_abroad_1h", {"sub_abroad_1h": 23}, (0.0, 2.0))
     '23 calls and messages abroad by this subscriber in 1 hour; others: 0, one in 100 above 2'
 
-    The days before today give the party's own usual; here 8 premium calls in 7 days, 2 of them today:
+    The days before today give the party's own usual value. Here it made 8 premium calls in 7 days, 2 of them today:
 
     >>> row = {"sub_premium_24h": 2, "sub_premium_7d": 8, "sub_age_30d": 30 * 86_400_000_000}
     >>> sentence("sub_premium_24h", row, (0.0, 1.0))
@@ -107,7 +107,7 @@ def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str |
 
 
 def sentence_with_limit(name: str, row: Mapping[str, object], sign: str, limit: float) -> str | None:
-    """Return the sentence of a feature that a rule compares, with the rule's limit; None where it says nothing to a person.
+    """Return the sentence about a feature that a rule compares, with its limit; None where it would not help an analyst.
 
     >>> sentence_with_limit("sub_premium_1h", {"sub_premium_1h": 34}, ">=", 6)
     '34 calls and messages to premium numbers by this subscriber in 1 hour; limit: 6 or more'
@@ -168,12 +168,12 @@ def _own_amount(name: str, row: Mapping[str, object], usual: Usual) -> str | Non
 
 
 def _own_day(what: str, row: Mapping[str, object]) -> str:
-    """Return the party's own usual of a day, for a sentence about one transaction."""
+    """Return the party's own usual value of a day, for a sentence about one transaction."""
     return _own("sub", what, "24h", row).replace("own usual:", "own usual of a day:")
 
 
 def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
-    """Return what is usual for the party in a window of this length: its mean over up to six known days before today."""
+    """Return the party's usual value in a window of this length: its mean over up to six known days before today."""
     today, week = row.get(f"{who}_{what}_24h"), row.get(f"{who}_{what}_7d")
     if what not in ADDITIVE or today is None or week is None or window not in ("1h", "24h"):
         return ""
@@ -186,7 +186,7 @@ def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
 
 
 def _average(count: float) -> str:
-    """Return a mean count as text: a fraction of one has no meaning for a person."""
+    """Return a mean count as text, rounded where a fraction would mean nothing to an analyst."""
     return "less than 1" if 0 < count < 1 else plain_number(count)
 
 

@@ -17,7 +17,7 @@ from trueup.fraud.scoring.typology import typology_of
 
 _REASONS = 3
 _LEAST_SHARE = 0.1
-"""A reason is named where it contributes at least this share of what the greatest one does."""
+"""A reason is shown if it contributes at least this share of the greatest contribution."""
 _LOW_MATTERS = (
     "sub_age",
     "in_out",
@@ -28,7 +28,7 @@ _LOW_MATTERS = (
     "short_share",
     "hour",
 )
-"""Features whose low values are suspicious; any other is named only where it is above the usual."""
+"""Features whose low values are suspicious; any other feature is shown only if it is above the usual value."""
 _NO_FEATURE = "no single feature raises the score; it only ranks above other transactions"
 _KINDS = (("is_received", "received"), ("is_message", "message"), ("is_call", "call"))
 
@@ -42,7 +42,7 @@ class Reasons:
 
 
 def kind_of(row: Mapping[str, object]) -> str:
-    """Return the kind of a transaction, within which its features are compared with those of others."""
+    """Return the kind of a transaction; its features are compared with those of other transactions of the same kind."""
     return next((kind for name, kind in _KINDS if row.get(name)), "other")
 
 
@@ -59,7 +59,7 @@ def reasons_of(
     names: Sequence[str], owners: Sequence[Owner], added: NDArray[np.float64], row: Mapping[str, object],
     usual: Mapping[str, Mapping[str, Usual]], *, has_peer: bool,
 ) -> list[Reasons]:  # fmt: skip
-    """Return the accused ends of one transaction with their reasons; `added` has the contributions, and the base last."""
+    """Return the accused ends of one transaction with their reasons; `added` has the contributions of features, then the base."""
     actor = actor_of(is_received=bool(row.get("is_received")))
     contributed = contributions_by_side(added[:-1], owners, actor)
     adds = {names[i]: round(float(added[i]), 6) for i in np.flatnonzero(added[:-1])}
@@ -88,10 +88,10 @@ def reasons_of(
 def leading_sentences(
     leading: Sequence[int], added: NDArray[np.float64], say: Callable[[int], str | None], *, weak: Collection[int] = ()
 ) -> list[str]:
-    """Return the sentences of the features that contribute most, the greatest first; `say` has None for one without sentence.
+    """Return the sentences of the features that contribute most, the greatest first; `say` returns None for one without sentence.
 
-    What one transaction is means little without the behaviour of its party. So at most one `weak` feature is named, and last,
-    unless nothing else raises the score. A sentence that repeats the amount of an earlier one is left out.
+    A feature of a single transaction means little without the behaviour of its party. So at most one such `weak` feature is shown,
+    as the last, unless no other feature raises the score. A sentence that repeats the amount of an earlier one is left out.
     """
     named = [i for i in leading if added[i] >= _LEAST_SHARE * added[leading[0]]]
     texts: dict[str, tuple[bool, str]] = {}
@@ -105,13 +105,13 @@ def leading_sentences(
     if facts and not strong:
         behaviour = (say(i) for i in leading if i not in weak)
         strong = list(itertools.islice((t for t in behaviour if t), 1))
-    # A fact that is among the first three stays one of three.
+    # A weak feature among the first three stays among the three.
     room = _REASONS - 1 if first_weak < _REASONS else _REASONS
     return [*strong[:room], *facts[: _REASONS - min(room, len(strong))]] or [_NO_FEATURE]
 
 
 def _amount_of(text: str) -> str:
-    """Return what a sentence counts, without whose it is: `150 rings of ten seconds or less` from a number and from its range."""
+    """Return the amount in a sentence without its party: `150 rings of ten seconds or less`, from a number or from its range."""
     return text.partition(";")[0].partition(" by ")[0].partition(" from this ")[0].replace(" of free data", " of data")
 
 

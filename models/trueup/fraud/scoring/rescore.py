@@ -1,7 +1,7 @@
 """Rescore earlier records by the model in force; existing scores do not change.
 
-The features are those of the transaction's own position. So the scores are those that the model would have given, had it been in
-force then. They have the newest position of the log, so queries as of an earlier position do not show them.
+The features are those at the transaction's own position, so the scores are those that the model would have given then. The new
+scores have the newest position of the log, so queries as of earlier positions do not show them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ DAYS_AT_ONCE = 7
 
 @dataclass(frozen=True)
 class RescoreSummary:
-    """The number of transactions that a model rescored, from which time on, and how many are suspicious.
+    """The result of a rescoring: the first time, the number of transactions, and how many of them are suspicious.
 
-    `in_sample` counts those of days that the model's training covered.
+    `in_sample` counts transactions of days that the model's training covered.
     """
 
     model_id: str
@@ -45,7 +45,7 @@ class RescoreSummary:
 
 @dataclass(frozen=True)
 class RescoreRequest:
-    """The model that rescores, up to a position, and the times of the records: [first, last), without an end where that is None."""
+    """The model that rescores records up to a position, and their times: [first, last), without an end where that is None."""
 
     part: ModelInterval
     first_us: int
@@ -53,9 +53,9 @@ class RescoreRequest:
 
 
 def rescore(project: Project, since: date, *, clock: Clock = system_clock, log: LogFn | None = None) -> RescoreSummary:
-    """Let the champion score the records, from a day on, that arrived before it was in force.
+    """Let the champion score the records from a day on that arrived before it was in force.
 
-    `since` is a day of the project's time zone. A second run adds nothing; an earlier day adds the days before. Rules are not
+    `since` is a day of the project's time zone. A second run adds nothing, unless it begins on an earlier day. Rules are not
     applied: `trueup try-rules` shows their matches. Raises `TrueupError` without a champion, or while records are not yet scored.
     """
     with Lake.open(project, clock=clock) as lake:

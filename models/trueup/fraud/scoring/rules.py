@@ -1,7 +1,7 @@
 """Apply rules in addition to the model; a rule in shadow counts and raises no alert.
 
-A rule depends on a transaction's own facts and features alone, so its result is equal in batch and stream. It accuses the party
-whose behaviour it describes.
+A rule depends only on facts and features of a transaction, so batch and stream give the same result. It accuses the party whose
+behaviour it describes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _SENTENCES = 3
 
 
 def rules_of(config: FraudConfig) -> tuple[HotRule, ...]:
-    """Return the rules of a project: its own, then the detectors where they are on; its own rule replaces one of its name."""
+    """Return the rules of a project: its own, then the detectors if on. An own rule replaces the detector of the same name."""
     own = {rule.name for rule in config.rule}
     return (*config.rule, *(rule for rule in detector_rules(config.detectors) if rule.name not in own))
 
 
 def with_rule_features(declared: FeatureSet, rules: Sequence[HotRule]) -> FeatureSet:
-    """Return the features with those that rules need in addition; a model selects its own by name."""
+    """Add the features that rules need; a model selects its own features by name."""
     travel = (r for r in rules if r.kind == "travel")
     extra = tuple(Feature(_areas_visited(r), ("subscriber",), r.within, "distinct", _area(r), owner="subscriber") for r in travel)
     return replace(declared, features=declared.features + extra)
@@ -69,8 +69,8 @@ def rule_matches(
 ) -> pl.DataFrame:
     """Return one row per rule, matching transaction and accused end: `MATCH`.
 
-    `events` are transactions with their facts; `features` are those of `with_rule_features`, and `owners` names the party whose
-    behaviour each describes. Raises `FeatureError` for a rule on an unknown feature.
+    `events` are transactions with their facts; `features` are those of `with_rule_features`; `owners` names the party whose
+    behaviour each of them describes. Raises `FeatureError` for a rule on an unknown feature.
     """
     facts = events.filter(~pl.col("is_label")).select("event_id", "subscriber", "peer", "called").unique("event_id", keep="first")
     rows = features.join(facts, on="event_id", how="left", maintain_order="left")
@@ -92,7 +92,7 @@ _Accuses = Callable[[Mapping[str, Any]], Side]
 
 
 def _conditions(rule: HotRule, rows: pl.DataFrame, owners: Mapping[str, Owner]) -> list[tuple[_Accuses, pl.Expr]]:
-    """Return whom a rule accuses, and of which transactions."""
+    """Return pairs of a function that names the accused end of a match, and the condition for a match."""
     match rule.kind:
         case "hot_list":
             numbers = digits_of(rule.numbers)
@@ -136,7 +136,7 @@ def _limit(rule: HotRule) -> int:
 
 
 def _reasons(rule: HotRule, row: Mapping[str, Any], side: Side) -> str:
-    """Return the reasons of a match as JSON: sentences, and where they are known the kind of fraud and what to do."""
+    """Return the reasons of a match as JSON: sentences and, where known, the kind of fraud and the recommended action."""
     detector = DETECTORS.get(rule.name)
     kind = None if detector is None else typology_of_rule(detector.typology, row, side)
     content: dict[str, Any] = {"sentences": [f"{rule.name}: {text}" for text in _texts(rule, row)]}
@@ -168,9 +168,9 @@ def cases_of_rules(matches: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
 def back_test(rules: Sequence[HotRule], matches: pl.DataFrame, rows: pl.DataFrame, *, by_day: bool = False) -> pl.DataFrame:
     """Return one row per rule, or per rule and day, over the whole log.
 
-    `rows` has `event_id`, `day`, `subscriber`, `peer`, `loss_micros` and `fraud` of every transaction, missing where it is not
-    known yet. `transactions` = `frauds` + `honest` + `unlabelled`; precision is among the labelled, recall among all frauds.
-    `loss_micros` is the money of all matches, missing without [[fraud.loss]].
+    `rows` has `event_id`, `day`, `subscriber`, `peer`, `loss_micros` and `fraud` of every transaction; `fraud` is missing where it
+    is not known yet. `transactions` = `frauds` + `honest` + `unlabelled`. Precision is among labelled transactions, recall among
+    all frauds. `loss_micros` is the money of all matches, missing without [[fraud.loss]].
     """
     over = ["rule", "day"] if by_day else ["rule"]
     frauds = (

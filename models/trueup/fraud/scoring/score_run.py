@@ -47,8 +47,8 @@ EMPTY = ScoreBatch(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
 class ScoreSummary:
     """The counts of a scoring run. `skipped` is the reason why a run scored nothing.
 
-    `exposure` is what the suspicious transactions cost if they are fraud. `value_detected_ratio` comes from the card of the
-    champion. It is the share of the money of all fraud that the cases within the budget had, on later days than the training.
+    `exposure` is the loss by the suspicious transactions if they are fraud. `value_detected_ratio` comes from the card of the
+    champion. It is the share of all fraud money that was in the cases within the budget, on days after the training.
     """
 
     from_position: int
@@ -63,7 +63,7 @@ class ScoreSummary:
 
 
 def score(project: Project, *, clock: Clock = system_clock, log: LogFn | None = None) -> ScoreSummary:
-    """Score the usage records that no earlier run scored, and commit the suspicious ones once.
+    """Score the usage records that no earlier run scored, and commit the suspicious ones exactly once.
 
     A second run adds nothing. Raises `ModelError` for a model that is damaged or trained on other features, and `LogError` when
     another run has advanced the position meanwhile.
@@ -89,7 +89,7 @@ def score(project: Project, *, clock: Clock = system_clock, log: LogFn | None = 
 
 @dataclass(frozen=True)
 class PendingScoring:
-    """The work of a scoring run: positions (after, upto], the models in force there, and the earliest day that windows need.
+    """The work of a scoring run: positions (after, upto], the models in force there, and the first day that windows cover.
 
     `first_day` is None where no record arrived.
     """
@@ -102,7 +102,7 @@ class PendingScoring:
 
 
 def pending(lake: Lake) -> PendingScoring | ScoreSummary:
-    """Return the work of the next run, or its summary where there is nothing to score.
+    """Return the work of the next run; where there is nothing to score, return its summary.
 
     Raises `ModelError` for a model that cannot be used.
     """
@@ -118,7 +118,7 @@ def pending(lake: Lake) -> PendingScoring | ScoreSummary:
 
 
 def summary_of(judged: ScoreBatch, due: PendingScoring) -> ScoreSummary:
-    """Return the summary of a run that scored the work due."""
+    """Return the summary of a run that scored pending work."""
     alerts = judged.score.filter(pl.col("role") != "challenger").unique("event_id") if judged.score.height else judged.score
     priced = alerts.drop_nulls("loss_micros") if alerts.height else alerts
     champions = [due.models[s.model_id].card for s in due.parts if s.role == "champion"]
@@ -141,9 +141,9 @@ def score_transactions(
     *,
     upto: int,
 ) -> ScoreBatch:
-    """Score the transactions that `features` has rows for, by models and rules. Batch and stream call this.
+    """Score the transactions in `features` by models and rules. Batch and stream both call this function.
 
-    `events` needs their facts; `upto` is the position of the counts.
+    `events` has the facts of the transactions; `upto` is the position of the counts.
     """
     facts = events.filter(~pl.col("is_label")).select(SCORE_COLUMNS)
     facts = features.select("event_id").join(
@@ -189,7 +189,7 @@ def _by_rules(
     for rule in rules:
         role = "shadow" if rule.shadow else "alert"
         of_rule = matches.filter(pl.col("rule") == rule.name)
-        # Where a rule accuses both ends, the subscriber is the first one.
+        # Where a rule accuses both ends, the subscriber gets rank 1.
         accusing = of_rule.select("event_id", "side", "reasons").sort("event_id", "side", descending=[False, True])
         accusing = accusing.with_columns(party_rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("event_id"))
         alerts = _accusing(facts, accusing).with_columns(margin=pl.lit(None, pl.Float64), probability=pl.lit(None, pl.Float64))
@@ -201,14 +201,14 @@ def _by_rules(
 
 
 def _accusing(rows: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per transaction and accused party; one that calls itself is accused once."""
+    """Return one row per transaction and accused party; a party that calls itself is accused once."""
     both = rows.join(reasons, on="event_id", how="inner", maintain_order="left_right")
     party = pl.when(pl.col("side") == "peer").then("peer").otherwise("subscriber")
     return both.with_columns(party=party).drop("side").unique(["event_id", "party"], keep="first", maintain_order=True)
 
 
 def in_sample(model: Model) -> pl.Expr:
-    """Return whether the training of a model covered a transaction, by its position and time."""
+    """Return whether the training of a model covered a transaction, judged by position and time."""
     trained = model.card.get("trained_on")
     if trained is None:
         return pl.lit(value=False)

@@ -1,4 +1,4 @@
-"""The starter: a model that comes with the program, trained on simulated operators, for one that has no labels yet."""
+"""The starter: a model that is part of trueup, trained on simulated operators, for operators without labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def starter_model() -> Model:
 
 
 def install(project: Project) -> str:
-    """Copy the starter into a project's folder of models, and return its id; one that is there stays."""
+    """Copy the starter into a project's folder of models unless it is there, and return its id."""
     model = starter_model()
     target: Path = project.resolve(project.config.fraud.models) / model.model_id
     if not target.exists():

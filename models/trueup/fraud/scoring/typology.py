@@ -1,7 +1,7 @@
-"""Name the kind of fraud that reasons point to, and what to do about it.
+"""Name the kind of fraud that reasons point to, and the recommended action.
 
-The kinds are tried in an order, and the first one that holds counts. What decides where to act comes before what is called: a
-visited network, a stolen number, a hacked exchange. The same premium calls have another remedy there.
+The kinds are tried in a fixed order, and the first that fits is named. Kinds of the line come first: a visited network, a stolen
+number, a hacked exchange. There, the same premium calls need another action than kinds of the destination name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NEW_US = 7 * 86_400_000_000
 _BURST, _BURST_SHARE = 8, 0.5
 _OFFICE_CALLS, _OFFICE_TO_OTHER = 5, 3
 _BY_DESTINATION = frozenset({"revenue_share", "pbx_hacking", "subscription"})
-"""Kinds whose rules look at destinations alone, so that facts about the line may name the case better."""
+"""Kinds whose rules look only at destinations, so facts about the line may name the case better."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ TYPOLOGIES: dict[str, Typology] = {
 
 
 def typology_of(leading: Sequence[str], row: Mapping[str, object], side: Side) -> Typology:
-    """Return the kind of fraud of one accused end, by its leading features (the greatest first) and the transaction's own facts."""
+    """Return the kind of fraud of one accused end, by its leading features (the greatest first) and facts of the transaction."""
     return TYPOLOGIES[_name(leading, row, side)]
 
 
 def typology_of_rule(named: str, row: Mapping[str, object], side: Side) -> Typology:
-    """Return the kind of fraud of a rule's match: the one that the rule names, or an earlier one of the order that holds."""
+    """Return the kind of fraud of a rule's match: the one that the rule names, or a kind earlier in the order that fits."""
     if side == "peer" or named not in _BY_DESTINATION:
         return TYPOLOGIES[named]
     of_line = _of_line(row)
-    # The rule's own limits are no evidence of an exchange.
+    # The limits of the rule itself are no evidence of a hacked exchange.
     return TYPOLOGIES[of_line or ("revenue_share" if named == "pbx_hacking" else named)]
 
 
@@ -79,11 +79,11 @@ def _name(leading: Sequence[str], row: Mapping[str, object], side: Side) -> str:
 
 
 def _of_line(row: Mapping[str, object]) -> str | None:
-    """Return the kind that facts about the line name, whatever it calls; None where they name none.
+    """Return the kind shown by facts about the line, regardless of its destinations; None if they show none.
 
-    A roaming line is barred at the visited network, a stolen number at its SIM, and a victim of rings is no fraudster. Of what is
-    left, a business line that calls by night is a hacked exchange. Its owner has to mend it, since another range would only take
-    the place of a barred one.
+    A roaming line is barred at the visited network, a stolen number at its SIM, and a victim of rings is not a fraudster. Among
+    other lines, a business line that calls by night is a hacked exchange. Its owner must secure it, because the fraudster would
+    only replace a barred range by another.
     """
     if row.get("is_roaming"):
         return "roaming"
@@ -109,9 +109,9 @@ def _of_call(text: str, row: Mapping[str, object]) -> str:
 
 
 def is_pbx_hacking(row: Mapping[str, object]) -> bool:
-    """Return whether a transaction is of a burst of premium or foreign calls outside office hours, of a line used in office hours.
+    """Return whether a transaction belongs to a burst of premium or foreign calls outside office hours, from an office line.
 
-    A line is used in office hours if at most a quarter of its other calls of 7 days, neither premium nor abroad, are outside.
+    An office line makes at most a quarter of its domestic, non-premium calls of 7 days outside office hours.
 
     >>> night = {"to_premium": True, "sub_off_hours_24h": 20, "sub_outgoing_24h": 22, "sub_premium_7d": 20, "sub_abroad_7d": 0}
     >>> is_pbx_hacking(night | {"sub_off_hours_7d": 22, "sub_outgoing_7d": 42})
@@ -131,7 +131,7 @@ def is_pbx_hacking(row: Mapping[str, object]) -> bool:
 
 
 def _is_rung_by_the_range(row: Mapping[str, object]) -> bool:
-    """Return whether the called range rings many for seconds: the subscriber is then one of those who call back."""
+    """Return whether the called range rings many subscribers for seconds; the subscriber then is a victim who calls back."""
     return _number(row, "range_rung_7d") >= _RUNG and _number(row, "range_short_ring_share_7d") >= _SHORT_RINGS
 
 

@@ -11,23 +11,23 @@ from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.scoring.model import ModelError
 
 VERSION = "table 1"
-"""Part of the feature hash; it is raised when a column is turned into features in another way."""
+"""Part of the feature hash; a release raises it when it turns columns into features in another way."""
 OTHER = "another value"
 MOST_LEVELS = 30
 """Number of the most frequent values of a category that get a feature of their own; all others share one feature."""
 
 
 class TableError(TrueupError):
-    """Raised for a table, or a declaration of its columns, that training or scoring cannot use."""
+    """A table, or a declaration of its columns, that training or scoring cannot use."""
 
 
 @dataclass(frozen=True)
 class TableColumns:
     """The columns of a table by their role.
 
-    `id` and `time` together identify a row. `party` is the column of the party that a case is about, by default the id. `known` is
-    the time at which the label was known, by default the label delay after the row. `money` is the amount that is lost if the row
-    is fraud; it is also a feature.
+    `id` and `time` together identify a row. `party` is the column of the party of a case, by default the id. `known` is the column
+    of the time at which the label was known; by default that is the label delay after the row. `money` is the amount lost if the
+    row is fraud; it is also a feature.
     """
 
     id: str
@@ -66,7 +66,7 @@ class TableColumns:
 
 @dataclass(frozen=True)
 class TableFeatures:
-    """The features of a table: numeric columns as they are, and one feature for each frequent value of a category."""
+    """The features of a table: numeric columns unchanged, and one feature for each frequent value of a category."""
 
     numbers: tuple[str, ...]
     levels: Mapping[str, tuple[str, ...]]

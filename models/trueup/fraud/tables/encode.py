@@ -1,4 +1,4 @@
-"""Turn the columns of a table into features: numbers as they are, a category into one feature for each frequent value."""
+"""Turn the columns of a table into features: numbers unchanged, a category into one feature for each frequent value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def features_of(rows: pl.DataFrame, columns: TableColumns) -> TableFeatures:
     for name in others:
         _refuse_unusable(rows[name], is_money=name == columns.money)
     if not others and not columns.category:
-        raise TableError("the table has no features", todo="add columns of numbers beside id, time and label")
+        raise TableError("the table has no features", todo="add columns of numbers next to id, time and label")
     return TableFeatures(tuple(others), {name: _levels(rows[name]) for name in columns.category})
 
 

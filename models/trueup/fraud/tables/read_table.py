@@ -64,9 +64,9 @@ def _csv(file: BinaryIO, columns: TableColumns) -> pl.DataFrame:
 def facts_of(rows: pl.DataFrame, columns: TableColumns, *, label_delay_us: int) -> pl.DataFrame:
     """Return the facts and labels of each row, in the columns of `Table.rows`.
 
-    A row without a label counts as honest after the label delay, with less weight. Raises `TableError` for missing ids or times,
-    and for two rows of one id and time. It also raises `TableError` for labels other than 0 and 1, and for labels known before
-    their row.
+    A row without a label counts as honest after the label delay, but with less weight. Raises `TableError` for missing ids or
+    times, and for two rows of one id and time. It also raises `TableError` for labels other than 0 and 1, and for labels known
+    before their row.
     """
     ids, at_us = _texts(rows, columns.id, "--id"), _times_us(rows[columns.time], "--time")
     party = ids if columns.party is None else _texts(rows, columns.party, "--party")

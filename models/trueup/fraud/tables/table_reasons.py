@@ -1,4 +1,4 @@
-"""Write sentences on why a row of a table is suspicious: the features that raise its score most, compared with honest rows."""
+"""Write sentences on why a row of a table is suspicious, about the features that raise its score most compared with honest rows."""
 
 from __future__ import annotations
 

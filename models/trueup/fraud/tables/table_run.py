@@ -1,4 +1,4 @@
-"""Train a model on a table, and score another table with it, by the folds, calibration, budget, card and reasons used for calls."""
+"""Train a model on a table and score another one, with the same folds, calibration, budget, card and reasons as for calls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LEAST_DRIFT_ROWS = 500
 
 @dataclass(frozen=True)
 class TrainedTable:
-    """A model of a table, its folder, and the features that repeat the label."""
+    """A model trained on a table, its folder, and the features that repeat the label."""
 
     model: Model
     folder: Path
@@ -64,7 +64,7 @@ def train_table(path: Path, columns: TableColumns, settings: Settings, *, models
     decided = table.rows["decided_us"].is_not_null()
     is_known = (decided | (table.rows["honest_us"] <= newest_us)).to_numpy()
     known, recent = table.take(np.flatnonzero(is_known)), table.take(np.flatnonzero(~is_known))
-    # Where every row has its label, the newest rows can also be tested on.
+    # Where every row has a label, the newest rows can be tested too.
     now_us = newest_us + settings.label_delay_us if decided.all() else newest_us
     card = {
         "snapshot": f"{known.rows.height} rows of {path.name}", "table": card_of_columns(columns, features), "leakage": found,

@@ -19,7 +19,7 @@ NEVER = 2.0
 def with_parties(
     table: Table, margin: Floats, booster: xgb.Booster, owners: list[Owner], *, most: int = _MOST_EXPLAINED
 ) -> pl.DataFrame:
-    """Return the rows with their score and the party first accused, which is explained for the `most` highest scores only."""
+    """Return the rows with score and first accused party; the party is computed only for the `most` highest scores."""
     rows = table.rows.with_columns(score=pl.Series(margin, dtype=pl.Float64))
     top = np.sort(np.argsort(-margin, kind="stable")[:most])
     has_peer = rows["peer"].is_not_null().to_numpy()[top]
@@ -35,8 +35,8 @@ def with_parties(
 def threshold_for(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFrame | None = None) -> float:
     """Return the lowest score that gives on an average ordinary day no more cases than `alerts_per_day`.
 
-    A case is a party on a day. `scored`: day, party, score. `taken` (day, party) are the cases that rules raise anyway. A score in
-    one of them is no further case.
+    A case is a party on a day. `scored`: day, party, score. `taken` (day, party) are the cases that rules raise anyway; a score in
+    one of them adds no case.
     """
     days = ordinary_days(scored.group_by("day").agg(transactions=pl.len()))
     cases = scored.join(days, on="day", how="semi").group_by("day", "party").agg(pl.col("score").max())
@@ -48,9 +48,9 @@ def threshold_for(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFrame
 
 
 def left_by_rules(budget: int, by_rules: int) -> int:
-    """Return how many cases of a budget a model may raise: what the cases of rules leave, and half of it at least.
+    """Return how many cases a model may raise: the budget minus the cases of rules, but at least half of the budget.
 
-    So rules that match every day cannot silence the model.
+    So rules that match every day cannot keep the model from raising cases.
 
     >>> left_by_rules(70, 20), left_by_rules(70, 60), left_by_rules(7, 100)
     (50, 35, 4)
@@ -59,7 +59,7 @@ def left_by_rules(budget: int, by_rules: int) -> int:
 
 
 def lowest_within(scores: Floats, allowed: int) -> float:
-    """Return the lowest score that at most `allowed` of the scores reach; `NEVER` where no score is that rare."""
+    """Return the lowest score that at most `allowed` scores reach; `NEVER` where more scores share the highest value."""
     ordered = np.sort(scores)[::-1]
     if len(ordered) <= allowed:
         return float(ordered[-1]) if len(ordered) else NEVER

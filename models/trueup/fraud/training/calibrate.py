@@ -1,4 +1,4 @@
-"""Calibrate margins to probabilities: of the transactions scored 0.3, about 30 % are frauds."""
+"""Calibrate margins to probabilities: about 30 % of the transactions with probability 0.3 are frauds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Calibration:
     >>> Calibration(slope=1.0, shift=0.0).probability(np.array([-2.0, 0.0, 2.0])).round(3).tolist()
     [0.119, 0.5, 0.881]
 
-    Training gives frauds more weight, so the margins of a model can be too high. Of 100 transactions at margin 0, only 20 are
-    frauds here, and of 100 at margin 2, 60 are. The fit lowers the probabilities to the shares of frauds:
+    Training gives frauds more weight, so the margins of a model can be too high. Here only 20 of 100 transactions at margin 0 are
+    frauds, and 60 of 100 at margin 2. The fit lowers the probabilities to the shares of frauds:
 
     >>> margin = np.repeat([0.0, 2.0], 100)
     >>> fraud = np.concatenate([np.arange(100) < 20, np.arange(100) < 60])
@@ -40,8 +40,8 @@ class Calibration:
     def fitted(cls, margin: Floats, fraud: NDArray[np.bool_]) -> Calibration:
         """Fit slope and shift by maximum likelihood (Newton's method) on margins of transactions outside training.
 
-        Targets are moved slightly off 0 and 1, after Platt, so that a perfect ranking has a solution as well. One class alone, or a
-        fitted slope that is not positive, gives the calibration with slope 1 and shift 0.
+        Targets are moved slightly away from 0 and 1 (Platt's method), so that a perfect ranking also has a solution. With a single
+        class, or a fitted slope that is not positive, slope is 1 and shift 0.
         """
         frauds = int(fraud.sum())
         honest = len(fraud) - frauds

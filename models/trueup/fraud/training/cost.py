@@ -13,7 +13,7 @@ _CANDIDATES = 50
 
 @dataclass(frozen=True)
 class ReviewCost:
-    """What the review of a case costs, and the time from its first suspicious transaction until the fraud is stopped."""
+    """The cost of reviewing a case, and the time from its first suspicious transaction until the fraud is stopped."""
 
     micros: int
     reaction_us: int = HOUR_US
@@ -21,7 +21,7 @@ class ReviewCost:
 
 @dataclass(frozen=True)
 class CostThreshold:
-    """The threshold that saves most, the cases above it, and the money saved by their frauds minus the cost of reviews."""
+    """The threshold that saves most, the cases above it, and the money saved by stopping their frauds minus the cost of reviews."""
 
     score: float
     cases: int

@@ -1,7 +1,7 @@
-"""Score every transaction by trees that were trained without its party, on as much of the rest as the final trees.
+"""Score every transaction by trees that were trained without its party, and otherwise on the data of the final trees.
 
-The final trees know more frauds than those of any fold, so they give higher scores. A threshold or calibration that was set on the
-scores of a fold would not be one of the final trees. Leaving out a part of the parties costs little knowledge.
+The final trees are trained on more frauds than those of any fold, so they give higher scores. A threshold or calibration set on the
+scores of a fold would therefore not fit the final trees. Training without a part of the parties loses few frauds.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def cross_fitted(
 ) -> pl.DataFrame | None:
     """Return the rows of both tables with the margin as `score`, the party first accused, and `is_known`.
 
-    `train` makes trees of some rows of `table`; `recent` are rows without a label yet. As many of the highest scores are explained
-    as a `budget` of cases a day needs, since explaining costs more than training. None where a part of the parties has all the
-    frauds, so that nothing could be learnt without it.
+    `train` makes trees of some rows of `table`; `recent` are rows without a label yet. Only as many of the highest scores as a
+    `budget` of cases a day needs are explained, because explaining costs more than training. None where one part of the parties has
+    all frauds, so that training without it is impossible.
     """
     both = table if recent is None else Table(np.concatenate([table.values, recent.values]), pl.concat([table.rows, recent.rows]))
-    # By the order of the parties, so that equal data are divided equally.
+    # Divide by the order of the parties, so that equal data are divided equally.
     most = max(_LEAST_EXPLAINED, _EXPLAINED_PER_CASE * budget)
     part_of = (both.rows["party"].cast(pl.String).fill_null("").rank("dense") % _PARTS).to_numpy()
     of_known, decided = part_of[: table.rows.height], table.rows["decided_us"].is_not_null().to_numpy()

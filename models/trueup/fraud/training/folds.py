@@ -14,7 +14,7 @@ from trueup.fraud.scoring.model import ModelError, matrix
 from trueup.fraud.training.time_span import time_span
 
 WEAK_WEIGHT = 0.5
-"""The weight in training of a transaction that counts as honest only because there is no decision on it."""
+"""The weight in training of a transaction that counts as honest only because no person has decided on it."""
 _COLUMNS = ("event_id", "at_us", "decided_us", "honest_us", "day", "party", "fraud", "type", "peer", "is_received", "loss_micros")
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -25,10 +25,10 @@ Rows = NDArray[np.intp]
 class Table:
     """Transactions in order of time: their features, and their facts and labels.
 
-    The columns of `rows` are `event_id`, `at_us`, `day`, `party`, `peer`, `is_received`, `fraud` (as known today),
-    `decided_us`, `honest_us`, `type` and `loss_micros`. `peer` and `is_received` are missing where there is one party only.
-    `decided_us` is when a person decided, and `honest_us` when the transaction counts as honest without a decision. `loss_micros`
-    is the money that is lost if the transaction is fraud, missing where unknown.
+    The columns of `rows` are `event_id`, `at_us`, `day`, `party`, `peer`, `is_received`, `fraud` (as known today), `decided_us`,
+    `honest_us`, `type` and `loss_micros`. `peer` and `is_received` are missing where a transaction has only one party. `decided_us`
+    is when a person decided, and `honest_us` when the transaction counts as honest without a decision. `loss_micros` is the money
+    that is lost if the transaction is fraud, missing where unknown.
     """
 
     values: NDArray[np.float32]
@@ -59,7 +59,7 @@ def table_of(declared: FeatureSet, features: pl.DataFrame, rows: pl.DataFrame) -
 
 @dataclass(frozen=True)
 class Known:
-    """The knowledge at an instant: row numbers, whether each row counts as fraud, and its weight in training."""
+    """The labels known at an instant: row numbers, whether each row counts as fraud, and its weight in training."""
 
     at: Rows
     fraud: Bools
@@ -68,7 +68,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Fold:
-    """A fold: the knowledge at a cut, and the row numbers of the transactions from that cut to the next."""
+    """A fold: the labels known at a cut, and the row numbers of the transactions from that cut to the next."""
 
     cut_us: int
     train: Known
@@ -76,10 +76,10 @@ class Fold:
 
 
 def known_at(table: Table, cut_us: int) -> Known:
-    """Return what was known of the transactions before an instant.
+    """Return the labels of the transactions that were known before an instant.
 
-    A decision counts from its time on. Without a decision a transaction counts as honest, with less weight, once it is old enough;
-    so does a fraud that was confirmed later.
+    A decision counts from its time on. A transaction without a decision by then counts as honest, with less weight, once it is old
+    enough; that includes frauds confirmed later.
     """
     rows = table.rows
     decided = (rows["decided_us"] <= cut_us).fill_null(value=False).to_numpy()
@@ -124,7 +124,7 @@ def folds(table: Table, count: int, *, now_us: int | None = None) -> list[Fold]:
     usable = [f for f in parts if f.train.fraud.any() and not f.train.fraud.all() and fraud[f.test].any()]
     if not usable:
         raise ModelError(
-            "no later days have frauds that earlier labels could foretell",
+            "no later days have frauds that earlier labels could predict",
             todo="wait for more labels, shorten `label_delay`, or begin with `trueup promote starter`",
         )
     return usable

@@ -27,7 +27,7 @@ def labels_of_decisions(decisions: pl.DataFrame) -> pl.DataFrame:
 
 
 def latest_decision(decisions: pl.DataFrame, *, upto_us: int | None = None) -> pl.DataFrame:
-    """Return the label of each transaction by its last decisions as of an instant: fraud if either end was decided to be.
+    """Return the label of each transaction by its last decisions as of an instant: fraud if either end was confirmed.
 
     The time is the time of the first such decision.
     """
@@ -57,7 +57,7 @@ def _labels(decisions: pl.DataFrame) -> pl.DataFrame:
 
 
 def labels_of_truth(truth: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
-    """Return labels from a simulated truth: every record of every fraud case, known from the time when the case can be known.
+    """Return labels from a simulated truth: each record of a fraud case is a fraud, known when the case can be known.
 
     `truth` has the columns of `truth.parquet`; `keys` are `record_key` and `event_id` of usage records.
     """

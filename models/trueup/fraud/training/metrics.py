@@ -37,10 +37,11 @@ def party_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = 
 
 
 def daily_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = True) -> list[float]:
-    """Return the precision of each day when an analyst checks the `budget` parties with the highest scores.
+    """Return the precision of each day if an analyst checks the `budget` parties with the highest scores.
 
-    `scored`: day, party, fraud (truth value), score. A party that was caught is left out of all later days, like a blocked card. A
-    day with fewer parties than the budget counts the missing ones as false alerts, as the published definition does.
+    `scored`: day, party, fraud (truth value), score. With `forget_caught`, a party that was caught is left out of all later days,
+    like a blocked card. On a day with fewer parties than the budget, the missing ones count as false alerts, as in the published
+    definition.
     """
     per_party = scored.group_by("day", "party").agg(pl.col("score").max(), pl.col("fraud").any())
     caught: set[object] = set()

@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 DAY_US = 86_400_000_000
 _GAP_US = 31 * DAY_US
-"""The longest window of a feature: transactions further away from all others share no window with them."""
+"""The longest window of a feature; transactions further from all others share no window with them."""
 _LEAST_SHARE = 0.01
 
 
 def time_span(at_us: NDArray[np.int64]) -> tuple[int, int]:
-    """Return the first and last instant of some transactions, without stretches of a wrong clock.
+    """Return the first and last instant of transactions, without stretches that a wrong clock stamped.
 
-    A stretch counts as stamped by a wrong clock if it has under 1 % of the transactions, and over 31 empty days before and after.
+    A stretch counts as stamped by a wrong clock if it has under 1 % of the transactions. It must also have more than 31 empty days
+    before and after.
 
     >>> year = 365 * DAY_US
     >>> ordinary = np.arange(1_000) * 3_600_000_000

@@ -26,11 +26,11 @@ from trueup.fraud.training.time_span import time_span
 
 DAY_US = 86_400_000_000
 _GRID: dict[str, tuple[float, ...]] = {"max_depth": (5, 3), "scale": (1.0, 0.5), "eta": (0.1,), "min_child_weight": (5, 1)}
-"""Settings that are tried in this order, up to the number of trials; frauds weigh the class ratio to the power `scale`."""
+"""Parameter sets in the order of trial; the weight of frauds is the class ratio to the power `scale`."""
 _MOST_ROUNDS, _USUAL_ROUNDS, _LEAST_ROUNDS, _PATIENCE = 300, 100, 30, 25
 _STOPPING_SHARE = 0.2
 _NEWEST_US = 14 * DAY_US
-"""The time before the newest transaction that says how many cases a day has."""
+"""The time before the newest transaction in which cases per day are counted."""
 _SILENT = "at its threshold it raises no case: too many cases share its highest score"
 _HIGH = 99
 
@@ -39,8 +39,8 @@ _HIGH = 99
 class Settings:
     """Settings of training. `label_delay_us`: a transaction without a label after this time counts as honest.
 
-    `start` is a model of the same features whose trees the new ones are added to; by default training begins without trees. `taken`
-    (day, party) are the cases that rules raise anyway, a part of the budget.
+    `start` is a model of the same features to whose trees the new ones are added; by default training begins without trees. `taken`
+    (day, party) are the cases that rules raise anyway; they use up a part of the budget.
     """
 
     alerts_per_day: int = 100
@@ -72,10 +72,10 @@ def train_model(
     declared: FeatureSet, table: Table, settings: Settings, *, recent: Table | None = None, card: dict[str, Any] | None = None,
     now_us: int | None = None,
 ) -> Model:  # fmt: skip
-    """Search the grid on folds, then train on all rows; set calibration and threshold on scores by trees as these.
+    """Search the grid on folds, then train on all rows; set calibration and threshold on scores of comparable trees.
 
-    The threshold fills the budget of cases on the newest transactions; `recent` are those without a label. Raises `ModelError`
-    without labels of both classes, or when no fold can be tested.
+    The threshold is the lowest at which cases among the newest transactions fit the budget; `recent` are those without a label.
+    Raises `ModelError` without labels of both classes, or when no fold can be tested.
     """
     parts = folds(table, settings.folds, now_us=now_us)
     trials = [_trial(table, parts, parameters, settings) for parameters in _grid(settings.trials)]
@@ -93,7 +93,7 @@ def train_model(
     calibration = _calibrated(unseen)
     unseen = unseen.with_columns(score=pl.Series(calibration.probability(unseen["score"].to_numpy())))
     newest = unseen.filter(pl.Series(_is_newest(unseen["at_us"])))
-    # A transaction no likelier fraud than the average one is not suspicious, even where the budget allows it.
+    # A transaction that is no more likely a fraud than the average one is not suspicious, even if the budget allows it.
     limits = {
         "budget": threshold_for(newest, settings.alerts_per_day, settings.taken), "average": float(table.fraud.mean()),
     }  # fmt: skip
@@ -104,7 +104,7 @@ def train_model(
     decided = table.rows["decided_us"].is_not_null().to_numpy()
     booster = trained(Known(np.arange(len(table.fraud)), table.fraud, weights_of(decided)))
     evaluated = _evaluated(table, parts, trials, owners)
-    # Drift compares with the final trees' own margins: those of other trees differ without any drift.
+    # Drift compares margins of the final trees only, because margins of other trees differ without any drift.
     newest_margin = _newest_margin(booster, table, recent)
     facts = card_of(declared, table, evaluated, newest_margin, budget=settings.alerts_per_day, seed=settings.seed)
     if limits["budget"] == NEVER:
@@ -124,7 +124,7 @@ def _calibrated(unseen: pl.DataFrame) -> Calibration:
 
 
 def _is_newest(at_us: pl.Series) -> Bools:
-    """Return which transactions are of the last two weeks; those of a wrong clock are not."""
+    """Return which transactions are of the last two weeks, except those that a wrong clock stamped."""
     at = at_us.to_numpy()
     last_us = time_span(at)[1]
     newest: Bools = (at > last_us - _NEWEST_US) & (at <= last_us)
@@ -159,9 +159,9 @@ def _best(trials: Sequence[_Trial], first: int) -> _Trial:
 
 
 def _evaluated(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], owners: list[Any]) -> Evaluated:
-    """Judge each fold by the setting and calibration that earlier folds choose, so that no fold judges its own choice.
+    """Judge each fold by the parameters and calibration that earlier folds chose, so that no fold judges its own choice.
 
-    A single fold chooses and calibrates nothing: its ranking is that of the grid's first setting.
+    A single fold has no earlier fold, so it is ranked by the first parameters of the grid, without calibration.
     """
     judged, first = [], 1 if len(parts) > 1 else 0
     for number in range(first, len(parts)):
@@ -186,7 +186,7 @@ def _cost_facts(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]
 
 
 def _by_folds(table: Table, recent: Table | None, parts: Sequence[Fold], best: _Trial, owners: list[Any]) -> pl.DataFrame:
-    """Return the transactions since the first cut, each scored by the trees of its fold, and those without a label by the last."""
+    """Return transactions since the first cut, each scored by the trees of its fold, or without a label by those of the last."""
     scored = [
         with_parties(table.take(fold.test), margin, booster, owners)
         for fold, margin, booster in zip(parts, best.margins, best.boosters, strict=True)

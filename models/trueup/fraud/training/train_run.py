@@ -82,7 +82,7 @@ class Learnable:
 
 
 def learnable(project: Project, truth: Path | None) -> Learnable:
-    """Return the features of all transactions of a project's log, divided by whether their label is known yet."""
+    """Return the features of all transactions of a project's log, divided into those with and without a known label."""
     log_labels = _read_labels(project, truth)
     declared = telecom_features()
     rows = _targets(project, log_labels)
@@ -103,7 +103,7 @@ def learnable(project: Project, truth: Path | None) -> Learnable:
 
 @dataclass(frozen=True)
 class _LogLabels:
-    """Events of a log, labels for training, the newest time of a record, and the types of frauds where a truth is given."""
+    """Events of a log, labels for training, the newest time of a record and, if a truth is given, the types of frauds."""
 
     events: pl.DataFrame
     labels: pl.DataFrame
@@ -136,7 +136,7 @@ def _read_labels(project: Project, path: Path | None) -> _LogLabels:
 def _targets(project: Project, log_labels: _LogLabels) -> pl.DataFrame:
     """Return the targets of all transactions.
 
-    Decisions may all be later than the log's newest record, as after a backlog. In live operation they would have been made by the
+    After a backlog, all decisions may be later than the log's newest record. In live operation they would have been made within the
     label delay, so the folds count them as known then.
     """
     rows = targets(log_labels.events, log_labels.labels, label_delay_us=project.config.fraud.label_delay)
@@ -145,7 +145,7 @@ def _targets(project: Project, log_labels: _LogLabels) -> pl.DataFrame:
 
 
 def try_rules(project: Project, *, truth: Path | None = None, by_day: bool = False) -> pl.DataFrame:
-    """Return the back-test of all rules over the whole log, including those in shadow. Writes nothing."""
+    """Return the back-test of all rules, including those in shadow, over the whole log, without writing anything."""
     log_labels, rules = _read_labels(project, truth), rules_of(project.config.fraud)
     if not rules:
         raise TrueupError(
@@ -189,7 +189,7 @@ def _picture(model: Model) -> str | None:
 
 
 def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:
-    """Compare the model in force with a new one on the same later days, which the new one has not seen. Writes nothing."""
+    """Compare the model in force with a new one on the same days after the new one's training, without writing anything."""
     known = learnable(project, truth)
     table, position = known.table, known.position
     settings, declared = settings_of(project.config.fraud), telecom_features()
