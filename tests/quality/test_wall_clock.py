@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from trueup.quality.completeness.inputs import HOUR, CompletenessInputs, Rules
-from trueup.quality.completeness.share_shift import shifted
+from trueup.quality.completeness.share_shift import find_shifted_shares
 
 FIRST = datetime(2024, 3, 4, tzinfo=UTC)
 """Four weeks before the clock of Berlin goes forward, on 31 March."""
@@ -30,7 +30,7 @@ def hours(zone: str) -> pl.DataFrame:
 def shifted_hours(zone: str, by: str) -> int:
     known = CompletenessInputs.of(hours=hours(zone))
     passed = pl.DataFrame({"source": ["msc"], "passed_us": [int((FIRST + timedelta(days=40)).timestamp()) * 1_000_000]})
-    return shifted(known, passed, Rules({}, timezone=by)).height
+    return find_shifted_shares(known, passed, Rules({}, timezone=by)).height
 
 
 def test_a_nightly_share_moves_with_the_clock_and_does_not_shift() -> None:

@@ -6,7 +6,7 @@ from datetime import date
 
 import polars as pl
 
-from trueup.quality.completeness.exposure import bounded
+from trueup.quality.completeness.exposure import with_bounds
 from trueup.quality.completeness.inputs import FOUND, HOUR, MONEY
 
 DAY_US = 86_400_000_000
@@ -48,14 +48,14 @@ def missing(stream: str, source: str, service: str = "") -> pl.DataFrame:
 
 def test_a_bound_is_in_the_currency_the_services_charges_are_in() -> None:
     known = money(("billing", "roaming", "USD", 2.0))
-    (row,) = bounded(missing("usage", "msc"), known, hours(("usage", "msc", "roaming", 5)), "EUR").to_dicts()
+    (row,) = with_bounds(missing("usage", "msc"), known, hours(("usage", "msc", "roaming", 5)), "EUR").to_dicts()
     assert row["currency"] == "USD"
     assert row["money_low"] < 20_000_000 < row["money_high"]
 
 
 def test_where_two_currencies_charge_for_a_service_the_more_frequent_counts_and_the_other_adds_nothing() -> None:
     known = money(("billing", "voice", "EUR", 2.0), ("partners", "voice", "USD", 900.0), ("retail", "voice", "EUR", 2.0))
-    (row,) = bounded(missing("usage", "msc"), known, hours(("usage", "msc", "voice", 5)), "CHF").to_dicts()
+    (row,) = with_bounds(missing("usage", "msc"), known, hours(("usage", "msc", "voice", 5)), "CHF").to_dicts()
     assert row["currency"] == "EUR"
     assert row["money_low"] < 40_000_000 < row["money_high"] < 100_000_000
 
@@ -63,7 +63,7 @@ def test_where_two_currencies_charge_for_a_service_the_more_frequent_counts_and_
 def test_a_charge_is_worth_what_its_own_feed_charges() -> None:
     known = money(("billing", "voice", "EUR", 2.0), ("partners", "voice", "USD", 900.0))
     lacks = missing("charge", "partners")
-    (row,) = bounded(lacks, known, hours(("charge", "partners", "voice", 5)), "EUR").to_dicts()
+    (row,) = with_bounds(lacks, known, hours(("charge", "partners", "voice", 5)), "EUR").to_dicts()
     assert row["currency"] == "USD"
     assert row["money_low"] < 9_000_000_000 < row["money_high"]
 
@@ -71,11 +71,11 @@ def test_a_charge_is_worth_what_its_own_feed_charges() -> None:
 def test_of_services_in_two_currencies_the_one_with_most_records_is_bounded() -> None:
     known = money(("billing", "voice", "EUR", 2.0), ("billing", "roaming", "USD", 50.0))
     came = hours(("usage", "msc", "voice", 90), ("usage", "msc", "roaming", 10))
-    (row,) = bounded(missing("usage", "msc"), known, came, "EUR").to_dicts()
+    (row,) = with_bounds(missing("usage", "msc"), known, came, "EUR").to_dicts()
     assert row["currency"] == "EUR"
     assert row["money_low"] < 18_000_000 < row["money_high"] < 40_000_000
 
 
 def test_a_service_without_charges_has_no_bound_and_the_projects_currency() -> None:
-    (row,) = bounded(missing("usage", "msc"), money(), hours(("usage", "msc", "voice", 5)), "EUR").to_dicts()
+    (row,) = with_bounds(missing("usage", "msc"), money(), hours(("usage", "msc", "voice", 5)), "EUR").to_dicts()
     assert (row["currency"], row["money_low"], row["money_high"], row["records_low"]) == ("EUR", None, None, 10)

@@ -1,1 +1,1 @@
-"""Find records that should have arrived and did not, with bounds of records and money."""
+"""Find records that should have arrived but did not, with bounds of their number and money."""

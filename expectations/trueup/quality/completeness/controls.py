@@ -24,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Controlled:
-    """Outcome of a run of the controls: how many findings it raised, revised and resolved.
+    """Outcome of a run of the controls: the numbers of findings that it raised, revised and resolved.
 
     `inputs` is None where the positions fall under more than one policy.
     """
@@ -50,7 +50,7 @@ def control(lake: Lake) -> Controlled:
         rules, upto = part.policy.rules, part.upto
         inputs = load.load_inputs(lake, rules, after=part.after, upto=upto)
         if part is parts[-1]:
-            inputs, upto = _with_now(lake, inputs, rules, now, past_changes, after=part.after)
+            inputs, upto = _add_current_tick(lake, inputs, rules, now, past_changes, after=part.after)
         changes.append(history(inputs, rules, after=part.after, upto=upto, open_before=open_findings(past_changes)))
         past_changes = pl.concat([past_changes, changes[-1]], how="diagonal_relaxed")
     every = pl.concat(changes)
@@ -78,20 +78,20 @@ def derived(lake: Lake, *, after: int = 0, upto: int) -> pl.DataFrame:
     return pl.concat(changes)
 
 
-def _with_now(
+def _add_current_tick(
     lake: Lake, inputs: CompletenessInputs, rules: Rules, now: Tick, past_changes: pl.DataFrame, *, after: int
 ) -> tuple[CompletenessInputs, int]:
     """Return the inputs, with a current tick where that changes a finding, and their last position."""
-    if not _changes_findings(inputs, rules, now, open_findings(past_changes), after=after):
+    if not _would_change_findings(inputs, rules, now, open_findings(past_changes), after=after):
         return inputs, now.position - 1
-    position = _declared(lake)
+    position = _declare_current_tick(lake)
     if position == now.position:
         return replace(inputs, ticks=_with(inputs.ticks, now)), position
-    # Another writer committed first: the tick follows its records.
+    # Another writer may have committed first; the tick comes after its records.
     return load.load_inputs(lake, rules, after=after, upto=position), position
 
 
-def _changes_findings(inputs: CompletenessInputs, rules: Rules, now: Tick, open_before: pl.DataFrame, *, after: int) -> bool:
+def _would_change_findings(inputs: CompletenessInputs, rules: Rules, now: Tick, open_before: pl.DataFrame, *, after: int) -> bool:
     """Return whether a current tick would change a finding or make a day due."""
     ticked = replace(inputs, ticks=_with(inputs.ticks, now))
     (turn,) = turns_of(ticked, after=now.position - 1, upto=now.position)
@@ -111,6 +111,6 @@ def _completeness_findings(lake: Lake, upto: int) -> pl.DataFrame:
     return lake.connection.execute(statement("feed_findings"), {"upto": upto}).pl().filter(pl.col("control") != CONTROL)
 
 
-def _declared(lake: Lake) -> int:
+def _declare_current_tick(lake: Lake) -> int:
     now = lake.clock()
     return lake.commit(lambda transaction: transaction.declare("tick", through=now))

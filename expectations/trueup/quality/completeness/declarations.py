@@ -14,9 +14,10 @@ _GREATEST = 2**63 - 1
 
 
 def declared(inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return rows of `FOUND` for units that hold another number of records, or other sums, than they declare.
+    """Return rows of `FOUND` for units whose number of records or sums differ from what they declare.
 
-    A unit is one row, whatever differs. Where it declares a sum of amounts in one currency, the difference is its exact money.
+    A unit gives one row, even if several of its numbers differ. Where it declares a sum of amounts in one currency, the difference
+    is its exact money.
     """
     whole = inputs.units.group_by("stream", "source", "unit").agg(
         pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records").sum(), pl.col("declared").max(),
@@ -44,14 +45,14 @@ def declared(inputs: CompletenessInputs) -> pl.DataFrame:
 
 
 def _differing(texts: pl.Series) -> dict[str, DeclaredSum]:
-    """Return the sums of a unit that are not those it declares, by column."""
+    """Return the sums of a unit that differ from its declared sums, by column."""
     return {name: one for name, one in read_sums(texts.to_list()).items() if one.missing_micros}
 
 
 def _money(sums: Mapping[str, DeclaredSum]) -> tuple[int | None, str | None]:
-    """Return the amount that a unit declares and does not hold, and its currency; None where that is no one sum of money.
+    """Return the declared amount that is missing in a unit, and its currency; None where that is not one sum in one currency.
 
-    An amount beyond the declared one is no missing money.
+    An amount above the declared one is not missing money.
     """
     amount = sums.get("amount")
     if amount is None or len(amount.read.currencies) > 1:

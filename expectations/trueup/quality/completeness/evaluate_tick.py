@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from trueup.quality.completeness import declarations, gaps, profile, share_shift, volume
-from trueup.quality.completeness.exposure import bounded
+from trueup.quality.completeness.exposure import with_bounds
 from trueup.quality.completeness.freshness import stale
 from trueup.quality.completeness.inputs import FOUND, HOUR_US, WHOLE, CompletenessInputs, Rules, as_findings, complete_until
 
@@ -27,7 +27,7 @@ PROFILE_US = profile.WEEKS * profile.WEEK_HOURS * HOUR_US
 
 @dataclass(frozen=True)
 class Tick:
-    """The injected clock at a position: a tick, or a superseding, where the clock is that of the last tick in force."""
+    """The injected clock at a position: a tick or, where ticks are superseded, the clock of the last tick still in force."""
 
     position: int
     at_us: int
@@ -37,8 +37,9 @@ class Tick:
 class Turn:
     """One evaluation of the controls.
 
-    `before` is the tick from which it continues: it evaluates what arrived since and what was not complete then. `last` is the
-    evaluation before it, whose findings are open. They differ where a tick is `superseded`: its decisions are evaluated again.
+    `before` is the tick from which it continues: it evaluates records that arrived since, and hours that were not complete then.
+    `last` is the previous evaluation, whose findings are open. The two differ where a tick is `superseded`, because its decisions
+    are evaluated again.
     """
 
     tick: Tick
@@ -68,20 +69,20 @@ def evaluate_tick(
     complete = complete_until(known, rules)
     new = _arrivals(known, before)
     previous_low = _hour_cells(previous.filter(pl.col("control") == "volume"), {})
-    grid = profile.grid(profile.hourly(known.hours), complete, rules, previous_low)
-    holes = _sized(gaps.joined(gaps.missing_files(known), gaps.missing_numbers(known)), grid)
+    grid = profile.grid(profile.count_by_hour(known.hours), complete, rules, previous_low)
+    holes = _estimate_missing_records(gaps.joined(gaps.missing_files(known), gaps.missing_numbers(known)), grid)
     rows = [
         holes, gaps.numbers_twice(known), gaps.delivered_twice(known), declarations.declared(known),
-        _volume(grid, rules, previous_low, _cells_to_reevaluate(grid.select(volume.CELL), new, then), holes),
-        _mix(known, complete, rules, previous, new, then), share_shift.jumped(known.hours, holes),
-        _sized(stale(known, rules, tick.at_us), grid, whole_source=True),
+        _find_low_volume(grid, rules, previous_low, _cells_to_reevaluate(grid.select(volume.CELL), new, then), holes),
+        _find_shifted_shares(known, complete, rules, previous, new, then), share_shift.find_clock_jumps(known.hours, holes),
+        _estimate_missing_records(stale(known, rules, tick.at_us), grid, whole_source=True),
     ]  # fmt: skip
-    current = bounded(pl.concat(rows), settled_money(known, complete, rules), known.hours, rules.currency)
+    current = with_bounds(pl.concat(rows), billed_charges(known, complete, rules), known.hours, rules.currency)
     return _carry_over(current.select(pl.col(n).cast(t) for n, t in OPEN_FINDING.items()), previous, floor_us)
 
 
 def _floor(known: CompletenessInputs, rules: Rules) -> int:
-    """Return the instant before which nothing is evaluated again: findings of earlier times are carried over."""
+    """Return the instant before which no hour is evaluated again; findings of earlier hours are carried over."""
     latest = known.hours["hour_us"].max()
     return (int(latest) if isinstance(latest, int) else 0) - rules.lookback_us - PROFILE_US
 
@@ -112,48 +113,48 @@ def _outside(cells: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
     return cells.join(inside.select(cells.columns).unique(), on=cells.columns, how="anti")
 
 
-def _volume(
+def _find_low_volume(
     grid: pl.DataFrame, rules: Rules, previous: pl.DataFrame, reevaluated: pl.DataFrame, holes: pl.DataFrame
 ) -> pl.DataFrame:
     low = volume.settled(volume.low_hours(grid, rules), grid, previous, reevaluated)
     return volume.low_periods(_outside(low, holes), grid)
 
 
-def _mix(
+def _find_shifted_shares(
     known: CompletenessInputs, complete: pl.DataFrame, rules: Rules, previous: pl.DataFrame, new: pl.DataFrame, then: pl.DataFrame
 ) -> pl.DataFrame:
     cell = [*share_shift.NODE, "measure", "hour_us"]
     measure = {"measure": pl.col("subject").str.replace(r" \d+$", "")}
     previous_cells = _hour_cells(previous.filter(pl.col("control") == "mix"), measure).select(cell)
-    far = share_shift.shifted(known, complete, rules)
+    far = share_shift.find_shifted_shares(known, complete, rules)
     hours = known.hours.select(*_NODE, "hour_us").unique()
     reevaluated = _cells_to_reevaluate(hours, new, then)
     retained = previous_cells.join(reevaluated, on=[*_NODE, "hour_us"], how="anti")
-    # An hour of an earlier finding may lie between two shifted hours: it stays in their period.
+    # An hour of an earlier finding may lie between two shifted hours; it stays in their period.
     fresh = far.join(reevaluated, on=[*_NODE, "hour_us"], how="semi")
     return share_shift.shifted_periods(pl.concat([retained, fresh.select(cell)]).unique(), known)
 
 
-def _sized(rows: pl.DataFrame, grid: pl.DataFrame, *, whole_source: bool = False) -> pl.DataFrame:
-    """Add how many records are missing in periods of which only the hours are known."""
+def _estimate_missing_records(rows: pl.DataFrame, grid: pl.DataFrame, *, whole_source: bool = False) -> pl.DataFrame:
+    """Add an estimate of the missing records to periods of which only the hours are known."""
     open_, exact = rows.filter(pl.col("records").is_null()), rows.filter(pl.col("records").is_not_null())
     if whole_source:
         sums = [pl.col("records", "mean", "variance").sum(), pl.col("spread").max()]
         grid = grid.filter(pl.col("service") == WHOLE).with_columns(node=pl.lit(WHOLE)).group_by(volume.CELL).agg(sums)
-        # No record arrived, so the profile ends where the feed does; the same hours of the week before replace it.
+        # The profile ends where the feed stopped; for the hours after, take the same hours of the week before.
         week = grid.with_columns(pl.col("hour_us") + profile.WEEK_HOURS * HOUR_US, mean=pl.col("records").cast(pl.Float64))
         later = week.join(grid.select(volume.CELL), on=volume.CELL, how="anti").with_columns(
             records=pl.lit(0, pl.Int64), variance=pl.col("mean") * pl.col("spread") * 2
         )  # fmt: skip
         grid = pl.concat([grid, later.select(grid.columns)])
-    sized = profile.usually(grid, open_).with_columns(
+    sized = profile.add_usual_records(grid, open_).with_columns(
         records=(pl.col("usual") - pl.col("came")).clip(lower_bound=0.0), records_variance=pl.col("usual_variance")
     )
     return pl.concat([exact, as_findings(sized)])
 
 
-def settled_money(known: CompletenessInputs, complete: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """Return the charges of days that every source of charges has passed: later days are still being billed."""
+def billed_charges(known: CompletenessInputs, complete: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Return the charges of days up to which every source of charges is complete; later days are still being billed."""
     charging = [f.name for f in rules.feeds.values() if f.stream == "charge"]
     reached = complete.filter(pl.col("source").is_in(charging))["passed_us"].min()
     if not isinstance(reached, int):
@@ -162,7 +163,7 @@ def settled_money(known: CompletenessInputs, complete: pl.DataFrame, rules: Rule
 
 
 def keep_previous_bounds(current: pl.DataFrame, previous: pl.DataFrame) -> pl.DataFrame:
-    """Retain the previous bounds of unchanged findings, so that a later profile alone revises none."""
+    """Keep the previous bounds of unchanged findings, so that no finding is revised only because the profile changes."""
     fact = [*KEY, "from_us", "to_us", "reason"]
     compared = current.join(
         previous.select(*fact, **{f"previous_{n}": pl.col(n) for n in BOUNDS}), on=fact, how="left", nulls_equal=True

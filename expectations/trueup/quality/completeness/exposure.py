@@ -1,9 +1,9 @@
-"""Estimate what missing records are worth: bounds of records and of money, a nominal 99 % interval.
+"""Estimate the value of missing records: bounds of their number and money, as a nominal 99 % interval.
 
-A record of a service is worth the charges per record on the days before: their sum over the number of records. The squares of the
-charges show how far single records differ. Many unequal records added up are skewed to the right, so that a gamma
-distribution of the same mean and variance gives the ends. These are estimates, computed in floating point and rounded outwards
-to whole millionths once; no sum of what is owed ever holds one.
+The value of a record of a service is the sum of charges on the days before, divided by the number of records. The squares of the
+charges measure how much single records differ. The sum of many unequal records has a distribution skewed to the right. So a gamma
+distribution of the same mean and variance gives the ends of the interval. These estimates are computed in floating point and
+rounded outwards once to whole millionths. They enter no sum of money that is owed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 _DAY_US = 86_400_000_000
 _LEAST_RECORDS = 50
 _DAY_DEVIATION, _DAYS_OF_BELIEF = 0.15, 5
-"""The deviation of a day's mean worth from other days, as a share, assumed until days are observed. The second number is the
-weight of the assumption, in days of observation. Records of a day are not independent: a few subscribers account for much
-of it."""
+"""The deviation of a day's mean value from other days, as a share, that is assumed until days are observed.
+
+The second number is the weight of this assumption, in days of observation. Records of a day are not independent, because a few
+subscribers account for many of them."""
 
 
 def in_one_currency(money: pl.DataFrame) -> pl.DataFrame:
-    """Select the charges in each service's most frequent currency, and set it on all rows of the service.
+    """Select the charges in each service's most frequent currency, and set that currency on all rows of the service.
 
-    Where two are equally frequent, the first by name is taken. Charges in another are left out: no exchange rate is known.
+    Of two equally frequent currencies the first by name is taken. Charges in other currencies are left out, because no exchange
+    rate is known.
     """
     by_currency = money.drop_nulls("currency").group_by("service", "currency").agg(pl.col("charged").sum())
     most = by_currency.sort("service", pl.col("charged"), "currency", descending=[False, True, False]).unique(
@@ -43,10 +45,10 @@ def in_one_currency(money: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def worths(money: pl.DataFrame) -> pl.DataFrame:
-    """Return what one record is worth (`per_record`), by `stream` and by the feed it is `of`.
+def record_values(money: pl.DataFrame) -> pl.DataFrame:
+    """Return the value of one record (see `per_record`), by `stream` and by the feed that it is `of`.
 
-    Usage is valued at what all feeds charge for its service, a charge at what its own feed charges.
+    Usage is valued by the charges of all feeds for its service, a charge by the charges of its own feed.
     """
     single_currency = in_one_currency(money)
     found = [per_record(single_currency, "usage").with_columns(stream=pl.lit("usage"), of=pl.lit(""))]
@@ -56,7 +58,7 @@ def worths(money: pl.DataFrame) -> pl.DataFrame:
 
 
 def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
-    """Return what one record is worth, by service and by the day from which it is missing.
+    """Return the value of one record, by service and by the day from which the record is missing.
 
     Columns: `service`, `day`, `known`, `worth`, `square`, `drift`, `currency`. `worth` and `square` are mean and
     mean square on the days before; for a charge they are those of its amount.
@@ -73,13 +75,13 @@ def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
     days, one, two = (e.cum_sum().shift(1).over("service").alias(n) for n, e in (
         ("days", each.is_not_null().cast(pl.Float64)), ("one", each.fill_null(0.0)), ("two", each.pow(2).fill_null(0.0)),
     ))  # fmt: skip
-    shown = of_day.with_columns(days, one, two).select("service", "day", drift=_drift())
+    shown = of_day.with_columns(days, one, two).select("service", "day", drift=_relative_variance_of_days())
     columns = ["service", "day", "known", "worth", "square", "drift"]
     before = sums.filter(pl.col(counted) >= _LEAST_RECORDS).select(
         "service", "day", known=pl.col(counted), worth=pl.col("amount") / pl.col(counted),
         square=pl.col("amount_squared") / pl.col(counted),
     ).join(shown, on=["service", "day"])  # fmt: skip
-    # With too little history, the median of all days is used: the day that lacks records does not move it.
+    # With too little history, use the median of all days, because the day that lacks records hardly changes it.
     whole = of_day.filter(pl.col(counted) > 0).group_by("service").agg(
         day=pl.lit(date.min), known=pl.col(counted).cast(pl.Float64).sum(),
         worth=(pl.col("amount") / pl.col(counted)).median(), square=(pl.col("amount_squared") / pl.col(counted)).median(),
@@ -89,8 +91,8 @@ def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
     return both.join(currencies, on="service", how="left")
 
 
-def _drift() -> pl.Expr:
-    """Return the variance of a day's mean worth around its expectation, relative to its square.
+def _relative_variance_of_days() -> pl.Expr:
+    """Return the variance of a day's mean value around its expectation, relative to the square of the expectation.
 
     Reads the columns `days`, `one` and `two`.
     """
@@ -103,23 +105,22 @@ def _drift() -> pl.Expr:
     return own * (1 + 1 / days.clip(lower_bound=1.0))
 
 
-def mixes(hours: pl.DataFrame) -> pl.DataFrame:
+def service_shares(hours: pl.DataFrame) -> pl.DataFrame:
     """Return the share of each service in a node's records: `stream`, `source`, `node`, `service`, `share`."""
     node = ["stream", "source", "node"]
     counts = hours.group_by(*node, "service").agg(pl.col("records").sum())
     return counts.with_columns(share=pl.col("records") / pl.col("records").sum().over(node)).drop("records")
 
 
-def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, currency: str) -> pl.DataFrame:
+def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, currency: str) -> pl.DataFrame:
     """Add to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (millionths), `currency`.
 
-    The currency is that of most missing records. Where their worth is unknown, money is NULL and the currency is `currency`.
-    A finding without missing records has no bounds. Money that is exact (`exact_money`) is both its bounds.
+    The currency is that of most missing records. Where their value is unknown, money is NULL and the currency is `currency`. A
+    finding without missing records has no bounds. Where the money is exact (`exact_money`), both bounds are equal to it.
 
-    Examples
-    --------
-    A gap in the record numbers shows that exactly 100 voice records are missing. The day before, 400 charges of voice came to
-    200 EUR. The mean is 50 EUR; the bounds are wide because a single day of history is weak evidence for the next.
+    Examples -------- A gap in the record numbers shows that exactly 100 voice records are missing. The day before, 400 voice
+    charges added up to 200 EUR, so the expected value is 50 EUR. The bounds are wide because a single day of history is weak
+    evidence for the next.
 
     >>> from trueup.quality.completeness.inputs import HOUR, HOUR_US, MONEY, as_findings
     >>> gap = as_findings(pl.DataFrame([
@@ -128,30 +129,30 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     ... ]))
     >>> charges = pl.DataFrame([("billing", "voice", date(1970, 1, 1), "EUR", 400, 400, 200.0, 100.0, 1)], MONEY, orient="row")
     >>> ends = ["records_low", "records_high", "money_low", "money_high", "currency"]
-    >>> bounded(gap, charges, pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
+    >>> with_bounds(gap, charges, pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
     (100, 100, 26854647, 81555424, 'EUR')
 
     Where the count itself is an estimate, here with a standard deviation of 20 records, both intervals widen.
 
     >>> estimated = gap.with_columns(records_variance=pl.lit(400.0))
-    >>> bounded(estimated, charges, pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
+    >>> with_bounds(estimated, charges, pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
     (55, 160, 20280093, 95534578, 'EUR')
 
-    Without charges the records are counted and not valued.
+    Without charges the records are counted but have no value.
 
-    >>> bounded(gap, charges.clear(), pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
+    >>> with_bounds(gap, charges.clear(), pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
     (100, 100, None, None, 'EUR')
     """
     numbered = found.with_row_index("row")
-    valued = numbered.join(_worth_by_row(numbered, money, hours), on="row", how="left", maintain_order="left")
+    valued = numbered.join(_value_by_row(numbered, money, hours), on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
-    low, high = _ends(n, var)
+    low, high = _interval_ends(n, var)
     low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
     of_one = (pl.col("square") - pl.col("mean").pow(2)).clip(lower_bound=0.0)
     error = pl.col("mean").pow(2) * pl.col("drift") + of_one / pl.col("known")
     money_mean = n * pl.col("mean")
     money_variance = n * of_one + pl.col("mean").pow(2) * var + n.pow(2) * error
-    money_low, money_high = _ends(money_mean, money_variance)
+    money_low, money_high = _interval_ends(money_mean, money_variance)
     priced = pl.col("records").is_not_null() & pl.col("any_worth").fill_null(False)
     return valued.with_columns(
         records_low=pl.when(n.is_not_null()).then(low.floor().cast(pl.Int64)),
@@ -162,18 +163,18 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
 
 
-def _worth_by_row(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
-    """Return what one missing record of each `row` is worth: `mean`, `square`, `known`, `drift`, `currency`, `any_worth`."""
-    parts = _parts(numbered, mixes(hours))
+def _value_by_row(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
+    """Return the value of one missing record of each `row`: `mean`, `square`, `known`, `drift`, `currency`, `any_worth`."""
+    parts = _divide_by_service(numbered, service_shares(hours))
     of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))
     parts = parts.with_columns(of=of, day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
-        worths(money).sort("day"), on="day", by=["stream", "of", "service"], strategy="backward", check_sortedness=False
+        record_values(money).sort("day"), on="day", by=["stream", "of", "service"], strategy="backward", check_sortedness=False
     )  # fmt: skip
     main = parts.drop_nulls("currency").group_by("row", "currency").agg(pl.col("share").sum()).sort(
         "row", "share", "currency", descending=[False, True, False]
     ).unique("row", keep="first", maintain_order=True).select("row", main="currency")  # fmt: skip
     parts = parts.join(main, on="row", how="left").filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("main")))
-    # A service without charges is worth nothing, where any other service of the row has a worth.
+    # A service without charges has the value 0, if another service of the row has charges.
     return parts.group_by("row").agg(
         any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
         square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
@@ -181,20 +182,20 @@ def _worth_by_row(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFra
     )  # fmt: skip
 
 
-def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:
-    """Divide each finding among the services of its node, or of its whole source where the node is not known."""
+def _divide_by_service(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:
+    """Divide each finding among the services of its node, or of its source where the node is unknown."""
     node = ["stream", "source", "node"]
     one = numbered.filter(pl.col("service") != WHOLE).select("row", "stream", "source", "from_us", "service", share=pl.lit(1.0))
     whole = numbered.filter(pl.col("service") == WHOLE).drop("service")
     by_node = whole.join(mix, on=node).select("row", "stream", "source", "from_us", "service", "share")
-    # A finding without a known node takes the mean of the mixes of its source's nodes.
+    # A finding without a known node gets the mean of the service mixes of its source's nodes.
     rest = whole.join(by_node.select("row").unique(), on="row", how="anti")
     of_source = mix.group_by("stream", "source", "service").agg(pl.col("share").mean())
     by_source = rest.drop("node").join(of_source, on=["stream", "source"])
     return pl.concat([one, by_node, by_source.select(one.columns)])
 
 
-def _ends(mean: pl.Expr, variance: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+def _interval_ends(mean: pl.Expr, variance: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """Return the ends of the interval of a gamma distribution, by the cube of Wilson and Hilferty; 0 for a mean of 0."""
     safe = pl.when(mean > 0).then(mean)
     inverse = variance / (9 * safe.pow(2))

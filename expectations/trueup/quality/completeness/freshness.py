@@ -8,7 +8,7 @@ from trueup.quality.completeness.inputs import HOUR_US, CompletenessInputs, Rule
 
 
 def stale(inputs: CompletenessInputs, rules: Rules, now_us: int) -> pl.DataFrame:
-    """Return rows of `FOUND` for sources with a schedule that have delivered nothing new for longer than it allows.
+    """Return rows of `FOUND` for sources with a schedule whose latest delivery is older than the schedule allows.
 
     A source that has never delivered a record cannot be late.
     """
@@ -21,7 +21,7 @@ def stale(inputs: CompletenessInputs, rules: Rules, now_us: int) -> pl.DataFrame
     )
     closed = inputs.closed.group_by("source").agg(pl.col("through_us").max())
     waiting = last.join(closed, on="source", how="left").with_columns(
-        # A period declared complete delays no feed.
+        # A source that is declared complete for a period is not late in it.
         since=pl.max_horizontal("from_us", "through_us"),
         allowed=pl.col("source").replace_strict(due, default=None, return_dtype=pl.Int64) if due else pl.lit(None, pl.Int64),
     ).filter(now_us - pl.col("since") > pl.col("allowed"))  # fmt: skip

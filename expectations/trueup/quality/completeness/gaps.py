@@ -10,7 +10,7 @@ _NODE = ["stream", "source", "node"]
 
 
 def missing_files(inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return a row of `FOUND` for each gap in the file numbers of a node; how many records it means is not known yet."""
+    """Return a row of `FOUND` for each gap in the file numbers of a node; the number of missing records is still unknown."""
     files = (
         inputs.units.drop_nulls("number").group_by(*_NODE, "number").agg(pl.col("first_us").min(), pl.col("last_us").max())
         .sort(*_NODE, "number")
@@ -19,7 +19,7 @@ def missing_files(inputs: CompletenessInputs) -> pl.DataFrame:
         previous=pl.col("number").shift(1).over(_NODE), reached=pl.col("last_us").cum_max().shift(1).over(_NODE),
         began=pl.col("first_us").shift(1).over(_NODE),
     )  # fmt: skip
-    # Where files overlap in time, as those of billing do, the missing one may lie anywhere around both.
+    # Where files overlap in time, as those of billing do, the missing file may cover any time around both.
     overlap = pl.col("first_us") <= pl.col("reached")
     holes = before.filter(pl.col("number") - pl.col("previous") > 1).with_columns(
         low=pl.col("previous") + 1, high=pl.col("number") - 1,
@@ -70,7 +70,7 @@ def joined(files: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
 
 
 def numbers_twice(inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return rows of `FOUND` for file numbers under which different files arrived: which is right is unknown."""
+    """Return rows of `FOUND` for file numbers under which different files arrived; the right one is unknown."""
     twice = (
         inputs.units.drop_nulls("number").group_by(*_NODE, "number")
         .agg(pl.col("unit").n_unique().alias("units"), pl.col("first_us").min(), pl.col("last_us").max())
@@ -86,9 +86,9 @@ def numbers_twice(inputs: CompletenessInputs) -> pl.DataFrame:
 
 
 def delivered_twice(inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return rows of `FOUND` for units most of whose records are duplicates: no money is at stake, but the sender repeats them.
+    """Return rows of `FOUND` for units most of whose records are duplicates; no money is at stake, but the sender should know.
 
-    Records that `where` leaves out are not compared with the log, so they count on neither side.
+    Records that `where` leaves out are not compared with the log, so they are not counted at all.
     """
     whole = inputs.units.group_by("stream", "source", "unit").agg(
         pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records", "duplicate", "filtered").sum(),

@@ -1,7 +1,7 @@
 """The life of completeness findings along the log: raised, revised and resolved from tick to tick.
 
-Each tick is evaluated on what was known at its position. So the findings depend on the log alone: however the positions are
-divided among runs, each tick is evaluated once, after the one before.
+Each tick is evaluated on the log up to its position, once, and after the previous tick. So the findings depend on the log alone,
+and not on how runs divide the positions.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ FINDING_CHANGE: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "control": pl.String(), "subject": pl.String(),
     "records_low": pl.Int64(), "records_high": pl.Int64(), "impact_low_micros": MONEY, "impact_high_micros": MONEY,
 }  # fmt: skip
-"""A row of `events.finding` about a feed; it names no single record."""
+"""A row of `events.finding` about a feed; it names no single records."""
 ORDER = ["position", "finding_id"]
 _BY_TIME = ("volume", "mix", "schedule", "expectations")
-"""Controls that raise findings because time has passed; the others do so because records arrived."""
+"""Controls that raise findings because time has passed; all others raise them because records arrived."""
 _NONE = pl.lit(None, pl.String)
 NO_TIME_US = -(2**61)
-"""The clock where no tick is in force: no day is over and no feed is late."""
+"""The clock before the first tick in force: no day is over and no feed is late."""
 _TickRow = tuple[int, int, int | None]
-"""A row of `inputs.TICK`: position, time, the position it is void from."""
+"""A row of `inputs.TICK`: position, time, and the position from which the tick is void."""
 
 
 def history(
     inputs: CompletenessInputs, rules: Rules, *, after: int, upto: int, open_before: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """Return what the ticks in (after, upto] change, as rows of `FINDING_CHANGE`.
+    """Return the changes of findings by the ticks in (after, upto], as rows of `FINDING_CHANGE`.
 
     `open_before` are the findings that are open at `after` (rows of `OPEN_FINDING`).
     """
@@ -62,7 +62,7 @@ def turns_of(inputs: CompletenessInputs, *, after: int, upto: int) -> list[Turn]
 
 
 def _superseding(rows: list[_TickRow], position: int, last: Tick | None) -> Turn:
-    """Return the turn at which ticks are void for the first time: the clock is again that of the last tick in force."""
+    """Return the turn at which ticks become void: the clock goes back to that of the last tick still in force."""
     in_force = [Tick(p, at) for p, at, void_from in rows if p < position and not (void_from is not None and void_from <= position)]
     first_void = min(p for p, _, void_from in rows if void_from == position)
     before = next((tick for tick in reversed(in_force) if tick.position < first_void), None)
@@ -71,10 +71,7 @@ def _superseding(rows: list[_TickRow], position: int, last: Tick | None) -> Turn
 
 
 def renewed(inputs: CompletenessInputs, rules: Rules, turn: Turn) -> list[str]:
-    """Return the sources whose findings only the rules or a superseded tick can have changed at a turn.
-
-    These are the sources without new records since the last turn.
-    """
+    """Return the sources without new records since the last turn, whose findings only rules or superseded ticks can change."""
     tick, last = turn.tick, turn.last
     if last is None or (rules.since <= last.position and not turn.superseded):
         return []
@@ -86,7 +83,7 @@ def renewed(inputs: CompletenessInputs, rules: Rules, turn: Turn) -> list[str]:
 def changed(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick, by_rules: Sequence[str] = ()) -> pl.DataFrame:
     """Compare the findings `before` and `now` (rows of `OPEN_FINDING`); return the changes as rows of `FINDING_CHANGE`.
 
-    For the sources `by_rules` the cause is `policy_change`.
+    Changes of sources in `by_rules` have the cause `policy_change`.
     """
     content = [n for n in OPEN_FINDING if n not in KEY]
     compared = before.with_columns(was=pl.lit(True)).join(

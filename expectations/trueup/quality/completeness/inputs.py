@@ -11,7 +11,7 @@ from trueup.config import FeedConfig
 
 HOUR_US = 3_600_000_000
 WHOLE = ""
-"""The service of a series that is the whole traffic of a node."""
+"""The service name of a series that covers the whole traffic of a node."""
 
 UNIT: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "unit": pl.String(), "path": pl.String(), "node": pl.String(),
@@ -19,13 +19,13 @@ UNIT: dict[str, pl.DataType] = {
     "filtered": pl.Int64(), "first_us": pl.Int64(), "last_us": pl.Int64(), "observed_us": pl.Int64(), "position": pl.Int64(),
     "sums": pl.String(),
 }  # fmt: skip
-"""A source unit or part of one; `node` and `number` are read from its name, NULL where the name has none."""
+"""A source unit, or part of one; `node` and `number` are read from its name, and are NULL where the name has none."""
 HOUR: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "node": pl.String(), "service": pl.String(), "hour_us": pl.Int64(),
     "records": pl.Int64(), "zeros": pl.Int64(), "no_subscriber": pl.Int64(), "no_peer": pl.Int64(), "numbered": pl.Int64(),
     "number_mean": pl.Float64(), "number_deviation": pl.Float64(), "position": pl.Int64(),
 }  # fmt: skip
-"""Records of one UTC hour in one commit; how many lack a quantity, subscriber or peer; where their numbers lie."""
+"""Records of one UTC hour in one commit: their count, how many lack a quantity, subscriber or peer, and their range of numbers."""
 DESTINATION: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "node": pl.String(), "destination": pl.String(), "hour_us": pl.Int64(),
     "records": pl.Int64(), "position": pl.Int64(),
@@ -35,7 +35,7 @@ RUN: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "node": pl.String(), "first": pl.Int64(), "last": pl.Int64(),
     "first_us": pl.Int64(), "last_us": pl.Int64(), "position": pl.Int64(),
 }  # fmt: skip
-"""Record numbers of a node in one commit without a gap between them, and when the first and last record began."""
+"""A gapless run of record numbers of a node in one commit, with the starts of its first and last record."""
 MONEY: dict[str, pl.DataType] = {
     "source": pl.String(), "service": pl.String(), "day": pl.Date(), "currency": pl.String(), "used": pl.Int64(),
     "charged": pl.Int64(), "amount": pl.Float64(), "amount_squared": pl.Float64(), "position": pl.Int64(),
@@ -43,12 +43,12 @@ MONEY: dict[str, pl.DataType] = {
 """Usage records and charges of a feed, service and UTC day, and the sums of amounts and their squares, in whole units of
 currency.
 
-`currency` is NULL where records without a currency are counted.
+`currency` is NULL for records without a currency.
 
-These are statistics for an estimate, hence floats: nothing here is added to anything that is owed.
+The sums are floats because they only serve an estimate; they enter no sum of money that is owed.
 """
 TICK: dict[str, pl.DataType] = {"position": pl.Int64(), "at_us": pl.Int64(), "superseded_at": pl.Int64()}
-"""A tick of the injected clock; from `superseded_at` on it is void, NULL while it is in force."""
+"""A tick of the injected clock. It is void from `superseded_at` on, which is NULL while the tick is in force."""
 CLOSED: dict[str, pl.DataType] = {"source": pl.String(), "through_us": pl.Int64(), "position": pl.Int64()}
 STATE: dict[str, pl.DataType] = {"stream": pl.String(), "source": pl.String(), "position": pl.Int64()}
 """Commits of subscriptions or tariffs, by feed."""
@@ -58,15 +58,16 @@ FOUND: dict[str, pl.DataType] = {
     "service": pl.String(), "subject": pl.String(), "from_us": pl.Int64(), "to_us": pl.Int64(), "records": pl.Float64(),
     "records_variance": pl.Float64(), "reason": pl.String(), "exact_money": pl.Int64(), "exact_currency": pl.String(),
 }  # fmt: skip
-"""A finding of a control: how many records are missing (NULL: none are), and exactly what was observed, in `reason`.
+"""A finding of a control: the number of missing records (NULL: none), and the observation in words as `reason`.
 
-`exact_money` (millionths of `exact_currency`) is the money that the sender declares and the log lacks, NULL where it is estimated.
+`exact_money` (millionths of `exact_currency`) is declared money that is missing in the log; it is NULL where the money is
+estimated.
 """
 
 
 @dataclass(frozen=True)
 class Feed:
-    """What is expected of one source."""
+    """The expected schedule and numbering of one source."""
 
     name: str
     stream: str
@@ -102,11 +103,11 @@ class CompletenessInputs:
 
     @classmethod
     def of(cls, **frames: pl.DataFrame) -> CompletenessInputs:
-        """Build the inputs from the given frames; the others are empty."""
+        """Build the inputs from the given frames, with empty frames for all others."""
         return cls(**{name: _typed(frames.get(name), schema) for name, schema in _SEEN.items()})
 
     def upto(self, position: int) -> CompletenessInputs:
-        """Return the inputs as known at a position."""
+        """Return the inputs from commits up to a position."""
         return replace(self, **{n: getattr(self, n).filter(pl.col("position") <= position) for n in _SEEN})
 
 

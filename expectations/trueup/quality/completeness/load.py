@@ -19,7 +19,7 @@ _SPARE_DAYS = 8
 
 
 def load_inputs(lake: Lake, rules: Rules, *, after: int, upto: int) -> CompletenessInputs:
-    """Load what the evaluation of the ticks in (after, upto] reads."""
+    """Load the inputs for evaluating the ticks in (after, upto]."""
     units = lake.connection.execute(statement("completeness/units"), {"upto": upto}).pl()
     declared = lake.connection.execute(statement("completeness/ticks"), {"upto": upto}).pl()
     first_day = _first_day(units, rules, after)
@@ -27,7 +27,7 @@ def load_inputs(lake: Lake, rules: Rules, *, after: int, upto: int) -> Completen
     bounds = {"reached": lake.snapshot_of(last), "first_day": first_day}
 
     def read(name: str, parameters: dict[str, object], **names: str) -> pl.DataFrame:
-        # The lake has read the position of each commit once; joined in every query, it is read again from as many files.
+        # The lake caches the positions of commits. A join in every query would read them again from many files.
         return lake.with_positions(lake.connection.execute(statement(f"completeness/{name}", **names), parameters).pl(), upto=last)
 
     hours, runs, destinations = ([pl.DataFrame(schema=schema)] for schema in (HOUR, RUN, DESTINATION))
@@ -65,7 +65,7 @@ def _first_day(units: pl.DataFrame, rules: Rules, after: int) -> date:
 
 
 def _group(pattern: str | None, name: str) -> dict[str, object]:
-    """Return a pattern and the number of one of its groups; without a pattern it matches no record."""
+    """Return a pattern and the number of one of its groups; without a configured pattern, return one that matches no record."""
     if pattern is None:
         return {"pattern": _NOTHING, "group": 0}
     return {"pattern": pattern, "group": re.compile(pattern).groupindex[name]}

@@ -1,10 +1,10 @@
-"""Estimate the usual records of an hour, robustly, from the same hour of earlier weeks, with trend and spread.
+"""Estimate the usual number of records of an hour from the same hour of earlier weeks, with trend and spread.
 
 A series is a node's whole traffic, or one service of it. The expected records of an hour are the median of the same hour of up to
-eight weeks before, on the wall clock. They are multiplied by the ratio of the last week to its own expectation. The spread is
-that of counts, times an overdispersion estimated by the median absolute deviation of all its hours: one bad day moves neither.
-Hours of holidays and of days on which the clock is changed are neither history nor evaluated. The same holds for an hour with
-fewer than three weeks before it.
+eight weeks before, on the wall clock. They are multiplied by the ratio of the last week to its own expectation. The spread is that
+of random counts, times an overdispersion from the median absolute deviation of all hours. One bad day hardly changes either of
+them. Hours of holidays, and of days with a change of daylight saving, are not evaluated and not used as history. An hour with fewer
+than three weeks of history is not evaluated either.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _LARGE = 10.0
 """An hour with fewer records is not used for the trend."""
 _LEAST_LARGE_HOURS = 24
 _MEDIAN_EXCESS = math.pi / 2
-"""How much more a median of independent values varies than their mean does."""
+"""Ratio of the variance of a median of independent values to that of their mean."""
 _TREND_ERROR = 0.02
-"""The standard error granted to the trend and to what the model leaves out, as a share of what is expected."""
+"""The assumed standard error of the trend and of effects outside the model, as a share of the expected records."""
 
 
-def hourly(hours: pl.DataFrame) -> pl.DataFrame:
-    """Return the records of each hour (`SERIES`, `hour_us`, `records`), by service and for each node as a whole."""
+def count_by_hour(hours: pl.DataFrame) -> pl.DataFrame:
+    """Return the number of records of each hour (`SERIES`, `hour_us`, `records`), by service and for each node as a whole."""
     key = [*SERIES, "hour_us"]
     by_service = hours.group_by(key).agg(pl.col("records").sum())
     whole = by_service.with_columns(service=pl.lit(WHOLE)).group_by(key).agg(pl.col("records").sum())
@@ -41,7 +41,7 @@ def hourly(hours: pl.DataFrame) -> pl.DataFrame:
 
 
 def grid(counts: pl.DataFrame, passed: pl.DataFrame, rules: Rules, spared: pl.DataFrame) -> pl.DataFrame:
-    """Return every hour of every series up to where its source has passed, with its records and its expectation.
+    """Return every hour of every series up to the frontier of its source, with its records and its expectation.
 
     Columns: `SERIES`, `hour_us`, `records`, `mean` (NULL where nothing can be expected), `variance`, `spread`. The hours of
     `spared` (`SERIES`, `hour_us`) are known to be bad and are not used as history.
@@ -59,9 +59,9 @@ def grid(counts: pl.DataFrame, passed: pl.DataFrame, rules: Rules, spared: pl.Da
     whole = whole.with_columns(wall=wall_us(pl.col("hour_us"), rules.timezone))
     bad = spared.select(*SERIES, "hour_us", spared=pl.lit(True))
     whole = whole.join(bad, on=[*SERIES, "hour_us"], how="left").with_columns(
-        usable=_usual_day(whole, rules) & pl.col("spared").is_null()
+        usable=_is_usual_day(whole, rules) & pl.col("spared").is_null()
     )  # fmt: skip
-    return _expected(whole)
+    return _expect_records(whole)
 
 
 _GRID: dict[str, pl.DataType] = {
@@ -70,8 +70,8 @@ _GRID: dict[str, pl.DataType] = {
 }  # fmt: skip
 
 
-def _usual_day(whole: pl.DataFrame, rules: Rules) -> pl.Expr:
-    """Return whether an hour is on an ordinary day: no holiday, and of twenty-four hours."""
+def _is_usual_day(whole: pl.DataFrame, rules: Rules) -> pl.Expr:
+    """Return whether an hour is on an ordinary day: not a holiday, and 24 hours long."""
     day = pl.col("wall").cast(pl.Datetime("us")).dt.date()
     hours = whole.select("hour_us", "wall").unique()
     lengths = hours.group_by(day=day).agg(
@@ -81,8 +81,8 @@ def _usual_day(whole: pl.DataFrame, rules: Rules) -> pl.Expr:
     return ~day.is_in(unusual)
 
 
-def _expected(whole: pl.DataFrame) -> pl.DataFrame:
-    # On the wall clock every series is one line without holes, so that the week before is a shift.
+def _expect_records(whole: pl.DataFrame) -> pl.DataFrame:
+    # On the wall clock every series has all its hours, so the week before is a shift by 168 rows.
     bounds = whole.group_by(SERIES).agg(low=pl.col("wall").min(), high=pl.col("wall").max())
     lines = bounds.with_columns(wall=pl.int_ranges("low", pl.col("high") + HOUR_US, HOUR_US, dtype=pl.Int64)).explode("wall")
     value = pl.when("usable").then(pl.col("records").cast(pl.Float64))
@@ -104,11 +104,11 @@ def _expected(whole: pl.DataFrame) -> pl.DataFrame:
     return judged.with_columns(mean=pl.when("usable").then("mean")).select(pl.col(n).cast(t) for n, t in _GRID.items())
 
 
-def usually(grid: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
-    """Add to periods (`stream`, `source`, `node`, `from_us`, `to_us`) the usual records of their nodes.
+def add_usual_records(grid: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
+    """Add the usual number of records of their nodes to periods (`stream`, `source`, `node`, `from_us`, `to_us`).
 
-    `usual` and `usual_variance` are NULL where an hour of the period has no expectation; `came` are the records that arrived.
-    Hours are counted by the share that lies in the period.
+    `usual` and `usual_variance` are NULL where an hour of the period has no expectation; `came` is the number of records that
+    arrived. An hour that lies partly in the period counts with that part.
     """
     node = ["stream", "source", "node"]
     whole = grid.filter(pl.col("service") == WHOLE)

@@ -1,4 +1,4 @@
-"""Find shares that shifted: of records without quantity, subscriber or peer, of a service or destination; clocks that jumped."""
+"""Find shifted shares of records (without quantity, subscriber or peer; of a service or destination), and jumps of clocks."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ LEAST_DAYS = 7
 _LEAST_RECORDS = 20
 _NIGHT_HOURS = 24
 _LEAST_SHIFT = 0.1
-"""A share that moves by less, however surely, raises no finding."""
+"""A smaller shift of a share raises no finding, even if it is statistically certain."""
 _JUMP_RATIO = 2.5
-"""How many times as widely as their number warrants the numbers of an hour must lie for the hour to hold records of two times."""
+"""An hour holds records of two times if its range of record numbers is at least this many times its number of records."""
 
 
-def _shares(inputs: CompletenessInputs) -> pl.DataFrame:
+def _count_parts(inputs: CompletenessInputs) -> pl.DataFrame:
     """Return the counts of each measure by node and hour: `NODE`, `measure`, `hour_us`, `part`, `records`.
 
-    A destination that never had so large a share of an hour that it could shift by what counts is left out.
+    Destinations whose share of an hour was always too small for a relevant shift are left out.
     """
     sums = inputs.hours.group_by(*NODE, "hour_us").agg(pl.col("records", *MEASURES).sum())
     of_measures = [
@@ -41,20 +41,20 @@ def _shares(inputs: CompletenessInputs) -> pl.DataFrame:
     )  # fmt: skip
     near = destinations.join(large, on=[*NODE, "destination"], how="semi")
     return pl.concat([
-        *of_measures, _every_hour(several, "service", "of service {}", whole), _every_hour(near, "destination", "to {}", whole),
+        *of_measures, _fill_hours(several, "service", "of service {}", whole), _fill_hours(near, "destination", "to {}", whole),
     ])  # fmt: skip
 
 
-def _every_hour(parts: pl.DataFrame, name: str, label: str, whole: pl.DataFrame) -> pl.DataFrame:
-    """Return each part of a node's traffic in every hour with records, 0 where the part has none."""
+def _fill_hours(parts: pl.DataFrame, name: str, label: str, whole: pl.DataFrame) -> pl.DataFrame:
+    """Return the records of each part of a node's traffic in every hour in which the node has any; 0 where the part has none."""
     every = parts.select(*NODE, name).unique().join(whole, on=NODE)
     return every.join(parts, on=[*NODE, name, "hour_us"], how="left").select(
         *NODE, "hour_us", "records", measure=pl.format(label, name), part=pl.col("part").fill_null(0)
     )
 
 
-def _tests(inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return how many shares of each node are tested, including those too small to shift: `NODE`, `tests`."""
+def _count_tests(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return the number of shares of each node that are tested, including those too small to shift (`NODE`, `tests`)."""
     services = inputs.hours.group_by(NODE).agg(services=pl.col("service").n_unique())
     destinations = inputs.destinations.group_by(NODE).agg(destinations=pl.col("destination").n_unique())
     of_services = pl.when(pl.col("services") > 1).then("services").otherwise(0)
@@ -63,25 +63,26 @@ def _tests(inputs: CompletenessInputs) -> pl.DataFrame:
     )
 
 
-def shifted(inputs: CompletenessInputs, passed: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """Return the cells (`NODE`, `measure`, `hour_us`) whose share shifted from the weeks before, with `part` and `records`.
+def find_shifted_shares(inputs: CompletenessInputs, passed: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Return the cells (`NODE`, `measure`, `hour_us`) whose share differs from the weeks before, with `part` and `records`.
 
-    The usual share of an hour is that of the days before at the same hour of the wall clock: nights are compared with nights.
-    What is tested is a count among counts, with the spread that such counts had before and the skew that small ones have.
+    The usual share of an hour is that of earlier days at the same hour of the wall clock, so nights are compared with nights. The
+    test compares the part's count with the count of all records. It allows for the earlier spread of such counts, and for the skew
+    of small ones.
     """
     line = [*NODE, "measure"]
-    complete = _shares(inputs).join(passed, on="source").filter(pl.col("hour_us") + HOUR_US <= pl.col("passed_us"))
+    complete = _count_parts(inputs).join(passed, on="source").filter(pl.col("hour_us") + HOUR_US <= pl.col("passed_us"))
     place = [*line, "of_day"]
     ordered = complete.with_columns(of_day=wall_us(pl.col("hour_us"), rules.timezone) // HOUR_US % DAY_HOURS).sort(
         *place, "hour_us"
     )
     before = {n: pl.col(n).rolling_sum(HISTORY_DAYS, min_samples=LEAST_DAYS).shift(1).over(place) for n in ("part", "records")}
-    # Never exactly 0 or 1: what did not happen in a month may happen by chance.
+    # Keep the usual share between 0 and 1: an event that did not happen in a month may still happen by chance.
     usual = ((before["part"] + 1) / (before["records"] + 2)).alias("usual")
     whole = ordered.with_columns(usual).drop_nulls("usual")
     mean = pl.col("records") * pl.col("usual")
     deviation = (mean * (1 - pl.col("usual")) * (1 + pl.col("records") / (_LEAST_RECORDS + before["records"]))).sqrt()
-    whole = whole.with_columns(mean=mean, deviation=deviation).join(_tests(inputs), on=NODE)
+    whole = whole.with_columns(mean=mean, deviation=deviation).join(_count_tests(inputs), on=NODE)
     residual = (pl.col("part") - pl.col("mean")) / pl.col("deviation")
     spread = (residual.abs().median() * 1.4826).over(line).fill_null(1.0).clip(lower_bound=1.0)
     chance = chance_of_an_alarm(rules)
@@ -96,16 +97,16 @@ def shifted(inputs: CompletenessInputs, passed: pl.DataFrame, rules: Rules) -> p
 
 
 def shifted_periods(cells: pl.DataFrame, inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return rows of `FOUND` for periods of shifted hours, as they are counted now.
+    """Return rows of `FOUND` for periods of shifted hours, with the present counts of records.
 
-    Nights, with too few records to be tested, do not divide a period and are counted with it.
+    Nights have too few records to be tested, so they do not divide a period and are counted as part of it.
     """
     line = [*NODE, "measure"]
     new = (pl.col("hour_us").diff().over(line) > _NIGHT_HOURS * HOUR_US).fill_null(True)
     bounds = cells.sort(*line, "hour_us").with_columns(run=new.cum_sum().over(line)).group_by(*line, "run").agg(
         from_us=pl.col("hour_us").min(), to_us=pl.col("hour_us").max() + HOUR_US
     )  # fmt: skip
-    shares = _shares(inputs)
+    shares = _count_parts(inputs)
     usual = shares.group_by(line).agg(usual=(pl.col("part") / pl.col("records")).median())
     within = bounds.join(shares, on=line).filter(pl.col("hour_us").is_between("from_us", "to_us", closed="left"))
     runs = within.join(usual, on=line).group_by(*line, "from_us", "to_us").agg(
@@ -115,7 +116,8 @@ def shifted_periods(cells: pl.DataFrame, inputs: CompletenessInputs) -> pl.DataF
         runs.with_columns(
             kind=pl.lit("total_mismatch"), control=pl.lit("mix"), service=pl.lit(""),
             subject=pl.format("{} {}", "measure", "from_us"),
-            # Records without subscriber, peer or quantity are as good as lost; a lower share of one service is a higher of another.
+            # Records without subscriber, peer or quantity count as missing. A smaller share of one service only means a greater
+            # share of another.
             records=pl.when(pl.col("measure").is_in(list(MEASURES.values()))).then(
                 (pl.col("part") - pl.col("usual")).clip(lower_bound=0.0)
             ),
@@ -125,11 +127,11 @@ def shifted_periods(cells: pl.DataFrame, inputs: CompletenessInputs) -> pl.DataF
     )  # fmt: skip
 
 
-def jumped(hours: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of `FOUND` for nodes whose clock jumped: one hour holds record numbers of different times, and none is missing.
+def find_clock_jumps(hours: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of `FOUND` for nodes whose clock jumped: an hour holds record numbers of different times without gaps.
 
-    Numbers count on as records are written. An hour whose numbers lie much wider than their number, without a gap in them,
-    holds records of two times.
+    A node numbers its records in the order in which it writes them. If the numbers of an hour span much more than the hour's
+    records, and none is missing, the hour holds records of two times.
     """
     numbered = hours.filter(pl.col("numbered") > 0).with_columns(pl.col("numbered").cast(pl.Float64))
     total = pl.col("numbered").sum()

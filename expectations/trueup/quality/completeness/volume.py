@@ -1,4 +1,4 @@
-"""Find hours with too few records: a drop against the profile, or a silence too long to be chance."""
+"""Find hours with too few records: a drop below the profile, or a silence too long to be random."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trueup.quality.completeness.profile import SERIES
 CELL = [*SERIES, "hour_us"]
 _HOURS_PER_YEAR = 8_766
 _SILENCE_MARGIN = 1.5
-"""The expected records of a silence are an estimate: they must be this many times what chance would need."""
+"""Safety factor of the silence test, because the expected number of records is an estimate."""
 
 
 def chance_of_an_alarm(rules: Rules) -> float:
@@ -22,7 +22,7 @@ def chance_of_an_alarm(rules: Rules) -> float:
 
 
 def low_hours(grid: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """Return the cells (`CELL`) with fewer records than chance explains."""
+    """Return the cells (`CELL`) with so few records that chance cannot explain it."""
     chance = chance_of_an_alarm(rules)
     limit = NormalDist().inv_cdf(1 - chance)
     judged = grid.filter(pl.col("mean") > 0)
@@ -37,9 +37,10 @@ def low_hours(grid: pl.DataFrame, rules: Rules) -> pl.DataFrame:
 
 
 def settled(low: pl.DataFrame, grid: pl.DataFrame, previous: pl.DataFrame, judged_again: pl.DataFrame) -> pl.DataFrame:
-    """Return the low cells: new verdicts of hours to evaluate, and earlier verdicts of all others.
+    """Return the low cells: by a new test for the hours to evaluate, by the earlier result for all others.
 
-    An hour is judged by what was known when it was complete: a profile that moves on does not open or close findings by itself.
+    An hour is judged by the profile at the time when the hour was complete. A later profile alone neither opens nor closes
+    findings.
     """
     again = judged_again.join(grid.select(CELL), on=CELL, how="semi")
     retained = previous.select(CELL).join(again, on=CELL, how="anti")
@@ -47,7 +48,7 @@ def settled(low: pl.DataFrame, grid: pl.DataFrame, previous: pl.DataFrame, judge
 
 
 def low_periods(cells: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of `FOUND` for periods of low hours: of a node's whole traffic, and of services where that is not low."""
+    """Return rows of `FOUND` for periods of low hours: of a node's whole traffic, or else of single services."""
     node = ["stream", "source", "node", "hour_us"]
     whole = cells.filter(pl.col("service") == WHOLE)
     rest = cells.filter(pl.col("service") != WHOLE).join(whole.select(node), on=node, how="anti")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from trueup.quality.completeness.evaluate_tick import KEY, OPEN_FINDING, Tick, keep_previous_bounds
-from trueup.quality.completeness.exposure import bounded
+from trueup.quality.completeness.exposure import with_bounds
 from trueup.quality.completeness.inputs import FOUND, CompletenessInputs, Rules
 from trueup.quality.completeness.share_shift import MEASURES
 from trueup.quality.validation.validate_result import Check, Validated
@@ -91,7 +91,7 @@ def _bounded(rows: pl.DataFrame, inputs: CompletenessInputs, money: pl.DataFrame
     ends = {}
     for end in ("low", "high"):
         concerned = found.with_columns(records=pl.col(end)).select("failure", *FOUND)
-        ends[end] = bounded(concerned, money, inputs.hours, currency).select(
+        ends[end] = with_bounds(concerned, money, inputs.hours, currency).select(
             "failure", "currency", f"records_{end}", f"money_{end}"
         )
     bounds = found.join(ends["low"], on="failure").join(ends["high"].drop("currency"), on="failure")

@@ -16,7 +16,7 @@ import polars as pl
 from trueup.log.lake import Lake, Transaction
 from trueup.progress import LogFn
 from trueup.quality.completeness import load
-from trueup.quality.completeness.evaluate_tick import settled_money
+from trueup.quality.completeness.evaluate_tick import billed_charges
 from trueup.quality.completeness.history import FINDING_CHANGE, changed, open_findings, renewed, turns_of
 from trueup.quality.completeness.inputs import CompletenessInputs, Rules, complete_until
 from trueup.quality.policy import QualityPolicy, policy_intervals
@@ -111,7 +111,7 @@ def failures(
             others = open_findings(findings.filter(~is_failure & (pl.col("position") <= tick.position)))
             retained = of_days_over(open_rows, rules, tick) if turn.superseded else open_rows
             now = open_failures(
-                validated, retained, others, known, settled_money(known, complete_until(known, rules), rules), rules.currency
+                validated, retained, others, known, billed_charges(known, complete_until(known, rules), rules), rules.currency
             )
             changes.append(changed(open_rows, now, rules, tick, renewed(inputs, rules, turn)))
             open_rows, results = now, [*results, *(v for _, v in validated)]

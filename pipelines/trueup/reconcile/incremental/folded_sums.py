@@ -1,12 +1,12 @@
-"""Folded sums: pending and judged periods of an aggregate match without their records.
+"""Folded sums: periods of an aggregate match, pending or judged, that the state holds without their records.
 
 A period whose records are only summed is *folded*: the state holds the totals of its records, and one of the records as its
-*representative*. While a period is pending, further records change the conservation sums by their own money alone, whatever the
-others are. So an epoch evaluates them without the others and adds their totals. Once both streams have passed the period, its
-totals say whether it is tolerated. Where it is not, or where records have to be evaluated anew, all are read from the log. The
-representative leads the reader to its whole period. Afterwards only the keys of a judged period and of its records remain.
+*representative*. While a period is pending, a further record changes the conservation sums only by its own money. So an epoch
+evaluates new records without the earlier ones, and adds their totals. Once both streams have passed the period, its totals decide
+whether the difference is tolerated. If it is not, or if records must be evaluated again, all records of the period are read from
+the log. They are found by the representative. After that, the state keeps only the keys of the judged period and of its records.
 
-A period is folded only if no record in it depends on another one in any other way, see `fold_periods`.
+A period is folded only if its records depend on each other in no way except their sum (see `fold_periods`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trueup.reconcile.log_io.affected import ROW
 from trueup.reconcile.sessions.admission import EVENTS
 
 _OF_SUM = {"currency": "sum_currency", "service": "sum_service"}
-"""The columns of a period that its representative has with another meaning: its own currency and service."""
+"""The columns with one meaning in a period and another in its representative, which has a currency and service of its own."""
 _OF_PERIOD: dict[str, pl.DataType] = {
     **dict.fromkeys(("sum_currency", "sum_service", "timezone"), pl.String()), **dict.fromkeys(("sum_period", "index"), pl.Int64()),
 }  # fmt: skip
@@ -42,7 +42,7 @@ _NAMED_BY = ["scope", "subscriber", *_OF_PERIOD]
 
 
 class FoldedSums(SegmentSet):
-    """Pending periods (`PERIOD`), in segments: a period's key is the hash of its representative's name."""
+    """Pending periods (`PERIOD`), in segments; the key of a period is the hash of its representative's name."""
 
     schema: ClassVar[dict[str, pl.DataType]] = {**PERIOD, COMPONENT_KEY: pl.UInt64()}
 
@@ -52,7 +52,7 @@ class FoldedSums(SegmentSet):
         return sum(int(s.rows.filter(pl.Series(~np.isin(s.component_keys, s.tombstones)))["records"].sum()) for s in self.segments)
 
     def passed(self, intervals: Sequence[PassedInterval], frontier: Frontier, upto: int) -> pl.DataFrame:
-        """Return the periods that both streams passed in some intervals, with the position `passed_at`, their `kind` and `day`."""
+        """Return the periods that both streams passed within some intervals, with the position `passed_at`, `kind` and `day`."""
         periods = self.rows_with_keys(self.keys_passed(intervals))
         if periods.is_empty():
             return periods.with_columns(passed_at=pl.lit(0, pl.Int64), kind=pl.lit(TOLERATED), day=pl.lit(None, pl.Date))
@@ -62,15 +62,15 @@ class FoldedSums(SegmentSet):
         return passed.filter(pl.col("passed_at") <= upto)
 
     def of_records(self, records: pl.DataFrame) -> pl.DataFrame:
-        """Return the periods whose representative is among records (`EVENTS`)."""
+        """Return the periods whose representative is one of `records` (`EVENTS`)."""
         return self.rows_with_keys(self.keys_sharing(record_hashes(records))).join(records.select(ROW), on=ROW, how="semi")
 
     def without(self, periods: pl.DataFrame, frontier: Frontier, terms: Terms) -> FoldedSums:
-        """Return the periods without some of them."""
+        """Return all periods except `periods`."""
         keys = np.unique(periods[COMPONENT_KEY].to_numpy())
-        # Keys are hashes: another period may have the same.
+        # Keys are hashes, so another period may have the same key.
         others = self.rows_with_keys(keys).join(periods.select(ROW), on=ROW, how="anti")
-        return self.excluding(keys)._with(others, frontier, terms)
+        return self.excluding(keys)._with_periods(others, frontier, terms)
 
     def add(self, periods: pl.DataFrame, frontier: Frontier, terms: Terms) -> FoldedSums:
         """Return the periods with the sums of more records added; `periods` are rows of `PERIOD`, each period once."""
@@ -79,14 +79,14 @@ class FoldedSums(SegmentSet):
         near = self.keys_sharing(period_keys(periods, frontier, terms))
         known = self.rows_with_keys(near).select(*PERIOD)
         if known.is_empty():
-            return self._with(periods, frontier, terms)
+            return self._with_periods(periods, frontier, terms)
         first = [n for n in PERIOD if n not in (*_NAMED_BY, "records", *SUMS)]
         added = pl.concat([known, periods]).group_by(_NAMED_BY, maintain_order=True)
         whole = added.agg(pl.col(first).first(), pl.col("records").sum(), *added_up()).select(*PERIOD)
-        return self.excluding(near)._with(whole, frontier, terms)
+        return self.excluding(near)._with_periods(whole, frontier, terms)
 
-    def _with(self, periods: pl.DataFrame, frontier: Frontier, terms: Terms) -> FoldedSums:
-        return self if periods.is_empty() else self.with_segment(_segment(periods.select(*PERIOD), frontier, terms))
+    def _with_periods(self, periods: pl.DataFrame, frontier: Frontier, terms: Terms) -> FoldedSums:
+        return self if periods.is_empty() else self.with_segment(_build_segment(periods.select(*PERIOD), frontier, terms))
 
 
 def as_totals(periods: pl.DataFrame) -> pl.DataFrame:
@@ -96,14 +96,14 @@ def as_totals(periods: pl.DataFrame) -> pl.DataFrame:
 
 
 def period_keys(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> Hashes:
-    """Return the blocking keys of the periods in which rows of `EVENTS` could be."""
+    """Return the blocking keys of the periods to which rows of `EVENTS` may belong."""
     return NO_HASHES if rows.is_empty() else keys_by_unit(rows, frontier, terms)["blocking_key"].unique().to_numpy()
 
 
 def keys_by_unit(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
-    """Return the blocking keys (`component_key`, `blocking_key`) of the periods in which sessions and charge groups could be.
+    """Return the blocking keys (`component_key`, `blocking_key`) of the periods to which sessions and charge groups may belong.
 
-    The component key is that of the unit, see `session_hashes_or_record`.
+    The component key is that of the session or charge group (see `session_hashes_or_record`).
     """
     candidates = candidate_keys(rows.select(*EVENTS), session_hashes_or_record(rows), frontier, terms)
     return blocking_keys(candidates.with_columns(by_nearest=pl.lit(False)), frontier, around=False)
@@ -112,9 +112,9 @@ def keys_by_unit(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Dat
 def fold_periods(versions: pl.DataFrame, superseded: pl.DataFrame, totals: pl.DataFrame, upto: int) -> pl.DataFrame:
     """Return the components of `totals` that can be folded, with their `records` and whether they are `judged` at a position.
 
-    `versions` are record versions with their component, and the rules (`by_key`, `by_nearest`, `by_aggregate`) of each. All
-    records of such a component have a time, one content and one unit each, are compared by sums alone, and are in one period.
-    `superseded` are the components of contents that do not count.
+    `versions` are record versions with their component, and the rules (`by_key`, `by_nearest`, `by_aggregate`) of each. Each record
+    of such a component has a time, a single content, and its own session or charge group. All are compared only by sums and lie in
+    one period. `superseded` are the components with contents that do not count.
     """
     is_plain = (
         (pl.col("until") == NEVER_POSITION) & (pl.col("since") == pl.col("position")) & pl.col("time_us").is_not_null()
@@ -140,14 +140,14 @@ def periods_of(representatives: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFr
     return periods if periods.is_empty() else compact_strings(periods)
 
 
-def _segment(periods: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
+def _build_segment(periods: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
     """Build a segment of periods; their keys are those of the periods, and the names of their representatives."""
     names = record_hashes(periods)
     candidates = candidate_keys(periods.select(*EVENTS), names, frontier, terms)
     by_period = blocking_keys(candidates.with_columns(by_nearest=pl.lit(False)), frontier, around=False).unique()
     by_name = pl.DataFrame({COMPONENT_KEY: names, "blocking_key": names})
     keyed = periods.with_columns(component_key=pl.Series(names, dtype=pl.UInt64))
-    # A period is examined when a stream passes its end by the wait of any rule: that costs little.
+    # Examine a period when a stream passes its end by the wait of any rule, because that costs little.
     deadlines = keyed.select(
         COMPONENT_KEY, at_us="end_us", unkeyed=pl.lit(False), rule=pl.lit(ANY_RULE, pl.Int32),
     )  # fmt: skip

@@ -1,9 +1,9 @@
 """Segments: rows with the keys and deadlines by which an epoch finds those that it affects.
 
-Rows of one component have one *component key*. Blocking keys (`trueup.reconcile.blocking.keys`) and deadlines that a stream
-passed select the component keys that an epoch affects. All others are neither read nor written. Rows are in immutable segments, of
-which only component keys are taken out. A new segment is merged with the last while that is at most twice as large, so that adding
-rewrites little.
+Rows of one component have one *component key*. An epoch affects the component keys that have one of its blocking keys
+(`trueup.reconcile.blocking.keys`) or a deadline that a stream passed. All other rows are neither read nor written. Segments are
+immutable; a removal only records the removed component keys. A new segment is merged with the last one if that is at most twice as
+large, so that adding rows rewrites little.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ PassedInterval = tuple[int, int, int, bool]
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows with their blocking keys and deadlines, both ascending, and the component keys of rows taken out.
+    """Rows with their blocking keys and deadlines, both ascending, and the component keys of removed rows.
 
-    Rows have a component key. `keys` and `deadlines` are explained in `trueup.reconcile.blocking.keys`.
+    Each row has a component key. `trueup.reconcile.blocking.keys` explains `keys` and `deadlines`.
     """
 
     rows: pl.DataFrame
@@ -37,9 +37,9 @@ class Segment:
     deadlines: pl.DataFrame
     tombstones: Hashes
     height: int
-    """The number of rows that are not taken out."""
+    """The number of rows that are not removed."""
     bitmap: NDArray[np.bool_]
-    """Which last bits occur among the blocking keys: most keys that are looked up do not occur here."""
+    """Bitmap of the low bits of the blocking keys; it quickly excludes most keys that are looked up, which do not occur here."""
 
     @classmethod
     def of(cls, rows: pl.DataFrame, keys: pl.DataFrame, deadlines: pl.DataFrame, tombstones: Hashes = NO_HASHES) -> Segment:
@@ -56,7 +56,7 @@ class Segment:
         return self.rows[COMPONENT_KEY].to_numpy()
 
     def present_keys(self, component_keys: Hashes) -> Hashes:
-        """Return those of the component keys that have rows here, each once."""
+        """Return the component keys that have rows in this segment, each once."""
         requested = np.unique(component_keys)
         low, high = (np.searchsorted(self.component_keys, requested, side=s) for s in ("left", "right"))
         present = requested[high > low]
@@ -84,7 +84,7 @@ class Segment:
         return self.rows[_index_of(self.component_keys, self.present_keys(component_keys))]
 
     def excluding(self, component_keys: Hashes) -> Segment:
-        """Return the segment with the rows of the component keys taken out."""
+        """Return the segment without the rows of the component keys."""
         present = self.present_keys(component_keys)
         if not len(present):
             return self
@@ -92,18 +92,18 @@ class Segment:
         return replace(self, tombstones=np.union1d(self.tombstones, present), height=self.height - removed)
 
     def compacted(self) -> Segment:
-        """Return the segment without the rows taken out of it, and without their text in memory."""
+        """Return the segment without its removed rows, whose text then leaves memory."""
         rows, keys, deadlines = self.parts
         return Segment.of(compact_strings(rows), keys, deadlines)
 
     def __add__(self, other: Segment) -> Segment:
-        """Merge two segments, without the rows taken out of either."""
+        """Merge two segments, without their removed rows."""
         rows, keys, deadlines = (pl.concat([own, others]) for own, others in zip(self.parts, other.parts, strict=True))
         return Segment.of(compact_strings(rows), keys, deadlines)
 
     @property
     def parts(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Rows, keys and deadlines that are not taken out."""
+        """Rows, keys and deadlines without those of removed rows."""
 
         def remaining(frame: pl.DataFrame) -> pl.DataFrame:
             return (
@@ -155,7 +155,7 @@ class SegmentSet:
 
     def with_segment(self, last: Segment) -> Self:
         """Return the rows with those of one more segment."""
-        # A segment is compacted when more rows are taken out than remain.
+        # Compact a segment when it has more removed rows than remaining ones.
         segments = [s if s.rows.height <= 2 * s.height else s.compacted() for s in self.segments]
         while segments and segments[-1].height <= 2 * last.height:
             last = segments.pop() + last

@@ -1,4 +1,4 @@
-"""The door: the form that takes a token and begins a session, and the way out."""
+"""The door: the sign-in form, which takes a token and begins a session, and signing out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass
 class Door:
-    """Signs people in and out. After a wrong token the next try, of any browser, waits: guessing gets slow."""
+    """Signs people in and out. After a wrong token the next attempt from any browser is delayed, so that guessing is slow."""
 
     users: Users
     sessions: Sessions
@@ -35,7 +35,7 @@ class Door:
 
     @property
     def cookie(self) -> str:
-        """Return the name of the cookie; over TLS the browser itself holds it to this host."""
+        """Return the name of the cookie; over TLS its prefix makes the browser bind it to this host."""
         return SECURE_COOKIE if self.secure else COOKIE
 
     def key_of(self, cookies: Mapping[str, str]) -> str:
@@ -43,7 +43,7 @@ class Door:
         return cookies.get(self.cookie, "")
 
     def bearer(self, headers: Mapping[str, str]) -> Session | None:
-        """Return the session of a program that sends its token with the request (`Authorization: Bearer TOKEN`)."""
+        """Return the session of a program that sends its token in the request (`Authorization: Bearer TOKEN`)."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         user = self.users.holder_of(token.strip()) if scheme.lower() == "bearer" else None
         return self.sessions.once(user) if user else None
@@ -80,7 +80,7 @@ class Door:
 
 
 def _own_path(text: str) -> str:
-    """Return a path of this page; a text that a browser could take for another site becomes the first page."""
+    """Return a path on this site; a text that a browser could read as another site becomes the first page."""
     harmless = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable() and "\\" not in text
     return text if harmless else "/"
 
@@ -98,7 +98,7 @@ async def _body(receive: _Receive) -> str:
 
 async def _page(send: _Send, target: str, *, failed: bool = False) -> None:
     text = files("trueup.workbench").joinpath("static/sign_in.html").read_text("utf-8")
-    message = "This token is not known. Check it, or ask who runs this page." if failed else ""
+    message = "This token is unknown. Check it, or ask the person who runs this page." if failed else ""
     text = text.replace("{{target}}", escape(target)).replace("{{message}}", escape(message))
     headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 401 if failed else 200, "headers": headers})

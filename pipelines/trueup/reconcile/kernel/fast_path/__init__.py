@@ -1,1 +1,1 @@
-"""The fast path: records that need not go through all steps, taken out in bulk."""
+"""The fast path: takes out, in bulk, records that need not go through all steps."""

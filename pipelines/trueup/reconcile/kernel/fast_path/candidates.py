@@ -1,7 +1,7 @@
-"""Candidates: what one pass over all records decides for the fast path: sessions, neighbours, and when streams passed.
+"""Candidates for the fast path: one pass over all records finds sessions, neighbours, and the positions at which streams passed.
 
-The decision uses hashes, and true keys are compared before a pair is taken. A collision sends records through all steps, never past
-them.
+This pass compares hashes; true keys are compared before a pair is taken. A hash collision only sends more records through all
+steps.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Candidates:
-    """All rows, with what one pass over all of them decides.
+    """All rows, with the results of one pass over them.
 
-    `rule_index` is each row's row in the frame of policies. `has_neighbour` marks rows with a neighbour. `single` are the
-    numbers of the rows that are the only one of their session. `usage` and `charge` are the row numbers of sessions with one
-    record on each side.
+    `rule_index` is the index of each row's rule in the frame of policies. `has_neighbour` marks rows with a neighbour. `single` has
+    the numbers of rows that are the only one of their session. `usage` and `charge` are the row numbers of sessions with one record
+    on each side.
     """
 
     rows: pl.DataFrame
@@ -47,7 +47,7 @@ class Candidates:
 
     @classmethod
     def of(cls, events: pl.DataFrame, frontier: Frontier) -> Candidates:
-        """Decide on all events."""
+        """Find the candidates among all events."""
         rows = events.with_row_index("row")
         keyed, is_charge = rows["session_key"].is_not_null().to_numpy(), rows["charge"].to_numpy()
         record = record_hashes(rows)
@@ -77,13 +77,13 @@ class Candidates:
         )
 
     def rule(self, name: str, rows: Rows) -> NDArray[Any]:
-        """Return a column of the rule of rows under the policy in force last."""
+        """Return a column of each row's rule under the latest policy."""
         column: NDArray[Any] = self.frontier.policies.frame[name].to_numpy()[self.rule_index[rows]]
         return column
 
     @cached_property
     def under_last(self) -> NDArray[np.bool_]:
-        """Which rows arrived under the policy in force last."""
+        """Mask of the rows that arrived under the latest policy."""
         policies = self.frontier.policies
         under: NDArray[np.bool_] = policies.number_at(self.position) == len(policies.all) - 1
         return under
@@ -105,24 +105,25 @@ class Candidates:
         return beyond
 
     def other_passed_at(self, rows: Rows) -> NDArray[np.int64]:
-        """Return the position at which the other stream has passed each row by grace."""
+        """Return the position at which the other stream passes each row's time plus grace."""
         return self._passed_at(rows, self.rule("grace_us", rows), self.rule("closed_wait_us", rows), of_other=True)
 
     def own_passed_at(self, rows: Rows) -> NDArray[np.int64]:
-        """Return the position at which the own stream of each row has passed its time."""
+        """Return the position at which each row's own stream passes the row's time."""
         return self._passed_at(rows, 0, 0, of_other=False)
 
     def _passed_at(
         self, rows: Rows, wait_us: NDArray[np.int64] | int, closed_wait_us: NDArray[np.int64] | int, *, of_other: bool
     ) -> NDArray[np.int64]:
-        """Return the position at which a stream has passed each row by a wait, under the policy in force last."""
+        """Return the position at which a stream passes each row's time plus a wait, under the latest policy."""
         is_charge, time_us = self.is_charge[rows], self.time_us[rows]
         stream = ~is_charge if of_other else is_charge
         if not len(rows):
             return np.empty(0, dtype=np.int64)
         policy = np.full(len(rows), len(self.frontier.policies.all) - 1)
         wait, closed_wait = (np.broadcast_to(np.asarray(w, dtype=np.int64), len(rows)) for w in (wait_us, closed_wait_us))
-        # A stream that has not passed the least time by the least wait has passed none: one look suffices for most logs.
+        # If a stream has not passed the earliest time plus the shortest wait, it has passed no row. For most logs this one test
+        # suffices.
         first, shortest, shortest_closed = (np.repeat(column.min(), 2) for column in (time_us, wait, closed_wait))
         both = np.array([False, True])
         if (self.frontier.passed_at(both, first, shortest, shortest_closed, policy[[0, 0]]) == NEVER_POSITION).all():
@@ -138,7 +139,7 @@ class Candidates:
         return unchanged
 
     def column(self, name: str) -> pl.Series:
-        """Return a column of all rows in one piece, so that taking rows from it is quick."""
+        """Return a column of all rows in one piece of memory, from which rows are gathered quickly."""
         if name not in self._columns:
             self._columns[name] = self.rows[name].rechunk()
         return self._columns[name]
@@ -153,7 +154,7 @@ class Candidates:
         return pl.DataFrame([self.column(name).gather(numbers) for name in names])
 
     def few(self, rows: Rows, names: list[str]) -> pl.DataFrame:
-        """Return columns of few rows, without putting whole columns in one piece first."""
+        """Return columns of a few rows, without first copying whole columns into one piece of memory."""
         selected = np.zeros(self.rows.height, dtype=np.bool_)
         selected[rows] = True
         places = np.searchsorted(np.flatnonzero(selected), rows)
@@ -161,15 +162,15 @@ class Candidates:
 
 
 def _hash(*names: str) -> pl.Expr:
-    """Return a hash over columns: equal rows have equal hashes, unequal ones hardly ever."""
+    """Return a hash over columns: equal rows have equal hashes, unequal rows almost never."""
     return reduce(operator.xor, (pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)))
 
 
 def _sorted_rows(numbers: Hashes) -> tuple[Rows, Hashes]:
-    """Return row numbers in the order of the upper bits of their numbers, and these bits.
+    """Return row numbers, ordered by the upper bits of `numbers`, and these bits.
 
-    The row takes the place of the lower bits, so that one sort of numbers gives both. A sort of row numbers takes five times as
-    long. Two hashes that share their upper bits count as one, which sends a few more records through all steps.
+    Each row number replaces the lower bits of its hash, so one sort of integers gives both. Sorting row numbers by hash would take
+    five times as long. Two hashes with equal upper bits count as one, which only sends a few more records through all steps.
     """
     row_bits = np.uint64(len(numbers).bit_length())
     packed = numbers >> row_bits << row_bits
@@ -193,7 +194,7 @@ def _by_stream(first: Rows, second: Rows, is_charge: NDArray[np.bool_]) -> tuple
 
 
 def _in_order(usage: Rows, charges: Rows, height: int) -> tuple[Rows, Rows]:
-    """Return pairs in the order of their usage records: memory is read in one direction then."""
+    """Return pairs in the order of their usage records, so that memory is read in one direction."""
     charge_of = np.full(height, -1, dtype=np.int64)
     charge_of[usage] = charges
     ordered = np.flatnonzero(charge_of >= 0)
@@ -201,9 +202,10 @@ def _in_order(usage: Rows, charges: Rows, height: int) -> tuple[Rows, Rows]:
 
 
 def _is_complete(rows: pl.DataFrame, policies: Policies, rule_index: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows are complete at once under the policy in force last: no further part, line or counter may come.
+    """Return which rows are complete on arrival under the latest policy: no further part, line or counter can belong to them.
 
-    Records that a charge may correct are not: all of its scope go through all steps. Neither are moved rows, which are no records.
+    Records that a charge may correct are not complete: all records of its scope go through all steps. Moved rows are not records,
+    so they are not complete either.
     """
     is_line = pl.col("charge") & policies.in_bill_lines(pl.lit(len(policies.all) - 1))
     in_part: NDArray[np.bool_] = rows.select(is_line | pl.col("partial_no").is_not_null()).to_series().to_numpy()
@@ -220,7 +222,7 @@ def _is_complete(rows: pl.DataFrame, policies: Policies, rule_index: NDArray[np.
 def _has_neighbour(
     rows: pl.DataFrame, frontier: Frontier, rule_index: NDArray[np.int64], session: Hashes, several_records: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Return which rows are within the start tolerance of another session of their party, where nearest matches are made."""
+    """Return which rows are within the start tolerance of another session of their party, for services with nearest matches."""
     neighbours = np.zeros(rows.height, dtype=np.bool_)
     by_nearest, tolerance_us = (frontier.policies.frame[n].to_numpy() for n in ("by_nearest", "start_tolerance_us"))
     if not by_nearest[rule_index].any():
@@ -229,7 +231,7 @@ def _has_neighbour(
         session=pl.Series(session), by_nearest=pl.Series(by_nearest[rule_index]), tolerance_us=pl.Series(tolerance_us[rule_index])
     )  # fmt: skip
     further = _party_time_pairs(entries.filter(pl.Series(several_records)))
-    # Text is hashed before rows are left out, so that none of it is copied.
+    # Hash the text before rows are filtered, so that no text is copied.
     places = pl.concat([frame.select(
         "row", "time_us", "session", "tolerance_us", "by_nearest", party=_hash(*PARTY)
     ).filter(pl.col("by_nearest") & pl.col("time_us").is_not_null()) for frame in (entries, further)])  # fmt: skip
@@ -241,7 +243,7 @@ def _has_neighbour(
 def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
     """Return which rows (`party`, `time_us`, `session`, `tolerance_us`) are within the tolerance of another session of their party.
 
-    A party has a service, and so one tolerance: rows are compared with those of the same tolerance.
+    A party has one service and so one tolerance; rows are compared only with rows of the same tolerance.
     """
     party, time_us, session, tolerance_us = (places[n].to_numpy() for n in ("party", "time_us", "session", "tolerance_us"))
     if not len(party):
@@ -258,9 +260,9 @@ def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
 def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Hashes, tolerance_us: int) -> NDArray[np.bool_]:
     """Return which rows are within a tolerance of another session of their party.
 
-    Rows are sorted by one number: its upper half is of the party's hash and its lower half is the time. That is much quicker than
-    sorting by both. So their distance is a difference of two numbers. Two parties that share that part of their hash count as one,
-    and times are compared in whole units. Either sends a few more rows through all steps, and has no other effect.
+    Rows are sorted by one number, which is much quicker than sorting by two. Its upper half is from the party's hash, its lower
+    half is the time. The distance of two rows is the difference of their numbers. Parties with equal upper halves count as one, and
+    times are compared in whole units. Both only send a few more rows through all steps.
     """
     row_bits = len(party).bit_length()
     time_bits = (_HASH_BITS - row_bits) // 2
@@ -269,7 +271,7 @@ def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Ha
     times = since_us if unit_us == 1 else since_us // np.uint64(unit_us)
     above_time = np.uint64(row_bits + time_bits)
     order, ascending = _sorted_rows((party >> above_time << above_time) | (times << np.uint64(row_bits)))
-    # Times within the tolerance may be one unit further apart than the tolerance has whole units.
+    # Rounding to whole units can add one unit to the distance of two times.
     units = min(tolerance_us // unit_us + (unit_us > 1), 2**time_bits - 1)
     session_in_order = session[order]
     near = (ascending[1:] - ascending[:-1] <= np.uint64(units)) & (session_in_order[1:] != session_in_order[:-1])
@@ -281,6 +283,6 @@ def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Ha
 
 
 def _party_time_pairs(entries: pl.DataFrame) -> pl.DataFrame:
-    """Return the further entries of sessions and charge groups of several parties, see `neighbourhood`; they have no row."""
+    """Return further entries, without a row, for sessions and charge groups of several parties (see `neighbourhood`)."""
     pairs = party_time_pairs(entries.drop("row"), unit=["session", "charge"], party=["rule", *PARTY], times=["time_us"])
     return pairs.with_columns(row=pl.lit(None, entries.schema["row"])).select(entries.columns)

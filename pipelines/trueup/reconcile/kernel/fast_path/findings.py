@@ -1,4 +1,4 @@
-"""Findings of the fast path: each is raised once, by one record or by one usage record and one charge."""
+"""Findings of the fast path: each is raised once, about one record or about one usage record and one charge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RAISED: dict[str, pl.DataType] = {
     "reason": pl.String(),
     "expected_micros": pl.Int128(),
     "billed_micros": pl.Int128(),
-    "charge": pl.Boolean(),  # whether the finding is about a charge without usage; else about a session
+    "charge": pl.Boolean(),  # true: about a charge without usage; false: about a session
     "usage_event_id": pl.Binary(),
     "charge_event_id": pl.Binary(),
     **dict.fromkeys(("scope", "session_key", "key_scope", "record_key", "service", "subscriber", "peer", "node"), pl.String()),
@@ -25,12 +25,12 @@ RAISED: dict[str, pl.DataType] = {
     "started_us": pl.Int64(),
     "day": pl.Date(),
 }
-"""A finding when it is raised; all from `scope` on are of its first record: the usage record of a pair."""
+"""A raised finding. Columns from `scope` on are those of its first record; of a pair, the usage record."""
 _OF_RECORD = ["scope", "session_key", "key_scope", "record_key", "service", "subscriber", "peer", "node", "bucket", "currency"]
 
 
 def raised_by_pairs(found: pl.DataFrame, candidates: Candidates) -> pl.DataFrame:
-    """Return the findings (`RAISED`) of pairs (`FOUND`): raised when the second record arrives, which is their cause."""
+    """Return the findings (`RAISED`) of pairs (`FOUND`). The arrival of the second record raises them and is their cause."""
     usage, charge = found["row"].to_numpy(), found["row_charge"].to_numpy()
     at = found["at"].to_numpy()
     arrived = [candidates.position[rows] == at for rows in (usage, charge)]
@@ -41,7 +41,7 @@ def raised_by_pairs(found: pl.DataFrame, candidates: Candidates) -> pl.DataFrame
 
 
 def raised_by_unmatched(final: pl.DataFrame, candidates: Candidates, terms: Terms) -> pl.DataFrame:
-    """Return the findings (`RAISED`) of final records (`row`, `final_at`, `MONEY`) that have money: no partner came in time."""
+    """Return the findings (`RAISED`) of final records with money (`row`, `final_at`, `MONEY`) that have no partner in time."""
     final = final.filter(pl.col("expected_micros") != pl.col("billed_micros"))
     rows, at = final["row"].to_numpy(), final["final_at"].to_numpy()
     is_charge = pl.Series(candidates.is_charge[rows], dtype=pl.Boolean)
@@ -49,7 +49,7 @@ def raised_by_unmatched(final: pl.DataFrame, candidates: Candidates, terms: Term
     status = terms.states_at(moments)["billing_status"]
     late = pl.when(is_charge).then(pl.lit("late_charge")).otherwise(pl.lit("late_usage"))
     arrives, is_late = pl.Series(candidates.position[rows] == at), pl.Series(_is_late(rows, candidates))
-    # The records arrived under the last policy, so only terms may come into force at the position that makes them final.
+    # The records arrived under the latest policy, so only tariff terms can come into force at the position that makes them final.
     declared = pl.col("at").replace_strict(dict(terms.causes), default="frontier", return_dtype=pl.String)
     event_id = _event_ids(rows, candidates)
     named = final.rename({"final_at": "at"}).with_columns(
@@ -62,7 +62,7 @@ def raised_by_unmatched(final: pl.DataFrame, candidates: Candidates, terms: Term
 
 
 def _is_late(rows: Rows, candidates: Candidates) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return whether the own stream of each row had passed its time before it arrived."""
+    """Return whether each row's own stream had passed the row's time before the row arrived."""
     late: np.ndarray[tuple[int], np.dtype[np.bool_]] = candidates.own_passed_at(rows) < candidates.position[rows]
     return late
 

@@ -1,4 +1,4 @@
-"""Pairs of the fast path: one usage record and one charge of one session key, matched in time, and their judgement."""
+"""Pairs of the fast path: match one usage record and one charge of a session key in time, and judge their difference."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class JudgedPairs:
 def pairs_in_time(candidates: Candidates, terms: Terms) -> pl.DataFrame:
     """Return (`row`, `row_charge`) of the pairs of one key whose first record was not final before the second arrived.
 
-    Neither has parts, conflicts or neighbours, is beyond the horizon, or has a price that changed since the first arrived.
+    Neither record has parts, conflicts or neighbours, is beyond the horizon, or has a price that changed since the first one
+    arrived.
     """
     return _in_time(_of_one_key(_pairs(candidates), candidates), candidates, terms)
 
@@ -63,14 +64,14 @@ def _of_one_key(pairs: pl.DataFrame, candidates: Candidates) -> pl.DataFrame:
     if pairs.is_empty():
         return pairs
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
-    # Where all money is in one currency, there is nothing to compare.
+    # Where all money is in one currency, currencies need no comparison.
     key = _KEY if candidates.rows["currency"].n_unique() > 1 else _KEY[:2]
     usage_keys, charge_keys = candidates.columns_of(usage, key), candidates.columns_of(charge, key)
     return pairs.filter(reduce(operator.and_, ((usage_keys[n] == charge_keys[n]).fill_null(False) for n in key)))
 
 
 def _in_time(pairs: pl.DataFrame, candidates: Candidates, terms: Terms) -> pl.DataFrame:
-    """Return the pairs whose first record was not final before the second arrived, with neither beyond the horizon."""
+    """Return the pairs whose first record was not yet final when the second arrived, and in which neither is beyond the horizon."""
     if pairs.is_empty():
         return pairs
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
@@ -85,10 +86,11 @@ def _in_time(pairs: pl.DataFrame, candidates: Candidates, terms: Terms) -> pl.Da
 
 
 def judge_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable, *, after: int) -> JudgedPairs:
-    """Judge pairs (with `expected_micros`, the price of their usage); those that are in neither result go through all steps.
+    """Judge pairs with `expected_micros`, the price of their usage; pairs in neither result go through all steps.
 
-    At a flat price quantities may differ: a pair without impact raises no finding. Only a tariff can have two differences behind
-    an equal amount. A pair that became two rows has two findings, and goes through all steps.
+    At a flat price, quantities may differ without impact, and the pair then raises no finding. Only under a tariff can two
+    differences cancel out in an equal amount. A pair that `classify` divides into two rows has two findings, so it goes through all
+    steps.
     """
     if pairs.is_empty():
         return JudgedPairs(pl.DataFrame(schema=JUDGED), pl.DataFrame(schema=FOUND))
@@ -112,9 +114,9 @@ def judge_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable,
 
 
 def _found(judged: pl.DataFrame, prices: PriceTable, after: int) -> pl.DataFrame:
-    """Return differing pairs as `FOUND`, without those that are judged with others of their pool.
+    """Return differing pairs as `FOUND`, except those that must be judged together with others of their pool.
 
-    Only a finding that is raised after a position needs its reason.
+    Only findings raised after the position `after` need a reason.
     """
     if not shared_terms(prices.terms).is_empty():
         judged = judged.filter(pl.col("price_micros").is_not_null())
@@ -136,7 +138,7 @@ def _has_equal_quantities(usage: Rows, charge: Rows, candidates: Candidates) -> 
 def _classified(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
     """Return pairs with a difference, with their kind (as `classify`) and the columns by which they were judged."""
     prepared = _with_rule_columns(pairs, candidates, prices).with_columns(
-        # The difference of two 64-bit numbers need not fit one.
+        # The difference of two 64-bit numbers may not fit 64 bits.
         usage_quantity=pl.col("quantity_micros").cast(pl.Int128),
         open=pl.lit(False),
         unrated=pl.lit(False),
@@ -149,7 +151,7 @@ def _classified(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable)
 
 
 def _with_rule_columns(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
-    """Add the columns of usage and rule by which a pair is classified, and those by which the charged quantity is priced."""
+    """Add the columns of usage and rule that classify a pair, and those that price the charged quantity."""
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
     rules = candidates.frontier.policies.frame.drop("policy", "rule", "timezone")[candidates.rule_index[usage]]
     is_flat = not rules["price_micros"].null_count()

@@ -1,4 +1,4 @@
-"""Prices of the fast path: one request for all usage that it may take, before any amount is compared."""
+"""Prices of the fast path: price all usage that it may take in one request, before amounts are compared."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ EXPECTED: dict[str, pl.DataType] = {"row": pl.Int64(), "expected_micros": pl.Int
 
 
 def price_usage(rows: Rows, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
-    """Return the price of usage records (`EXPECTED`), in the order of `rows`; NULL without one that holds from their position on.
+    """Return the price of usage records (`EXPECTED`), in the order of `rows`; NULL where no price is valid from their position on.
 
-    The fast path takes a record that arrived under the policy in force last. Its price is unchanged since the first record of its
-    pair arrived. So its price at its own position is also its price at the position of its charge.
+    The fast path takes only records that arrived under the latest policy, with a price unchanged since the first record of the
+    pair. So the price at the record's own position is also its price at the position of its charge.
     """
     rules, rule_of_row = candidates.frontier.policies.frame, candidates.rule_index[rows]
     numbers = np.unique(rule_of_row)
@@ -34,9 +34,9 @@ def _priced(rows: Rows, expected: pl.Series) -> pl.DataFrame:
 
 
 def _of_rule(rows: Rows, rule: dict[str, object], candidates: Candidates, prices: PriceTable) -> pl.Series:
-    """Return the prices of records of one rule. Only a tariff book needs more of a record than its quantity.
+    """Return the prices of records of one rule. Only a tariff book needs more columns of a record than its quantity.
 
-    A record that arrived under the policy in force last has its money in the currency of its rule.
+    The money of a record that arrived under the latest policy is in the currency of its rule.
     """
     price_micros, price_per = rule["price_micros"], rule["price_per"]
     if price_micros is None:

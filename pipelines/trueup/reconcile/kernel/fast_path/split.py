@@ -1,9 +1,9 @@
-"""Fast path: takes out pairs matched in time and records without a partner, and decides them in one pass.
+"""Fast path: take out pairs matched in time and records without a partner, and decide them in one pass.
 
-Most traffic is one usage record and one charge of one session key that agree. Such a pair without neighbours is pending when
-its first record arrives. When its second does, it is tolerated or raises its one finding, unless the first had become final
-before. A record without any partner or neighbour is pending from its arrival until it is final, and then raises its one finding.
-All steps together give the same result, and tests compare the two.
+Most traffic is one usage record and one charge of one session key that agree. Such a pair without neighbours is pending from its
+first record on. When the second record arrives, the pair is tolerated or raises one finding, unless the first record was already
+final. A record without any partner or neighbour is pending from its arrival until it is final, and then raises its one finding. The
+general steps give the same result; tests compare the two.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from trueup.reconcile.pricing.price_table import PriceTable
 class FastPath:
     """The result of the fast path.
 
-    `remaining` are the events that go through all steps. `ledger_deltas` are the ledger rows (position, service, day,
-    currency and sums) of all others, and `raised` their findings (`RAISED`). `booked_records` are their records, added up as
-    `BOOKED`. `unmatched` are the row numbers of the unmatched among them.
+    `remaining` are the events that go through all steps. The other fields are about all other events. `ledger_deltas` are their
+    ledger rows (position, service, day, currency and sums), and `raised` their findings (`RAISED`). `booked_records` counts their
+    records (`BOOKED`). `unmatched` has the row numbers of those without a partner.
     """
 
     remaining: pl.DataFrame
@@ -43,11 +43,11 @@ class FastPath:
 def split_fast_path(
     events: pl.DataFrame, frontier: Frontier, prices: PriceTable, *, after: int, upto: int, fast_path: bool = True
 ) -> FastPath:
-    """Split events into those that the fast path books and those that remain; findings are those raised in (after, upto].
+    """Split events into those that the fast path books and those that remain; return the findings raised in (after, upto].
 
     `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `charge_currency`. The fast path takes only records
-    that arrived under the policy in force last, after the last change of their terms. A change needs all positions evaluated.
-    Of sessions that share free units or tiers it takes those whose price never changes.
+    that arrived under the latest policy and after the last change of their terms. A change must be evaluated at all positions.
+    Among sessions that share free units or tiers, it takes those whose price never changes.
     """
     if not fast_path or events.is_empty():
         ledger_deltas, raised, booked = (pl.DataFrame(schema=schema) for schema in (LEDGER, RAISED, BOOKED))
@@ -82,7 +82,7 @@ def split_fast_path(
 def _unmatched(candidates: Candidates, terms: Terms) -> pl.DataFrame:
     """Return the records (`row`) that are the only one of their session, and the position `final_at` from which each is final.
 
-    A record is final from its arrival on where the other stream had passed it before.
+    A record is final on arrival if the other stream had already passed it.
     """
     single = candidates.single
     fits = candidates.under_last[single] & ~candidates.has_neighbour[single] & ~candidates.rule("by_aggregate", single)

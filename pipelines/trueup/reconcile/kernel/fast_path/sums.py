@@ -1,4 +1,4 @@
-"""Sums of what the fast path books: ledger changes and booked records, added up by numbers that stand for text."""
+"""Sums of the records that the fast path books: ledger changes and record counts, grouped by numeric codes instead of text."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ BOOKED: dict[str, pl.DataType] = {
     "charge": pl.Boolean(), "position": pl.Int64(), "source": pl.String(), "currency": pl.String(), "records": pl.Int64(),
     "quantity_micros": pl.Int128(), "amount_micros": pl.Int128(),
 }  # fmt: skip
-"""Booked records added up: `currency` is that of the charge itself."""
+"""Counts of booked records; `currency` is the charge's own."""
 _MOST_CELLS = 2**62
 _NOT_FINAL = 0
-"""The position, before all others, at which a record that is not final yet becomes so."""
+"""Placeholder position, before all others, for records that are not final yet."""
 _Cells = Mapping[str, NDArray[np.int64] | NDArray[np.int32]]
-"""Whole numbers of each row, by which sums are added up."""
+"""Integer codes of each row, by which sums are grouped."""
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Columns of text as small numbers: each number of `column(name)` is an index into `names(name)`."""
+    """Text columns encoded as small numbers: each number of `column(name)` is an index into `names(name)`."""
 
     candidates: Candidates
 
@@ -39,7 +39,7 @@ class Codes:
         return self._coded(name)[0]
 
     def names(self, name: str) -> pl.Series:
-        """Return the texts that the numbers stand for; NULL is one of them."""
+        """Return the texts of the codes, including NULL."""
         return self._coded(name)[1]
 
     def _coded(self, name: str) -> tuple[NDArray[np.int32], pl.Series]:
@@ -54,7 +54,7 @@ class Codes:
 
 def _coded(values: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
     """Return values as indices of their names, and the names."""
-    # Rows come file by file, so that most columns have few values and long runs of each.
+    # Rows are ordered by file, so most columns have few values, in long runs.
     begins = np.flatnonzero(values.ne_missing(values.shift(1)).to_numpy())
     begins = begins if len(begins) and begins[0] == 0 else np.append(0, begins)
     if len(begins) == 1:
@@ -67,10 +67,10 @@ def _coded(values: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
 
 
 def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes, *, into: str) -> pl.DataFrame:
-    """Return the changes of sums when the first and when the second record of each pair arrives.
+    """Return the changes of sums on the arrival of the first and of the second record of each pair.
 
     Rows are (position, service, day, currency and sums). `pairs` are (`row`, `row_charge`, `expected_micros`, `billed_micros`).
-    Their difference enters the sum `into`: `tolerated_micros`, or `impact_micros` of pairs with a finding.
+    Their difference is added to the sum `into`: `tolerated_micros`, or `impact_micros` for pairs with a finding.
     """
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
     zone = candidates.frontier.policies.all[-1].timezone
@@ -89,7 +89,7 @@ def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes, *, in
 
 
 def unmatched_deltas(unmatched: pl.DataFrame, candidates: Candidates, codes: Codes, *, upto: int) -> pl.DataFrame:
-    """Return the changes of sums when unmatched records (`row`, `final_at` and `MONEY`) arrive, and when they become final."""
+    """Return the changes of sums when unmatched records (`row`, `final_at`, `MONEY`) arrive, and when they become final."""
     rows, final_at = unmatched["row"].to_numpy(), unmatched["final_at"].to_numpy()
     cells: _Cells = {
         "position": candidates.position[rows], "service": codes.column("service")[rows], "currency": codes.column("currency")[rows],
@@ -110,7 +110,7 @@ def unmatched_deltas(unmatched: pl.DataFrame, candidates: Candidates, codes: Cod
 
 
 def booked_records(rows: Rows, candidates: Candidates, codes: Codes) -> pl.DataFrame:
-    """Return rows, all of which are booked, added up as `BOOKED`."""
+    """Count `rows`, all of which are booked, as `BOOKED`."""
     cells: _Cells = {
         "charge": candidates.is_charge[rows].astype(np.int32), "position": candidates.position[rows],
         "source": codes.column("source")[rows], "currency": codes.column("charge_currency")[rows],
@@ -123,7 +123,7 @@ def booked_records(rows: Rows, candidates: Candidates, codes: Codes) -> pl.DataF
 
 
 def _days(candidates: Candidates, rows: Rows, zone: str) -> NDArray[np.int32]:
-    """Return the local day of each row as a number; 0 for a row without a time, whose day is in no sum."""
+    """Return the local day of each row as a number; 0 for a row without a time, which no sum by day contains."""
     times = candidates.time_us[rows]
     known = pl.DataFrame({"time_us": np.where(times == UNKNOWN_TIME_US, 0, times)})
     return known.select(local_day(pl.col("time_us"), zone).cast(pl.Int32)).to_series().to_numpy()
@@ -132,7 +132,7 @@ def _days(candidates: Candidates, rows: Rows, zone: str) -> NDArray[np.int32]:
 def _added_up(cells: _Cells, sums: Mapping[str, pl.Series]) -> pl.DataFrame:
     """Return `sums` (as Int128) and the number of `records` added up by `cells`.
 
-    The numbers are combined into one, by which grouping is quicker than by all of them.
+    The codes are combined into one number, because grouping by one column is quicker.
     """
     narrowed = {name: _narrowed(column) for name, column in sums.items()}
     frame = pl.DataFrame({**cells, **{f"{name} ": column for name, column in narrowed.items()}})
@@ -149,7 +149,7 @@ def _added_up(cells: _Cells, sums: Mapping[str, pl.Series]) -> pl.DataFrame:
 
 
 def _narrowed(values: pl.Series) -> pl.Series:
-    """Return values as 64-bit numbers where any sum of them fits those, which is quicker, else as 128-bit ones."""
+    """Return values as 64-bit numbers where every sum of them fits 64 bits, which is quicker; otherwise as 128-bit numbers."""
     least, greatest = values.min(), values.max()
     if least is None or greatest is None:
         return values.cast(pl.Int64)
@@ -158,7 +158,7 @@ def _narrowed(values: pl.Series) -> pl.Series:
 
 
 def _deltas_of_pairs(pairs: pl.DataFrame, into: str) -> pl.DataFrame:
-    """Return the changes of sums of pairs that are added up by their cells."""
+    """Return the changes of sums of pairs that are already added up by cell."""
     usage_first, charge_first = pl.col("position") < pl.col("position_charge"), pl.col("position_charge") < pl.col("position")
     expected, billed, zero = pl.col("expected_micros"), pl.col("billed_micros"), pl.lit(0, pl.Int128)
     matched_at = pl.max_horizontal("position", "position_charge")
@@ -191,7 +191,7 @@ def _cell(suffix: str = "") -> dict[str, pl.Expr]:
 
 
 def _deltas(rows: pl.DataFrame, at: pl.Expr, cell: Mapping[str, pl.Expr], **sums: pl.Expr) -> pl.DataFrame:
-    """Return the changes of sums by rows; those that are not named do not change."""
+    """Return the changes of sums by rows; sums that are not named do not change."""
     zero = pl.lit(0, pl.Int128)
     named = rows.select(position=at, **cell, **{name: sums.get(name, zero) for name in _SUMS})
     added = named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
