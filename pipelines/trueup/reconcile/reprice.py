@@ -1,4 +1,4 @@
-"""Reprice one session as the kernel priced it at a position: the rater's arithmetic for `explain`."""
+"""Price one session again as the kernel did at a position, to show the rater's arithmetic in `explain`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trueup.reconcile.sessions.admission import resolve_contents, with_due_date
 
 @dataclass(frozen=True)
 class PriceTrace:
-    """The rater's steps by title, and a sentence on how billing came to its amount."""
+    """The rater's steps by title, and a sentence on the mistake that explains the billed amount."""
 
     steps: dict[str, list[str]]
     sentence: str | None = None
@@ -37,7 +37,7 @@ def trace_price(
 ) -> PriceTrace | None:
     """Price a session, given by its event ids, again as of a position; return None where no tariff book prices it.
 
-    `billed_micros` is the billed amount of a misrated one. Sums of many sessions have no trace.
+    `billed_micros` is the billed amount if the session is misrated. Sums of many sessions have no trace.
     """
     frontier = frontier_of(lake, position)
     every = BucketRange(0, lake.project.config.lake.buckets - 1)
@@ -60,7 +60,7 @@ def trace_price(
 
 
 def _calls(session: pl.DataFrame, quantity: str, pools: Pools) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """Return the session as the rater takes it, and the others of its pool where it has one."""
+    """Return the session in the rater's form, and the other sessions of its pool, if any."""
     own, others = pools.calls_of(session, quantity)
     return (own, others) if own.height else (calls_of(session, quantity), None)
 

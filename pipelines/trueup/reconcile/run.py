@@ -1,4 +1,4 @@
-"""A reconciliation up to the newest position without an engine: nothing to do, or little enough for one process."""
+"""Reconcile up to the newest position without an engine, if there is little enough work for one process, or none."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ReconcileSummary:
 def reconcile_little(
     project: Project, *, days: Days = ALL_DAYS, clock: Clock = system_clock, log: LogFn | None = None
 ) -> ReconcileSummary | None:
-    """Reconcile what the log has beyond the last run, where one partition is enough; else return None.
+    """Reconcile the positions after the last run if one partition is enough; otherwise return None.
 
     The steps are those of `trueup.jobs.reconcile_batch.reconcile`, without an engine. `days` (of the project's time zone)
     limit what is evaluated; then the consumer position stays where it is. Raises `LogBusyError` when another reconciler holds
@@ -66,7 +66,7 @@ def reconcile_little(
 
 
 def partitions_needed(lake: Lake) -> int:
-    """Return as many partitions as keep each within memory, and one for each core where there is work for them."""
+    """Return how many partitions keep each within memory, and use all cores if there is enough work."""
     rows = records_between(lake, 0, lake.last_position())
     return max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // ROWS_WORTH_A_CORE + 1))
 

@@ -1,1 +1,1 @@
-"""Which records can influence each other: neighbourhoods, components and blocking keys."""
+"""Find the records that can influence each other: neighbourhoods, components and blocking keys."""

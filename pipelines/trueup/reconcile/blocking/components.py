@@ -1,17 +1,17 @@
 """Components: which records can influence each other's findings.
 
-A *group* is a session with the charge group of the same key, or one record without a key. Groups are in one *component* when
-they could share a record over time, be the two ends of an edge, or lie in one period. Nothing in one component influences
-another, so the kernel evaluates each at its own positions. Components follow from what could match. They are therefore coarser
-than the matches that the kernel makes.
+A *group* is a session with the charge group of the same key, or one record without a key. Groups are in one *component* if some
+record belongs to both over time, if they could match, or if one period could sum both. Nothing in one component influences another,
+so the kernel evaluates each at its own positions. Components are built from possible matches, so they are coarser than the matches
+that the kernel makes.
 
-Links 1–2 and 2–3 make one component, link 4–5 another; a component has the least of its group numbers:
+Links 1–2 and 2–3 make one component, link 4–5 another. A component is numbered by the least of its group numbers:
 
 >>> links = pl.DataFrame({"group_no": [1, 2, 2, 3, 4, 5], "link_id": [10, 10, 11, 11, 12, 12]})
 >>> _connected(links).sort("group_no").rows()
 [(1, 1), (2, 1), (3, 1), (4, 4), (5, 4)]
 
-Usage at 0 s and a charge at 2 s are within a tolerance of 3 s. Usage at 9 s is not, and stays a component of its own:
+Usage at 0 s and a charge at 2 s are within a tolerance of 3 s. Usage at 9 s is not, so it stays a component of its own:
 
 >>> entries = pl.DataFrame({
 ...     "group_no": [1, 2, 3], "charge": [False, True, False], "time_us": [0, 2_000_000, 9_000_000],
@@ -42,8 +42,8 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Give each version its group; return the versions and the groups.
 
     Versions get `group_no` and `grouped_by_key`, which is false for records that are a group of their own. Groups have their names,
-    by `group_no`. The number ascends as (grouped by key before others, scope, key) do. A record beyond the
-    horizon is a group of its own, and so is a charge that corrects another record.
+    by `group_no`. Numbers are in the order of (grouped by key before others, scope, key). A record beyond the horizon is a group of
+    its own, and so is a charge that corrects another record.
     """
     own_group = pl.col("session_key").is_null() | pl.col("beyond_horizon") | pl.col("corrected_key").is_not_null()
     named = versions.with_columns(own=own_group, **group_name(own_group, pl.col("beyond_horizon")))
@@ -59,7 +59,7 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def group_name(own: pl.Expr, beyond_horizon: pl.Expr) -> dict[str, pl.Expr]:
-    """Return `name` and `name_scope` of a record's group: of its record where it is a group of its `own`, else of its session."""
+    """Return `name` and `name_scope` of a record's group: those of the record if it is a group of its `own`, else the session's."""
     # Record keys are unique within their key scope, session keys across the sources that share them.
     of_record = pl.concat_str(beyond_horizon.cast(pl.Int8), "key_scope")
     return {
@@ -111,7 +111,7 @@ def schedule_of(versions: pl.DataFrame) -> pl.DataFrame:
 def spans_of(scheduled: pl.DataFrame, policies: Policies, upto: int) -> pl.DataFrame:
     """Return the spans (`component`, `at`, `next_at`, `policy`) of scheduled positions (`component`, `at`) up to a position.
 
-    A span is the positions [at, next_at) of a component, in which its records, prices and policy stay the same. A component is
+    A span is a range of positions [at, next_at) in which a component's records, prices and policy stay the same. A component is
     scheduled at each start of a policy after its first position as well. Spans ascend by component and position.
     """
     if len(policies.starts) > 1:
@@ -124,7 +124,7 @@ def spans_of(scheduled: pl.DataFrame, policies: Policies, upto: int) -> pl.DataF
 
 
 def _regrouped_records(versions: pl.DataFrame) -> pl.DataFrame:
-    """Return the groups of records that belonged to several groups one after the other."""
+    """Return the groups of records that have belonged to several groups over time."""
     changed = versions.filter((pl.col("until") != NEVER_POSITION) | (pl.col("since") != pl.col("position").min().over("record_no")))
     if changed.is_empty():
         return changed.select("group_no", link_id="record_no")
@@ -133,7 +133,7 @@ def _regrouped_records(versions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
-    """Return the groups of correcting charges with those of the records that they name."""
+    """Return the groups of correcting charges, linked with the groups of the records that they name."""
     correcting = versions.filter(pl.col("corrected_key").is_not_null())
     names = correcting.select("scope", name="corrected_key").unique(maintain_order=True).with_row_index("link_id")
     names = names.with_columns(pl.col("link_id").cast(pl.Int64))
@@ -145,7 +145,7 @@ def _corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _candidate_entries(versions: pl.DataFrame, *, has_cycles: bool) -> pl.DataFrame:
-    """Return where each group could be matched: every party of its records at every time, see `neighbourhood`."""
+    """Return every party and time at which each group could be matched (see `neighbourhood`)."""
     side = ["group_no", "charge"]
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
     known = pl.col("since").min().over("group_no") if has_cycles else pl.lit(0, pl.Int64)
@@ -197,7 +197,7 @@ def _connected(links: pl.DataFrame) -> pl.DataFrame:
         np.minimum.at(of_link, link_id, component[group_no])
         reached = component.copy()
         np.minimum.at(reached, group_no, of_link[link_id])
-        # Following the component of the component halves the distance, so that long chains take few rounds.
+        # Replacing a component by the component of that component halves the distance, so long chains take few rounds.
         least = np.minimum(reached, reached[reached])
         if np.array_equal(least, component):
             linked = np.unique(group_no)

@@ -1,8 +1,8 @@
-"""Blocking keys: hashes that two records share when they may be of one component.
+"""Blocking keys: hashes that two records share if they may belong to one component.
 
-Records of one name, of one session, of one party at nearly one time, or of one period share a *blocking key*. Keys are coarser
-than the matches of the kernel: two records that share one need not match. Two records that could match share a key, or each
-shares a key with a third record. A hash collision links unrelated records, which costs time and nothing else.
+Records share a *blocking key* if they have one name, one session, one party at nearly one time, or one period. Keys are coarser
+than the matches of the kernel: two records that share one need not match. Two records that could match share a key, or each shares
+a key with a third record. A hash collision links unrelated records, which only costs time.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _HASHED_PARTY = [n for n in PARTY if n != "currency"]
 _AGGREGATED_BY = ["scope", "service", "subscriber"]
 _CANDIDATE_KEY = list(dict.fromkeys((*_HASHED_PARTY, *NAMES, "source", "position", "time_us")))
 COMPONENT_KEY = "component_key"
-"""The column of the number that the caller gives the component of each row."""
+"""The column with the component number that the caller gives each row."""
 ANY_RULE = -2
-"""The rule of records whose component has records of several rules: an instant of any rule affects them."""
+"""Rule number for records whose component has several rules; passing an instant of any rule affects them."""
 _BLOCKING_KEY = {COMPONENT_KEY: pl.UInt64(), "blocking_key": pl.UInt64()}
 
 
 def session_hashes_or_record(rows: pl.DataFrame) -> Hashes:
-    """Return one hash per row of `EVENTS`: of its session key, else of its record."""
+    """Return one hash per row of `EVENTS`: that of its session key or, without one, of its record."""
     keyed = rows["session_key"].is_not_null().to_numpy()
     return np.where(keyed, session_hashes(rows), record_hashes(rows))
 
 
 def identity_keys(rows: pl.DataFrame) -> Hashes:
-    """Return the blocking keys of records, sessions and corrected records by name, of rows with the columns `NAMES`."""
+    """Return the blocking keys of rows (`NAMES`) by name: of their records, sessions and corrected records."""
     keyed = rows["session_key"].is_not_null().to_numpy()
     return np.concatenate([session_hashes(rows)[keyed], record_hashes(rows), corrected_hashes(rows)])
 
@@ -46,7 +46,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     """Return the parties and times at which the sessions and charge groups of rows of `EVENTS` could be matched.
 
     Rows are (`component_key`, `party`, `aggregation_key`, `by_nearest`, `by_aggregate`, `time_us`, `aggregation_time_us`,
-    `cycle_day`), with times as known along a frontier. See `neighbourhood` for units of several parties.
+    `cycle_day`). Their times are those known along a frontier. See `neighbourhood` for units of several parties.
     """
     policies = frontier.policies
     rules = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any()).sort("rule")
@@ -76,7 +76,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
 
 
 def _aggregation_keys(rows: pl.DataFrame, policies: Policies) -> pl.DataFrame:
-    """Return `aggregation_key` of each row: the hashes of the sums in which it can be, as a list; 0 where it is in none."""
+    """Return `aggregation_key` of each row: a list with the hashes of the sums to which it can belong; 0 for none."""
     numbered = rows.select(*_AGGREGATED_BY, rule=policies.rule_of(pl.col("service"))).with_row_index("row")
     keys = summed_as(numbered, policies).select("row", aggregation_key=_hash(_AGGREGATED_BY, 61))
     of_rows = numbered.select("row").join(keys, on="row", how="left", maintain_order="left")
@@ -86,9 +86,9 @@ def _aggregation_keys(rows: pl.DataFrame, policies: Policies) -> pl.DataFrame:
 def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool) -> pl.DataFrame:
     """Return the blocking keys (`component_key`, `blocking_key`) of `candidate_keys` by time.
 
-    Keys are of a party about a time, and of a service and subscriber in a period. Time counts in steps of the widest start
-    tolerance. With `around` a row gets the keys of its own step and of both next to it. A row within the tolerance then shares the
-    key of its own step alone.
+    A key stands for a party near a time, or for a service and subscriber in a period. Time is divided into steps of the widest
+    start tolerance. With `around`, a row gets the keys of its own step and of both adjacent ones. Any row within the tolerance then
+    shares a key with it, even if that row has only the key of its own step.
     """
     rules = frontier.policies.frame
     keys = [pl.DataFrame(schema=_BLOCKING_KEY)]
@@ -100,7 +100,7 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
             keys.append(nearest.select(COMPONENT_KEY, blocking_key=key))
     aggregated = candidates.filter("by_aggregate")
     if not aggregated.is_empty():
-        # A record without any time is in a period without a number, and also in one when a closing has assigned its time.
+        # A record without a time belongs to a period without a number, and to a numbered one once a closing has assigned its time.
         undated = aggregated.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
         for (period, zone), _ in rules.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
@@ -111,10 +111,10 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
 
 
 def deadline_instants(rows: pl.DataFrame, candidates: pl.DataFrame, component_keys: Hashes, frontier: Frontier) -> pl.DataFrame:
-    """Return the instants (`component_key`, `at_us`) whose passing by a stream may change rows of `EVENTS`.
+    """Return the instants (`component_key`, `at_us`) at which rows of `EVENTS` may change once a stream passes them.
 
-    They are the records' own times and the ends of their periods. They have the `rule` of their component's records. Those of
-    records without a session key are `unkeyed`.
+    They are the times of the records and the ends of their periods, with the `rule` of the component's records. Instants of records
+    without a session key are `unkeyed`.
     """
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
     policies = frontier.policies
@@ -122,7 +122,7 @@ def deadline_instants(rows: pl.DataFrame, candidates: pl.DataFrame, component_ke
         component_key=pl.Series(component_keys, dtype=pl.UInt64), at_us=pl.coalesce("time_us", due),
         unkeyed=pl.col("session_key").is_null(), rule=policies.rule_of(pl.col("service")),
     )  # fmt: skip
-    # A unit may take its rule from one record and its time from another, so a component of several rules has any rule.
+    # A unit may take its rule from one record and its time from another, so a component of several rules gets `ANY_RULE`.
     one_rule = pl.col("rule").min().over(COMPONENT_KEY) == pl.col("rule").max().over(COMPONENT_KEY)
     own = own.with_columns(rule=pl.when(one_rule).then("rule").otherwise(ANY_RULE).cast(pl.Int32))
     instants, aggregated = [own], candidates.filter("by_aggregate")

@@ -1,4 +1,4 @@
-"""Lookback: how far back in time records can still change, and how far apart two records that influence each other can be."""
+"""Lookback: the age up to which records can still change, and the greatest distance of two records that influence each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 MONTH_US = 32 * DAY_US
-"""More than any billing period lasts."""
+"""Longer than any billing period."""
 
 
 def instant_of(time_us: int) -> datetime:
@@ -23,16 +23,17 @@ def instant_of(time_us: int) -> datetime:
 
 
 def open_from(frontier: Frontier, terms: Terms, after: int, upto: int) -> datetime:
-    """Return the least time of a record that can change at positions in (after, upto] without an arrival.
+    """Return the earliest time of a record that can change at positions in (after, upto] without an arrival.
 
-    At `after`, streams had passed all older records by every wait. Under a new policy every record can change.
+    At `after`, streams had passed all older records by every wait, so these cannot change. Under a new policy every record can
+    change.
     """
     starts = frontier.policies.starts
     if after == 0 or ((starts > after) & (starts <= upto)).any():
         return EARLIEST
     number = int(frontier.policies.number_at(np.array([after]))[0])
     rules = frontier.policies.frame.filter(pl.col("policy") == number)
-    # An amount may be judged with others at the end of their billing period.
+    # A pooled amount is judged together with others at the end of their billing period.
     pooled = 0 if shared_terms(terms).is_empty() else MONTH_US
     period = pl.max_horizontal(
         pl.when("by_aggregate").then(longest_period_us(pl.col("sum_period")) + DAY_US).otherwise(0), pl.lit(pooled, pl.Int64)
@@ -44,7 +45,7 @@ def open_from(frontier: Frontier, terms: Terms, after: int, upto: int) -> dateti
 
 
 def open_from_us(frontier: Frontier, terms: Terms, position: int) -> int:
-    """Return the least time (µs) of a record that can still change after a position without an arrival."""
+    """Return the earliest time (µs) of a record that can still change after a position without an arrival."""
     return (open_from(frontier, terms, position, position) - EPOCH) // timedelta(microseconds=1)
 
 

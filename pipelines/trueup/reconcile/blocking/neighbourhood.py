@@ -1,13 +1,14 @@
 """The neighbour rule: the parties and times at which a unit can be matched.
 
-A unit (a session, or a charge group) takes its party from its first record and its start from its earliest main record. Those
-may be two records. Which record is first is known only once all of them are. So every party of its records is paired with every
-time of its records. Components, blocking keys, the fast path and the reader of the log all use these pairs.
+A unit (a session, or a charge group) takes its party from its first record and its start from its earliest main record. These may
+be two different records, and which record is first is known only after all have arrived. So the rule pairs every party of the
+unit's records with every time of them. Components, blocking keys, the fast path and the reader of the log all use these pairs.
 
 The SQL form of the rule is coarser. `log_io/affected_neighbours.sql` reads every record with a session key, whatever its service:
-another record of its session may be of a service that is matched. A test holds that query to this module.
+another record of its session may have a service that is matched. A test holds that query to this module.
 
-A session with two records, of two subscribers, can be matched at four places. A session with one party has its own records only:
+A session with two records of two subscribers gives four pairs of party and time. A session with one party gives only its own
+records:
 
 >>> import polars as pl
 >>> records = pl.DataFrame({"session": [1, 1, 2], "subscriber": ["a", "b", "c"], "time_us": [10, 20, 30]})
@@ -32,7 +33,7 @@ def units_of_several_parties(rows: pl.DataFrame, *, unit: Sequence[str], party: 
 def party_time_pairs(rows: pl.DataFrame, *, unit: Sequence[str], party: Sequence[str], times: Sequence[str]) -> pl.DataFrame:
     """Return every party with every time of the units that have several parties, with all columns of `rows`.
 
-    All columns but `times` belong to the party. Units of one party add no row: their records are their pairs.
+    All columns except `times` belong to the party. Units of one party add no rows, because their records are their pairs.
     """
     units = units_of_several_parties(rows, unit=unit, party=party)
     if units.is_empty():

@@ -1,4 +1,4 @@
-"""Sums: the services and periods in whose sums a record can be, under any policy and as known at any position."""
+"""Sums: the services and periods whose sums can contain a record, under any policy and at any position."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from trueup.reconcile.domain.tariff_terms import Terms
 
 
 def summed_as(rows: pl.DataFrame, policies: Policies) -> pl.DataFrame:
-    """Return rows (`rule`, `service`), each once for every service in whose sums it can be; that is its new `service`.
+    """Return rows (`rule`, `service`) once for every service whose sums can contain them, with that service as `service`.
 
-    A covered service is in the sums of the service that covers it. Rows of a rule that no policy sums are left out.
+    The sums of a service contain the services that it covers. Rows of a rule that no policy matches by sums are left out.
     """
     return (
         rows.join(policies.summed_as, on="rule", maintain_order="left")
@@ -20,7 +20,7 @@ def summed_as(rows: pl.DataFrame, policies: Policies) -> pl.DataFrame:
 
 
 def with_cycle_days(rows: pl.DataFrame, terms: Terms, *, has_cycles: bool) -> pl.DataFrame:
-    """Return rows (`subscriber`, `aggregation_time_us`, `known`), each once for every `cycle_day` that it has at some position.
+    """Return rows (`subscriber`, `aggregation_time_us`, `known`) once for every `cycle_day` that they have at some position.
 
     `known` is the first position at which the row is known. A state that arrives later, or is back-dated, changes the cycle day of
     the records that begin at or after it. Without billing cycles there is one row each, and no cycle day.

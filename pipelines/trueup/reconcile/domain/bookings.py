@@ -1,9 +1,8 @@
 """Bookings: the entry of each record in the conservation sums.
 
 The owner of a booking is a session, a charge group without usage, or a period of an aggregate match. An owner has up to three
-booking parts. `MAIN` holds its records. `SURPLUS` holds charges beyond those the session needed. `QUANTITY` holds the
-difference by quantity alone, where the amount is wrong as well. The kind of a booking is `pending`, `tolerated` or the kind of a
-finding.
+booking parts. `MAIN` holds its records. `SURPLUS` holds excess charges. `QUANTITY` holds the difference by quantity alone, where
+the amount is wrong as well. The kind of a booking is `pending`, `tolerated` or the kind of a finding.
 
 Σ expected − Σ billed over all bookings of a (service, day, currency) is one side of the conservation sum. Σ impact + Σ tolerated
 + Σ pending over the same bookings is the other.
@@ -20,9 +19,9 @@ from trueup.reconcile.domain.frontier import Frontier
 
 PENDING, TOLERATED, UNRATED = "pending", "tolerated", "unrated"
 MAIN, SURPLUS, QUANTITY = 0, 1, 2
-"""Parts of an owner's booking. The records of `QUANTITY` are those of `MAIN`, of which they are members."""
+"""Parts of an owner's booking. `QUANTITY` has no members of its own: its records are members of `MAIN`."""
 SESSION, CHARGE_GROUP, PERIOD = 0, 1, 2
-"""An owner number modulo 3 is its kind; divided by 3 it is the number of its group or period."""
+"""The owner number modulo 3 is the owner's kind; divided by 3, it is the number of the owner's group or period."""
 
 BOOKING: dict[str, pl.DataType] = {
     "component": pl.Int64(),
@@ -30,7 +29,7 @@ BOOKING: dict[str, pl.DataType] = {
     "owner_no": pl.Int64(),
     "part": pl.Int8(),
     "kind": pl.String(),
-    "reason": pl.String(),  # why it has no price, or how billing came to its amount
+    "reason": pl.String(),  # why there is no price, or the mistake that explains the billed amount
     "service": pl.String(),
     "day": pl.Date(),
     "currency": pl.String(),
@@ -57,7 +56,7 @@ NETTING_GROUP: dict[str, pl.DataType] = {
     "owner_no": pl.Int64(),
     "netting_group": pl.UInt32(),
 }
-"""Owners whose amounts are judged together have one `netting_group`."""
+"""Owners whose amounts are judged together share a `netting_group`."""
 
 
 def by_period(frontier: Frontier, of: Callable[[int, str], pl.Expr]) -> pl.Expr:
@@ -89,18 +88,18 @@ ZONED = BOOKING | {"timezone": pl.String()}
 
 
 def as_bookings(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the columns of bookings with their time zone; `day` stays NULL where it follows from the start."""
+    """Return the columns of bookings with their time zone; `day` stays NULL where it is derived from the start."""
     dayed = frame if "day" in frame.columns else frame.with_columns(day=pl.lit(None, pl.Date))
     return dayed.select(pl.col(n).cast(t) for n, t in ZONED.items())
 
 
 def with_days(bookings: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Add the day of bookings that are not periods: that of their start, in the time zone of their policy."""
+    """Add the day of bookings that are not periods: the day of their start in the time zone of their policy."""
     start_day = by_zone(frontier, lambda zone: local_day(pl.col("started_us"), zone))
     return bookings.with_columns(day=pl.coalesce("day", start_day), service=pl.col("service").fill_null("")).select(*BOOKING)
 
 
 def drop_zero_impact() -> pl.Expr:
-    """Return the kind, `tolerated` where the impact is zero; unrated usage stays a finding whatever was billed."""
+    """Return the kind, or `tolerated` where the impact is zero; unrated usage stays a finding even then."""
     no_impact = (pl.col("expected_micros") == pl.col("billed_micros")) & ~pl.col("kind").is_in([PENDING, UNRATED])
     return pl.when(no_impact).then(pl.lit(TOLERATED)).otherwise("kind")

@@ -1,4 +1,4 @@
-"""The id of a case of a root cause: what it is made of, so that the log can be checked against it."""
+"""Ids of root-cause cases: each is derived from the case's content, so that the log can be checked against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The name under which the log keeps the position of reconciliation; read by commands that need no frames."""
+"""The consumer name of reconciliation in the log, in a module of its own for commands that need no data frames."""
 
 from __future__ import annotations
 

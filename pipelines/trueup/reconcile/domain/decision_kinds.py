@@ -1,4 +1,4 @@
-"""The registry of decisions: what each does to the state and to the money of a finding or case, and to the label of fraud."""
+"""The registry of decisions: the effect of each on the status and money of a finding or case, and on the fraud label."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ Account = Literal["detected", "confirmed", "claimed", "prevented", "written_off"
 
 @dataclass(frozen=True)
 class DecisionKind:
-    """What one kind of decision means.
+    """The meaning of one kind of decision.
 
     Parameters
     ----------
     name:
         The decision as events store it.
     meaning:
-        One sentence: what the person says.
+        One sentence: the person's judgement.
     status:
-        The status that it gives its subject; None where it changes none.
+        The status that the decision gives its subject; None if it changes no status.
     account:
-        The account of the money ledger that it moves the money to; None where it moves none.
+        The account of the money ledger to which it moves the money; None if it moves none.
     is_fraud:
-        The label that it gives a suspicious transaction; None where it gives none.
+        The fraud label that it gives a suspicious transaction; None if it gives none.
     subject:
         *any*: findings, cases and suspicious transactions; *case*: cases of root causes and fraud; *root_cause*: only the former.
     is_recorded:
-        Whether it is still recorded; older lakes have others.
+        Whether the decision can still be recorded; older lakes contain decisions that cannot.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""Frontiers (watermarks): at which position of the log did a stream pass an instant.
+"""Frontiers (watermarks): the position of the log at which a stream passed an instant.
 
-A source has *observed* the greatest `started_at` of its records less its lateness. It has *closed* the greatest `through` that
-a closing declared for it. A source has passed an instant x with a wait w when observed > x + w, or when closed > x + w'. The
-wait w' of closings may be shorter. A stream has passed when all its sources have. Both values only grow along the log. So "has
-it passed at position p" is "is the position at which it passed ≤ p". One binary search finds that position for any number of
-instants at once. So the kernel evaluates every component at its own positions without walking the log.
+A source has *observed* the greatest `started_at` of its records less its lateness. It has *closed* the greatest `through` that a
+closing declared for it. A source has passed an instant x with a wait w when observed > x + w, or when closed > x + w'. The wait w'
+of closings may be shorter. A stream has passed when all its sources have. Both values only grow along the log. So a source has
+passed x at position p if the position at which it passed x is ≤ p. One binary search finds these positions for many instants at
+once. So the kernel can evaluate every component at its own positions without reading the log in order.
 
 A source that reached 100 µs at position 1 and 300 µs at position 2, with a lateness of 50 µs:
 
@@ -47,7 +47,7 @@ STREAMS = ("usage", "charge")
 
 @dataclass(frozen=True)
 class RunningMax:
-    """A running maximum along the log: at `positions[i]` it rose to `values[i]` (µs); both ascend strictly."""
+    """A running maximum along the log: it rose to `values[i]` (µs) at `positions[i]`. Both arrays are strictly ascending."""
 
     positions: Positions
     values: Instants
@@ -83,7 +83,7 @@ EMPTY_RUNNING_MAX = RunningMax(np.empty(0, np.int64), np.empty(0, np.int64))
 
 @dataclass(frozen=True)
 class Ticks:
-    """The ticks of the injected clock: each declared a time (`values`, µs) at a position; positions ascend."""
+    """The ticks of the injected clock: `values[i]` is the time (µs) declared at `positions[i]`; positions are ascending."""
 
     positions: Positions
     values: Instants
@@ -111,7 +111,8 @@ NO_TICKS = Ticks(np.empty(0, np.int64), np.empty(0, np.int64))
 class Frontier:
     """The frontiers of all sources along the log, under the policies in force.
 
-    `observed` and `closed` are by source name. `ticks` are those of the injected clock; each policy names the ticks it holds void.
+    `observed` and `closed` map source names to their values. `ticks` are those of the injected clock; each policy names ticks that
+    are void under it.
     """
 
     policies: Policies
@@ -133,7 +134,7 @@ class Frontier:
 
     @cached_property
     def _clocks(self) -> tuple[RunningMax, ...]:
-        """The clock under each policy: its ticks less the void ones."""
+        """The clock under each policy: all ticks except those that are void under it."""
         by_void_ticks = {void: self.ticks.running_max(void) for void in {policy.void_ticks for policy in self.policies.all}}
         return tuple(by_void_ticks[policy.void_ticks] for policy in self.policies.all)
 
@@ -159,7 +160,7 @@ class Frontier:
     ) -> int | None:
         """Return the instant (µs) before which all sources, or all of one stream, have passed every instant at `position`.
 
-        Return None where one of them has neither a record, a closing nor a tick that counts.
+        Return None if one of them has no record, no closing and no valid tick.
         """
         least: int | None = None
         for name, source in self.policies.all[policy].sources.items():
@@ -195,6 +196,7 @@ class Frontier:
         if source.lateness_us is not None:
             positions = self.observed.get(name, EMPTY_RUNNING_MAX).position_passing(at + source.lateness_us)
         if source.idle_after_us is not None:
-            # A silent source holds nothing back: the clock alone moves its frontier, `idle_after` behind the time.
+            # A silent source must not hold others back: the clock alone advances its frontier, `idle_after` behind the present
+            # time.
             positions = np.minimum(positions, clock.position_passing(at + source.idle_after_us))
         return positions

@@ -1,4 +1,4 @@
-"""The registry of what can be wrong with invoices, and why: views, the gate of bill runs and documents read it here."""
+"""The registry of kinds and reasons of invoice findings, which views, the gate of bill runs and documents use."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Money = Literal["exact", "sometimes", "none"]
 
 @dataclass(frozen=True)
 class InvoiceKind:
-    """What one kind of row of `invoice_findings` means.
+    """The meaning of one kind of row of `invoice_findings`.
 
-    `money` is how often its impact is known: *exact*, *sometimes* (NULL where the log lacks it), or *none* (always NULL).
+    `money` states whether the impact is known: *exact*, *sometimes* (NULL where the log lacks it), or *none* (always NULL).
     """
 
     name: str

@@ -12,7 +12,7 @@ Evidence = Literal["proven", "bounded", "none"]
 
 @dataclass(frozen=True)
 class FindingKind:
-    """What one kind of finding means.
+    """The meaning of one kind of finding.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ KINDS: dict[str, FindingKind] = {kind.name: kind for kind in _KINDS}
 """All kinds by name, in the order in which documents list them."""
 
 FEED_KINDS = tuple(kind.name for kind in _KINDS if kind.producer == "quality")
-"""Kinds about feeds: the kernel does not raise them, and no digest of findings contains them."""
+"""Kinds of findings about feeds; the kernel does not raise them, and digests of findings do not contain them."""
 
 RECOVERY = "recovery"
 """The cause of changes by a charge that names what it corrects."""

@@ -1,4 +1,4 @@
-"""Hashes of records and sessions by name: eight bytes that stand for a key."""
+"""Hashes of the names of records and sessions: eight bytes in place of a key."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]
 NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 HASHING = f"polars {pl.__version__}"
-"""What makes the hashes: another version of Polars may hash the same keys otherwise."""
+"""The library that computes the hashes; another version of Polars may hash the same keys differently."""
 _SESSION, _RECORD = ("scope", "session_key"), ("charge", "key_scope", "scope", "record_key")
 NAMES = ("session_key", *_RECORD, "corrected_key")
 """The columns that identify a record and its session."""
 
 
 def session_hashes(rows: pl.DataFrame) -> Hashes:
-    """Return a hash of each row's session key; without meaning for rows that have none."""
+    """Return a hash of each row's session key; the hash of a row without one has no meaning."""
     return _column_hashes(rows, _SESSION, seed=11)
 
 
@@ -29,12 +29,12 @@ def record_hashes(rows: pl.DataFrame) -> Hashes:
 
 
 def name_hashes(rows: pl.DataFrame) -> Hashes:
-    """Return a hash of each row's record key within its scope: by it a charge that corrects a record finds it."""
+    """Return a hash of each row's record key within its scope, by which the record is found that a charge corrects."""
     return _column_hashes(rows, ("scope", "record_key"), seed=37)
 
 
 def corrected_hashes(rows: pl.DataFrame) -> Hashes:
-    """Return `name_hashes` of the records that charges correct, of the rows that do."""
+    """Return the `name_hashes` of the records that correcting charges among the rows name."""
     correcting = rows.filter(pl.col("corrected_key").is_not_null()).select("scope", record_key="corrected_key")
     return name_hashes(correcting)
 

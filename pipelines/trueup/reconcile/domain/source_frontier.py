@@ -22,7 +22,7 @@ class SourceMarks(NamedTuple):
 def source_frontier_us(
     marks: SourceMarks, *, lateness_us: int | None, idle_after_us: int | None, wait_us: int = 0, closed_wait_us: int = 0
 ) -> int | None:
-    """Return the instant (µs) before which a source is complete, each rule less its wait; None where no rule gives one.
+    """Return the instant (µs) before which a source is complete, by each rule less its wait; None if no rule gives one.
 
     `lateness_us` is None for a source whose frontier is declared, `idle_after_us` for one without that rule.
 
@@ -39,6 +39,6 @@ def source_frontier_us(
     if marks.observed_us is not None and lateness_us is not None:
         instants.append(marks.observed_us - lateness_us - wait_us)
     if marks.clock_us is not None and idle_after_us is not None:
-        # A silent source counts as having delivered everything up to that long ago.
+        # A silent source counts as complete up to `idle_after` before the tick.
         instants.append(marks.clock_us - idle_after_us - wait_us)
     return max(instants, default=None)

@@ -1,7 +1,7 @@
 """Tariff terms along the log: editions of the tariff book, and states of subscriptions.
 
-Both become known at a position and are valid from an instant; either can be back-dated. A *change* names the position from
-which it is known, the first instant it may affect, and the subscriber it affects.
+Both become known at a position and are valid from an instant, which may lie in the past. A *change* names the position from which
+it is known, the first instant it may affect, and the subscriber it affects.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CHANGE: dict[str, pl.DataType] = {
 SYSTEMS = ("network", "billing")
 TARIFF_CHANGE, SUBSCRIBER_CHANGE = "tariff_change", "subscriber_change"
 LONGEST_US = 366 * 86_400_000_000
-"""The longest duration of a record: a longer quantity counts as this much where a duration is needed."""
+"""The longest assumed duration of a record; where a duration is needed, a longer quantity counts as this much."""
 EARLIEST_US = -2_208_988_800_000_000
 """The beginning of 1900, before every record."""
 _MOMENT = ["row", "subscriber", "at", "time_us"]
@@ -124,11 +124,11 @@ class Terms:
         return pl.concat([for_all, _affected_components(instants, ["component", "subscriber"], of_subscriber)]).unique()
 
     def states_at(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return `plan` and `billing_status` of each row (`subscriber`, `at`, `time_us`), in its order.
+        """Return `plan` and `billing_status` of each row (`subscriber`, `at`, `time_us`), in the order of the rows.
 
-        The plan is billing's; where billing has none in force, the network's. `billing_status` is `unknown_subscriber`,
-        `inactive_subscriber`, or NULL. It is NULL where billing has an active state, or where no subscriptions of
-        billing are known.
+        The plan is billing's or, if billing has none in force, the network's. `billing_status` is `unknown_subscriber`,
+        `inactive_subscriber`, or NULL. It is NULL where billing has an active state, or where no subscriptions of billing are
+        known.
         """
         if self.states.is_empty() and self.billing_since == NEVER_POSITION:
             empty = pl.Series(dtype=pl.String).extend_constant(None, rows.height)
@@ -146,8 +146,8 @@ class Terms:
     def cycle_days_at(self, rows: pl.DataFrame) -> pl.Series:
         """Return the day of the month on which the billing cycle of each row (`subscriber`, `at`, `time_us`) begins.
 
-        It is that of billing's state in force, else of the network's. A state without one, and a subscriber without a state, has
-        the first. A subscription that has ended keeps its last one.
+        It is that of billing's state in force or, without one, of the network's. The default is the first of the month, for a state
+        without a cycle day and for a subscriber without a state. A subscription that has ended keeps its last cycle day.
         """
         numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
         days = numbered.select("row", cycle_day=pl.lit(None, pl.Int64))
@@ -172,7 +172,7 @@ def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.Data
     components = instants.group_by(by).agg(reaches=ends_us, first=pl.col("known").min(), last=pl.col("known").max())
     candidates = components.join(changes, how="cross") if by == ["component"] else components.join(changes, on="subscriber")
     affected = candidates.filter((pl.col("reaches") >= pl.col("from_us")) & (pl.col("first") < pl.col("position")))
-    # Where some records of a component arrived after the change, only the earlier ones count.
+    # If some records of a component arrived after the change, only the earlier ones are affected.
     extended = affected.filter(pl.col("last") >= pl.col("position"))
     earlier = (
         extended.select(*by, "position", "from_us").join(instants, on=by).filter(pl.col("known") < pl.col("position"))
@@ -187,7 +187,7 @@ FLAT = Terms()
 
 
 def shared_terms(terms: Terms) -> pl.DataFrame:
-    """Return the `SHARING` of all editions together: the widest pools that any edition makes."""
+    """Return the `SHARING` of all editions combined, which gives the widest pools of any edition."""
     return sharing(edition.book for edition in terms.editions)
 
 
@@ -236,7 +236,7 @@ def states_of(rows: pl.DataFrame) -> pl.DataFrame:
         from_us=pl.col("valid_from").cast(pl.Int64), to_us=pl.col("valid_to").cast(pl.Int64),
     )  # fmt: skip
     key = ["system", "subscriber", "from_us"]
-    # Of several in one commit the greatest content counts, so that their order in a file has no effect.
+    # Of several states in one commit the greatest content counts, so that their order in a file has no effect.
     last = timed.sort(*key, "position", "event_id").unique([*key, "position"], keep="last", maintain_order=True)
     until = pl.col("position").shift(-1).over(key).fill_null(NEVER_POSITION)
     return last.with_columns(since="position", until=until).select(pl.col(n).cast(t) for n, t in STATE.items())

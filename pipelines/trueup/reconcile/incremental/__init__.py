@@ -1,1 +1,1 @@
-"""The kernel epoch by epoch: the state that the continuous job retains."""
+"""The kernel, run epoch by epoch with the state that the continuous job retains."""

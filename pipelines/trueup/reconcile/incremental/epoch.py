@@ -1,10 +1,9 @@
-"""One epoch: the state of a range of buckets, the records of the epoch, and what is read again from the log.
+"""One epoch: combine the state of a range of buckets, the records of the epoch, and records that are read again from the log.
 
-An epoch is a range of positions. The pending records of the state and the records of the epoch are nearly always all that it
-can affect. Otherwise the missing records are read from the log, as of the epoch's end. That is so when a settled key arrives
-again, a record is late, a price or a state is back-dated, or the policy changes. Reading too much costs time only. A missed
-dependency would go unnoticed, so every possibly affected record is read again. A lost state loses nothing: it is rebuilt from
-the log.
+An epoch is a range of positions. An epoch nearly always affects only its own records and the pending records of the state.
+Otherwise the other affected records are read from the log, as of the epoch's end. That happens when a settled key arrives again, a
+record is late, a price or a state is back-dated, or the policy changes. Reading too much costs time only. A missed dependency would
+go unnoticed, so every possibly affected record is read again. A lost state is rebuilt from the log.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ class ReconcilerState:
     """The state of a range of buckets after a position.
 
     `pending` are the records that can still change, or that a record in time can affect. `folded` are pending periods by their
-    sums. `settled_keys` are the keys of all other records, and those of judged periods. `has_corrections` is true if a charge so
-    far corrects a record. `passed_us` is the latest time of those that only their time separates from later records. `latest_us` is
-    the latest time of all records that are not pending as rows.
+    sums. `settled_keys` are the keys of all other records, and of judged periods. `has_corrections` is true if any charge up to the
+    position corrects a record. `passed_us` is the latest time of settled records that only their age keeps from matching later
+    ones. `latest_us` is the latest time of all records that are not pending as rows.
     """
 
     position: int = 0
@@ -66,7 +65,7 @@ class ReconcilerState:
 
     @property
     def undecided_records(self) -> int:
-        """The number of records that are pending, by themselves or in a folded period."""
+        """The number of pending records, including those in folded periods."""
         return self.pending.height + self.folded.records
 
 
@@ -105,7 +104,7 @@ def process_epoch(
     frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
     reader = AffectedReader(lake, frontier, buckets, terms, upto)
     if any(edition.book.has_shared_terms for edition in terms.editions):
-        # A price that depends on a whole period affects more records than the state can select.
+        # A price that depends on a whole period can affect records that the state does not hold.
         events = reader.affected_records(after)
         evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
         outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
@@ -132,10 +131,10 @@ def process_epoch(
 
 @dataclass(frozen=True)
 class _Selected:
-    """What an epoch evaluates, and what it leaves of the state before.
+    """The records that an epoch evaluates, and the part of the former state that it leaves unchanged.
 
-    `events` are the records to evaluate, of which `read_again` were read from the log. `pending` and `folded` are left. `tolerated`
-    are folded periods that both streams have passed, and that are tolerated by their sums.
+    `events` are the records to evaluate, of which `read_again` were read from the log. `pending` and `folded` remain unchanged.
+    `tolerated` are folded periods that both streams have passed and whose sums are within tolerance.
     """
 
     events: pl.DataFrame
@@ -146,7 +145,7 @@ class _Selected:
 
 
 def _select(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, arrived: pl.DataFrame) -> _Selected:
-    """Select what an epoch under one policy affects."""
+    """Select the records that an epoch under one policy affects."""
     frontier, terms = epoch.frontier, epoch.terms
     passed = before.folded.passed(newly_passed_intervals(frontier, terms, epoch.after, epoch.upto), frontier, epoch.upto)
     affected = _components_affected(before, epoch, arrived, passed)
@@ -154,11 +153,11 @@ def _select(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, arriv
     events = _with_affected_history(reader, epoch, before, known, _reopened(passed, known, epoch))
     read_again, folded = events.height - known.height, before.folded
     if read_again:
-        # Some of the records read may be pending as well; they and their components leave the pending records.
+        # Some of the records read may be pending too. Remove them and their components from the pending records.
         related = before.pending.keys_sharing(record_hashes(events))
         further = before.pending.rows_of(related).join(events, on=ROW, how="anti")
         events, affected = pl.concat([events, further]), np.union1d(affected, related)
-        # A period of which one record was read was read whole.
+        # If one record of a period was read, all of the period's records were read.
         folded = folded.without(folded.of_records(events), frontier, terms)
     tolerated = passed.join(events, on=ROW, how="anti")
     folded = folded if tolerated.is_empty() else folded.without(tolerated, frontier, terms)
@@ -168,7 +167,7 @@ def _select(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, arriv
 def _reopened(passed: pl.DataFrame, known: pl.DataFrame, epoch: Epoch) -> pl.DataFrame:
     """Return the representatives (`EVENTS`) of passed periods that their sums do not judge.
 
-    Those are not tolerated, or have known records besides their sums.
+    Their sums exceed the tolerance, or they have known records besides their sums.
     """
     if passed.is_empty():
         return passed.select(*EVENTS)
@@ -244,7 +243,7 @@ def _policy_changes(frontier: Frontier, after: int, upto: int) -> bool:
 def _with_affected_history(
     reader: AffectedReader, epoch: Epoch, before: ReconcilerState, known: pl.DataFrame, reopened: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return the known records, every record of the log that they may affect, and those of the periods of `reopened` records."""
+    """Return the known records, all records of the log that they may affect, and those in the periods of `reopened` records."""
     # Usage that began before a price change may last until it.
     latest_end_us = before.latest_us + pl.when(pl.col("subscriber").is_null()).then(LONGEST_US).otherwise(0)
     changes = epoch.terms.changes.filter((pl.col("position") > epoch.after) & (pl.col("from_us") <= latest_end_us))
@@ -268,7 +267,7 @@ def _needs_reread(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) ->
         return reread | _within_settled_window(epoch, before, known, reread)
     sessions, records = session_hashes(known), record_hashes(known)
     keyed = known["session_key"].is_not_null().to_numpy()
-    # What a new charge corrects may be settled, or may be pending under a name that the charge does not give.
+    # The record that a new charge corrects may be settled, or pending under another name than the charge gives.
     reread |= arrived & known["corrected_key"].is_not_null().to_numpy()
     if before.has_corrections:
         reread[arrived] |= before.settled_keys.contains(name_hashes(known)[arrived])
@@ -300,7 +299,7 @@ def _in_judged_period(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame
 def _within_settled_window(
     epoch: Epoch, before: ReconcilerState, known: pl.DataFrame, candidates: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return which candidates, and which rows with a newly assigned time, are near enough to passed records."""
+    """Return which candidates, and which rows with a newly assigned time, are near enough to passed records to affect them."""
     untimed = known["time_us"].is_null().to_numpy()
     times_us = known["time_us"].fill_null(UNKNOWN_TIME_US).to_numpy()
     if untimed.any():
@@ -327,7 +326,7 @@ def _rebuild_settled_keys(
         settled = arrived.join(events, on=ROW, how="anti")
         settled_keys = settled_keys.add(identity_keys(settled))
         has_corrections |= _has_corrections(arrived)
-        # Records without any time have that of a closing before the open ones, else they would be among `events`.
+        # Other records without a time were assigned one by a closing before the open time, otherwise `events` would contain them.
         latest = settled["time_us"].fill_null(opens_us).max()
         passed_us = max(passed_us, NO_TIME_US if latest is None else int(latest))  # type: ignore[arg-type]
     return ReconcilerState(

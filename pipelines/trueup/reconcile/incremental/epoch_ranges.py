@@ -1,4 +1,4 @@
-"""Ranges of positions that are processed at once, so that memory is bounded however much has arrived."""
+"""Divide positions into ranges that are processed at once, so that memory is bounded regardless of the backlog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Bounds:
-    """The size of an epoch: at most so many records, in so many commits. One commit is never split."""
+    """The maximum number of records and of commits in an epoch. A commit is never split."""
 
     rows: int = 1_000_000
     commits: int = 1_000

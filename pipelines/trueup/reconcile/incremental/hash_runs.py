@@ -1,7 +1,7 @@
 """Hash runs: hashes in immutable sorted files, on disk instead of in memory or in the state of a job.
 
-A store is a folder of runs. A run has ascending hashes and is named by a digest of its content, so that writing one again makes
-the same file. A job's state names its runs. A missing or damaged run loses nothing: the state is then rebuilt from the log.
+A store is a folder of runs. A run has ascending hashes and is named by a digest of its content, so writing it again gives the same
+file. A job's state names its runs. If a run is missing or damaged, the state is rebuilt from the log.
 
 >>> from tempfile import TemporaryDirectory
 >>> folder = TemporaryDirectory()
@@ -35,9 +35,9 @@ from trueup.log.lake import BucketRange
 from trueup.reconcile.domain.record_hashes import Hashes
 
 MIN_HASHES_PER_RUN = 1 << 16
-"""The least number of hashes that make a file; fewer stay in memory."""
+"""The minimum number of hashes in a file; fewer hashes stay in memory."""
 ORPHAN_RUN_TTL_S = 3_600
-"""How long a file stays that no state names any more: the last checkpoint may still name it."""
+"""How long a file is kept after no state names it, because the last checkpoint may still name it."""
 _STORED = np.dtype("<u8")
 _CHUNK = 1 << 20
 _SUFFIX, _UNFINISHED = ".hashes", ".part"
@@ -62,7 +62,7 @@ class HashRun:
 
     @property
     def hashes(self) -> Hashes:
-        """All hashes; the pages that are read stay in this process's memory until `release_pages`."""
+        """All hashes. Pages that are read stay in this process's memory until `release_pages` is called."""
         return np.frombuffer(self._map, dtype=_STORED)
 
     def release_pages(self) -> None:
@@ -80,13 +80,13 @@ class HashRun:
 
 @dataclass(frozen=True)
 class HashRunStore:
-    """A folder of hash runs of one range of buckets; fewer than `min_hashes` do not make a file."""
+    """A folder of hash runs of one range of buckets; fewer than `min_hashes` hashes are not written to a file."""
 
     folder: Path
     min_hashes: int = MIN_HASHES_PER_RUN
 
     def write(self, runs: Sequence[Hashes], replaced: Sequence[HashRun]) -> HashRun:
-        """Write all hashes of some arrays, and of the files they replace, as one file; only a part is in memory at a time.
+        """Write all hashes of some arrays, and of the files that they replace, as one file, with only a part in memory at a time.
 
         Raises `LogError` where the file cannot be written.
         """
@@ -127,7 +127,7 @@ class HashRunStore:
         return run if run.verify_checksum() else None
 
     def prune(self, named: Sequence[HashRun]) -> None:
-        """Remove files that no state names, and that are older than the newest by more than `ORPHAN_RUN_TTL_S`."""
+        """Remove files that no state names and that are more than `ORPHAN_RUN_TTL_S` older than the newest file."""
         changed_s = {path: path.stat().st_mtime for path in self.folder.iterdir() if path.exists()}
         newest_s, names = max(changed_s.values(), default=0.0), {run.name for run in named}
         for path, modified_s in changed_s.items():
@@ -141,7 +141,7 @@ def store_for(folder: Path, buckets: BucketRange, min_hashes: int = MIN_HASHES_P
 
 
 def remove_stale_stores(stores: Path, ranges: Sequence[BucketRange]) -> None:
-    """Remove the stores of other ranges of buckets, which no job fills any more; other files there stay."""
+    """Remove the stores of former ranges of buckets, which no job uses any more; keep all other files."""
     named = {store_for(stores, buckets).folder for buckets in ranges}
     for folder in stores.iterdir() if stores.is_dir() else ():
         if folder in named or not _NAME.fullmatch(folder.name) or not folder.is_dir():

@@ -1,6 +1,6 @@
-"""Polling the log: which epoch is next, which records it has, and what is known at its end.
+"""Poll the log for the next epoch, its records, and the frontiers and terms known at its end.
 
-What does not change from epoch to epoch is retained, so that each epoch reads only later rows.
+Frontiers and terms are kept from epoch to epoch, so that each epoch reads only new rows.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Poller:
         return position, epoch_end(arrived, position, end, self._bounds)
 
     def _tick(self) -> None:
-        """Declare the time once all arrived records are processed, however many arrive: one of several feeds may be silent."""
+        """Declare the time once all arrived records are processed; even if many arrive, one of several feeds may be silent."""
         if self._tick_every is None or self._until is not None:
             return
         now = self._lake.clock()
@@ -69,9 +69,9 @@ class Poller:
 
 
 def resume_position(lake: Lake, state_position: int | None, consumer: str = CONSUMER) -> int:
-    """Return where a consumer resumes: where its retained state ends, else where its committed results end.
+    """Return the position at which a consumer resumes: the end of its retained state, else the end of its committed results.
 
-    Raises `LogError` where the state is of positions that the results do not have: it belongs to another lake.
+    Raises `LogError` if the state is ahead of the results, because it then belongs to another lake.
     """
     committed = lake.consumer_position(consumer)
     if state_position is None:
@@ -96,7 +96,7 @@ class EpochLoader:
         self._states_at: list[int] = []
 
     def epoch(self, span: Span, buckets: BucketRange) -> Epoch:
-        """Return an epoch with what was known at its end to a range of buckets."""
+        """Return an epoch with the frontiers and terms known at its end for a range of buckets."""
         after, upto = span
         self._advance(upto)
         assert self._frontier is not None

@@ -1,10 +1,10 @@
-"""Retention: which records the state need not hold, because neither time nor an arrival in time can change their component.
+"""Retention: find the records that the state need not hold, because neither time nor an arrival in time can change their component.
 
 Records of a period that can be folded are not retained: see `trueup.reconcile.incremental.folded_sums`. Of the others, two kinds of
-component are settled. A *closed* one is a session and its charge group of one key, both complete. Only a record of
-the same key or name can affect it, whenever it arrives. A *passed* one is of records that every source had passed by the
-longest wait. Only a record of the same key or name can affect it, or a late neighbour. Prices, states and policies that change
-later are read from the log, for settled records as for any other.
+component are settled. A *closed* one is a session and its charge group of one key, both complete. Only a record of the same key or
+name can affect it, whenever it arrives. A *passed* one has only records that every source has passed by the longest wait. Only a
+record of the same key or name can affect it, or a late neighbour. Prices, states and policies that change later are read from the
+log, for settled records as for any other.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from trueup.reconcile.kernel.evaluate import Evaluated
 from trueup.reconcile.sessions.admission import EVENTS, RECORD
 
 NO_TIME_US = -(2**62)
-"""The time of records without one, where the latest is computed."""
+"""The time used for records without one when the latest time is computed."""
 NUMBER = "number"
 """The column of evaluated events with their row number."""
 
 
 @dataclass(frozen=True)
 class Retention:
-    """The retained rows of `EVENTS` with their `component`, and which of all rows are not retained.
+    """The retained rows of `EVENTS` with their `component`, and masks of the rows that are not retained.
 
-    Those are `closed` or `passed`, see above, or `folded`. `time_us` is the time of each row, its own or assigned. `periods` are
-    the folded periods (`PERIOD`), and whether each is `judged`.
+    The latter are `closed` or `passed` (see the module), or `folded`. `time_us` is the time of each row, its own or assigned.
+    `periods` are the folded periods (`PERIOD`), and whether each is `judged`.
     """
 
     rows: pl.DataFrame
@@ -102,7 +102,7 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
     passed[unmatched_rows] = times_us[unmatched_rows] < open_from_us
     retained = ~closed & ~passed & ~folded
     rows = events.select(*EVENTS).filter(pl.Series(retained)).with_columns(component=pl.Series(component[retained]))
-    # Where most rows are retained, the text of the others may stay in memory: it is at most as much again.
+    # If most rows are retained, the text of the others may stay in memory, because it is no larger.
     rows = compact_strings(rows) if 2 * rows.height < events.height else rows
     first = versions.join(folds, on="component").sort(NUMBER).unique("component", keep="first", maintain_order=True)
     representatives = events.select(*EVENTS)[first[NUMBER]].hstack(first.select("component", "records", "judged"))
@@ -111,7 +111,7 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
 
 
 def newly_passed_intervals(frontier: Frontier, terms: Terms, after: int, upto: int) -> list[PassedInterval]:
-    """Return the instants that streams passed in (after, upto], for each wait; records at them may change without an arrival.
+    """Return, for each wait, the instants that streams passed in (after, upto]; records at them may change without an arrival.
 
     Both positions are under one policy.
     """

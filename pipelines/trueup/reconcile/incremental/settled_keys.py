@@ -1,7 +1,6 @@
-"""Settled keys: hashes of the keys of records that the state no longer holds, to notice a record of the same key.
+"""Settled keys: hashes of the keys of records that the state no longer holds, by which a later record of the same key is noticed.
 
-One key takes eight bytes instead of a row, on disk where there are many. A hash collision costs one needless read of the log,
-and nothing else.
+A key takes eight bytes instead of a row; many keys are kept on disk. A hash collision only causes a needless read of the log.
 
 >>> keys = SettledKeyIndex().add(np.array([3, 1, 4], dtype=np.uint64)).add(np.array([1, 5], dtype=np.uint64))
 >>> keys.contains(np.array([5, 2, 1], dtype=np.uint64)).tolist()
@@ -28,8 +27,7 @@ from trueup.reconcile.incremental.hash_runs import HashRun, HashRunStore
 class SettledKeyIndex:
     """A growing set of hashes, in sorted runs each more than twice as long as the next.
 
-    With a store, fewer than its `min_hashes` are in memory (`runs`). The others are in `files`, in runs of the same
-    kind.
+    With a store, fewer than its `min_hashes` hashes are in memory (`runs`). All others are in `files`, as runs of the same kind.
     """
 
     runs: tuple[Hashes, ...] = ()
@@ -41,7 +39,7 @@ class SettledKeyIndex:
 
     def contains(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Return which of the hashes are in the set."""
-        # Lookups in ascending order are many times as fast: neighbours lie in one cache line.
+        # Lookups in ascending order are much faster, because adjacent hashes share a cache line.
         order = np.argsort(hashes)
         ascending = hashes[order]
         is_present = np.zeros(len(hashes), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""The state of the continuous job as bytes: what an epoch leaves for the next."""
+"""Encode the state that an epoch of the continuous job leaves for the next one as bytes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 
 SCHEMA_VERSION = 8
 _LENGTH_BYTES = 4
-"""The length of the description, which comes first in every version, so that any version can read whose state it is."""
+"""The length of the description. It comes first in all versions, so that each version can tell which one wrote a state."""
 
 
 @dataclass(frozen=True)
 class EncodedState:
     """A state as bytes.
 
-    `head` has all small values and the names of hash runs in files. `runs` are the hash runs in memory, and `segments` the
-    segments of rows; each of these is bytes of its own because it seldom changes.
+    `head` has all small values and the names of hash runs in files. `runs` are the hash runs in memory, and `segments` the segments
+    of rows; each of them is encoded separately, because it seldom changes.
     """
 
     head: bytes
@@ -62,7 +62,7 @@ def encode_state(state: ReconcilerState, buckets: BucketRange, before: Reconcile
 
 
 def _changed_parts(parts: Sequence[object], before: Sequence[object]) -> list[bool]:
-    """Return which parts are not the same objects as those at their places before."""
+    """Return which parts differ from the object at the same index before."""
     return [number >= len(before) or before[number] is not part for number, part in enumerate(parts)]
 
 
@@ -71,9 +71,9 @@ def decode_state(
 ) -> ReconcilerState | None:
     """Decode the state that `encode_state` encoded; return None for a state that must be rebuilt from the log.
 
-    That is a state of an older schema or kernel, or of hashes by another version. A state of other buckets, or of files that
-    the store does not have, must be rebuilt as well. Raises `LogError` for a state of a newer version, which this version must
-    not resume from.
+    A state must be rebuilt if it has an older schema or kernel, or hashes by another version. The same holds for a state of other
+    buckets, or with files that are not in the store. Raises `LogError` for a state of a newer version, which this version must not
+    resume from.
     """
     length = int.from_bytes(head[:_LENGTH_BYTES], "little")
     text, tail = head[_LENGTH_BYTES : _LENGTH_BYTES + length], head[_LENGTH_BYTES + length :]

@@ -1,8 +1,8 @@
 """Aggregate match: sums per service, subscriber and period, where single records are not matched.
 
-A service that *covers* others has their usage in its sums: one line of a bill for several services. Their quantities have no common
-unit, so such sums are judged by amount alone.
-Lines of zero are no lines: usage with no other line is unbilled.
+The sums of a service that *covers* others include their usage, because one line of a bill charges several services. Their
+quantities have no common unit, so such sums are judged only by amount. Lines of zero do not count as lines: usage with no other
+line is unbilled.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ class PeriodSums:
     """The sums of periods as of spans of positions.
 
     `totals` have one row for each period and span, with its rules and the position `passed_at` at which both streams have passed
-    it.
-    `members` are the records in them (`component`, `at`, `record_no`, `charge`, `cell`).
-    `repeated` (`REPEATED`) is, of each set of equal lines of a period, the one that may be an excess.
+    it. `members` are the records in them (`component`, `at`, `record_no`, `charge`, `cell`). `repeated` (`REPEATED`) has, for each
+    set of equal lines of a period, the line that may be an excess.
     """
 
     totals: pl.DataFrame
@@ -54,7 +53,7 @@ NO_SUMS = PeriodSums(
     pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64, "record_no": pl.Int64, "charge": pl.Boolean, "cell": pl.Int64}),
     pl.DataFrame(schema=REPEATED),
 )
-"""No period is summed."""
+"""Sums of no periods."""
 
 
 def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> PeriodSums:
@@ -114,7 +113,7 @@ def book_periods(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the bookings of sums at evaluations, and their members.
 
-    `money` is what correcting charges add to the bookings of owners, as `MONEY` of `corrections`.
+    `money` is the money that correcting charges add to the bookings of owners (`corrections.MONEY`).
     """
     if sums.totals.is_empty():
         return pl.DataFrame(schema=ZONED), pl.DataFrame(schema=MEMBER)
@@ -134,7 +133,7 @@ def book_periods(
 
 
 def _of_lines(units: pl.DataFrame) -> pl.DataFrame:
-    """Return units with the service and the rule of the sums in which they are: of a covered service those of its line."""
+    """Return units with the service and rule of their sums; for a covered service those of the service that covers it."""
     return units.with_columns(service=pl.coalesce("sum_service", "service"), rule="sum_rule")
 
 

@@ -1,8 +1,8 @@
-"""Booking: every unit, and every counted record with it, enters exactly one booking per position.
+"""Booking: enter every unit, with its counted records, into exactly one booking per position.
 
 A session of 10 units used (10.00 expected) matches a charge group of 7 units (7.00 billed) with one excess charge of 2.00. The pair
-is *underbilled* by 3.00 and the excess is a *duplicate charge* of −2.00. Whatever the kinds are, the two sides of the
-conservation sum agree:
+is *underbilled* by 3.00 and the excess is a *duplicate charge* of −2.00. For all kinds, the two sides of the conservation sum
+agree:
 
 >>> from trueup.reconcile.kernel.ledger import ledger_amounts
 >>> bookings = pl.DataFrame({
@@ -47,7 +47,7 @@ _OWNERS = ["span_at", "at", "group_no", "charge", "owner_no", "in_excess_group"]
 
 @dataclass(frozen=True)
 class Bookings:
-    """Bookings with their members, netting groups and the pairs that need a further look.
+    """Bookings with their members and netting groups, and the pairs that need further evaluation.
 
     `bookings` are rows of `BOOKING`. `members` (`MEMBER`) give each counted record its booking. `netting_groups` are rows of
     `NETTING_GROUP`. `differing` are the sessions (`group_no`) of pairs that are judged with their pool. `misrated` are the
@@ -66,7 +66,7 @@ def book(
 ) -> Bookings:
     """Book every unit at every evaluation, and every record of `rows` with it.
 
-    With `together`, components hold all pairs that are judged with their pool; without it such pairs stay pending.
+    With `together`, components contain all pairs that are judged with their pool; otherwise such pairs stay pending.
     """
     sessions, charge_groups = _units_at(evaluations, matched)
     corrections = corrections_at(rows, [sessions, charge_groups], sums.members)
@@ -147,7 +147,7 @@ def _pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: Evaluat
 
 
 def _book_surplus(split: pl.DataFrame) -> pl.DataFrame:
-    """Return the bookings of excess charges that a pair is split from."""
+    """Return the bookings of excess charges that were split from their pair."""
     return as_bookings(
         split.with_columns(
             part=pl.lit(SURPLUS), kind=pl.lit("duplicate_charge"), reason=pl.lit(None, pl.String),
@@ -175,7 +175,7 @@ def _book_unmatched(sessions: pl.DataFrame, charge_groups: pl.DataFrame, blocked
 
 
 def _unmatched(units: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
-    """Return unmatched units with `is_blocked`: true where an undecided edge blocks one at its position, else NULL."""
+    """Return unmatched units with `is_blocked`: true where an undecided edge blocks the unit at its position, else NULL."""
     unmatched = units.filter(~pl.col("is_matched") & ~pl.col("by_aggregate")).with_columns(
         part=pl.lit(MAIN), started_us="start_us", is_blocked=pl.lit(None, pl.Boolean)
     )

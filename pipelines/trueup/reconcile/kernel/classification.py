@@ -10,9 +10,9 @@ from trueup.reconcile.domain.bookings import PENDING, QUANTITY, TOLERATED, UNRAT
 def classify_flat() -> pl.Expr:
     """Return the kind of a matched pair or period with a flat price, from its quantities, rules, prices and billed amount.
 
-    `charged_micros` is the price of `charge_quantity`. A charge without a quantity is judged by its amount alone. A billed amount
-    between the prices of the two quantities, widened by the amount tolerance, is tolerated. A unit rounded across the quantity
-    tolerance is therefore no error.
+    `charged_micros` is the price of `charge_quantity`. A charge without a quantity is judged only by its amount. A billed amount
+    between the prices of the two quantities, widened by the amount tolerance, is tolerated. So rounding a quantity within its
+    tolerance is not an error.
     """
     expected, billed, tolerance = pl.col("expected_micros"), pl.col("billed_micros"), pl.col("amount_tolerance_micros")
     other = pl.coalesce("charged_micros", expected)
@@ -32,8 +32,8 @@ def _quantities_differ() -> pl.Expr:
 def quantity_and_amount_kinds() -> tuple[pl.Expr, pl.Expr]:
     """Return the kinds of the two parts of a difference from a tariff's price: by quantity, and by amount for that quantity.
 
-    expected − billed = (expected − price of the charged quantity) + (price of the charged quantity − billed). A pair's `verdict`,
-    where it has one, is the kind that its pool gives its amount.
+    expected − billed = (expected − price of the charged quantity) + (price of the charged quantity − billed). The `verdict` of a
+    pair, if any, is the kind that its pool gives its amount.
     """
     charged = pl.coalesce("charged_micros", "expected_micros")
     quantity_difference, amount_difference = pl.col("expected_micros") - charged, charged - pl.col("billed_micros")
@@ -47,9 +47,9 @@ def quantity_and_amount_kinds() -> tuple[pl.Expr, pl.Expr]:
 
 
 def classify(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Add the kind of pairs (with a `verdict`); a tariff's pair that differs by both quantity and amount becomes two rows."""
+    """Add the kind of pairs (with a `verdict`); a tariff-priced pair that differs in both quantity and amount becomes two rows."""
     flat = pl.col("price_micros").is_not_null()
-    # A correcting charge has money and no quantity, so what remains is one difference, and none within the amount tolerance.
+    # A correcting charge has money and no quantity. So the remaining difference is one of amount, or is within tolerance.
     in_one = pl.col("is_corrected") & pl.col("verdict").is_null()
     remains = (pl.col("expected_micros") - pl.col("billed_micros")).abs() > pl.col("amount_tolerance_micros")
     by_quantity, by_amount = quantity_and_amount_kinds()

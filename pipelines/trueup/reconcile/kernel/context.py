@@ -1,4 +1,4 @@
-"""The context of an evaluation: what is known of frontiers and prices, and which positions count."""
+"""The context of an evaluation: the known frontiers and prices, and the positions of interest."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from trueup.reconcile.pricing.price_table import PriceTable
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What all steps of one evaluation share; changes are reported for positions in (after, upto].
+    """The inputs that all steps of one evaluation share; changes are reported for positions in (after, upto].
 
-    `keeps_totals` says whether the totals of periods are returned.
+    With `keeps_totals`, the totals of periods are returned too.
     """
 
     frontier: Frontier

@@ -1,8 +1,8 @@
-"""Corrections: charges that name the record whose booking they join, whatever their key, their time or its match.
+"""Corrections: charges that name the record whose booking they join, regardless of key, time and match.
 
 A correcting charge is a group of its own and is never matched. It joins the booking of the record that it names. This is the pair
-or period of that record, or the record's own booking while it is unmatched. Its money is part of what was billed there, as that
-of a further main charge; a negative one is a credit. It names no quantity: the quantities of the booking are compared without it.
+or period of that record, or the record's own booking while it is unmatched. Its money counts as billed there, like that of a
+further main charge; a negative amount is a credit. It has no quantity, so the quantities of the booking are compared without it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ OWNER = ["at", "owner_no"]
 MONEY: dict[str, pl.DataType] = {
     "at": pl.Int64(), "owner_no": pl.Int64(), "corrected_micros": pl.Int128(), "credited_micros": pl.Int128(),
 }  # fmt: skip
-"""What correcting charges add to a booking, and what credits among them take from it (negative)."""
+"""The money that correcting charges add to a booking, and the (negative) part of it that credits take away."""
 
 
 @dataclass(frozen=True)
 class Corrections:
     """Correcting charges that have a booking: their `money` (`MONEY`) by owner, and their `owners`.
 
-    `owners` have the columns of the owners of charge groups. Those whose record is unknown are not here: each is a charge group.
+    `owners` have the columns of the owners of charge groups. Correcting charges whose record is unknown are left out; each of them
+    is a charge group.
     """
 
     money: pl.DataFrame
     owners: pl.DataFrame
 
     def without(self, charge_groups: pl.DataFrame) -> pl.DataFrame:
-        """Return charge groups without those that correct another booking."""
+        """Return all charge groups except those that correct another booking."""
         return charge_groups if self.owners.is_empty() else charge_groups.join(self.owners, on=["at", "group_no"], how="anti")
 
 
@@ -42,14 +43,15 @@ NO_CORRECTIONS = Corrections(
         "in_excess_group": pl.Boolean,
     }),
 )  # fmt: skip
-"""No charge corrects anything."""
+"""No correcting charges."""
 
 
 def corrections_at(rows: pl.DataFrame, units: list[pl.DataFrame], period_members: pl.DataFrame) -> Corrections:
     """Return the correcting charges of `rows` with the owner of the record that each names, at every evaluation of `units`.
 
-    `units` are sessions and charge groups at evaluations, with their owner; `period_members` are the records of sums. A charge
-    names a usage record before a charge, and of several the one with the least name. Scope and currency must be the same.
+    `units` are sessions and charge groups at evaluations, with their owner; `period_members` are the records of sums. If several
+    records have the named key, a usage record is taken before a charge, and then the one with the least name. Scope and currency
+    must be the same.
     """
     if rows["corrected_key"].null_count() == rows.height:
         return NO_CORRECTIONS
@@ -103,7 +105,7 @@ def with_money(units: pl.DataFrame, corrections: Corrections) -> pl.DataFrame:
 
 
 def total_micros() -> pl.Expr:
-    """Return what correcting charges add to a booking in all."""
+    """Return the total that correcting charges add to a booking."""
     return pl.col("corrected_micros").fill_null(0) + pl.col("credited_micros").fill_null(0)
 
 

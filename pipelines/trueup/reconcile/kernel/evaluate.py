@@ -1,10 +1,10 @@
-"""The kernel: records in, changes of findings and sums out; a pure function, vectorised over components and positions.
+"""The kernel: a pure function from records to changes of findings and sums, vectorised over components and positions.
 
-A component is evaluated only at positions at which it can change. It can change when one of its records arrives, or when a
-stream passes an instant that it depends on. It can also change when another policy, price or state comes into force. All
-components are evaluated at all their positions at once, within a bound of memory. Only settled pairs pass from one position to the
-next, and matching alone goes through the positions in order. The work is in proportion to what can change. The result is that of
-evaluating everything at every position.
+A component is evaluated only at positions at which it can change. It can change when one of its records arrives, or when a stream
+passes an instant that it depends on. It can also change when another policy, price or state comes into force. All components are
+evaluated at all their positions at once, within a bound of memory. Only settled pairs carry over from one position to the next, so
+only matching goes through the positions in order. The work is proportional to the number of possible changes. The result equals
+that of evaluating everything at every position.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Evaluated:
     """The result of an evaluation, and the frames that its numbers (`record_no`, `group_no`, `owner_no`, `cell`) refer to.
 
     `changes` (`CHANGE`) and `ledger` (`LEDGER`) are of positions after `after`. `raised` (`RAISED`) are the findings of the fast
-    path. `members` are the last bookings of the records that it left. `totals` (`TOTALS`) are those of their periods after all
-    positions, where asked for. `fast_path_records` are the records that it took, added up as
-    `trueup.reconcile.kernel.fast_path.sums.BOOKED`. `unmatched` are the row numbers of the events that are unmatched among those.
+    path. `members` are the last bookings of the records outside the fast path. `totals` (`TOTALS`), if requested, are those of
+    their periods after all positions. `fast_path_records` counts the records of the fast path
+    (`trueup.reconcile.kernel.fast_path.sums.BOOKED`). `unmatched` are the row numbers of the unmatched events among these.
     """
 
     changes: pl.DataFrame
@@ -63,7 +63,7 @@ def evaluate(
     """Evaluate `events` (rows of `EVENTS` up to position `upto`) at every position in (after, upto].
 
     Positions up to `after` are evaluated as well, to know the findings that were open then, but not reported again. Without the
-    fast path all records go through all steps: slower, with the same result.
+    fast path all records go through all steps, which is slower and gives the same result.
     """
     return _evaluate(events, frontier, terms, (after, upto), fast_path=fast_path)
 
@@ -107,8 +107,8 @@ def _evaluate_components(
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Return (changes, ledger deltas, last members, totals of periods) of all components.
 
-    Allowance pools do not join components, since few have a pair whose amount differs. The components of those few are
-    evaluated once more, joined by pool, because such a pair is judged with all others of its pool.
+    Allowance pools do not join components at first, because few pools have a pair whose amount differs. The components of these few
+    are evaluated once more, joined by pool, because such a pair is judged with all others of its pool.
     """
     first = _evaluate_spans(versions.sort("component"), cells, context, together=False)
     if first.differing.is_empty():
@@ -135,7 +135,7 @@ def _evaluate_components(
 
 
 def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Add each event's rule number, and the currency of its money: of a usage record, that of its price.
+    """Add each event's rule number and the currency of its money, which for a usage record is that of its price.
 
     The currency in a charge itself stays as `charge_currency`.
     """
@@ -162,7 +162,7 @@ def _only_currency(events: pl.DataFrame, frontier: Frontier) -> str | None:
         return None
     (only,) = currencies
     of_charges = events["currency"]
-    # Most often charges leave their currency to the project.
+    # In most projects charges name no currency of their own.
     is_only = of_charges.null_count() == len(of_charges) or (of_charges == only).all()
     return str(only) if is_only else None
 

@@ -1,4 +1,4 @@
-"""Evaluations of components, and their comparison with the ones before them."""
+"""Evaluations of components, and the comparison of each with the previous one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NO_BOOKINGS = tuple(pl.DataFrame(schema=schema) for schema in (BOOKING, MEMBER,
 
 
 class Evaluations:
-    """Compares each evaluation with the one before it of the same component.
+    """Compares each evaluation with the previous one of the same component.
 
     Evaluations are added in the order of components and positions. `pooled` are the components of pooled sessions (`component`,
-    `of`), whose ledger deltas stay apart. Changes of findings are kept for positions after `after`.
+    `of`), whose ledger deltas are kept separately. Changes of findings are kept for positions after `after`.
     """
 
     def __init__(self, pooled: pl.DataFrame, after: int) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: by how much the conservation sums change at each position.
+"""The ledger: the changes of the conservation sums at each position.
 
 A sum is over all bookings of a (service, day, currency). At each position expected − billed = impact + tolerated + pending.
 """
@@ -45,7 +45,7 @@ def ledger_amounts() -> list[pl.Expr]:
 def ledger_deltas(before: Snapshot, after: Snapshot, pooled: pl.DataFrame) -> pl.DataFrame:
     """Return the changes of each sum at each evaluation, as `DELTA`: the bookings from it on minus the bookings before it.
 
-    Components in `pooled` (`component`, `of`) keep rows of their own; all others are added up.
+    Components in `pooled` (`component`, `of`) have rows of their own; all others are added up.
     """
     was = before.bookings.with_columns(pl.col(c) * -1 for c in _MONEY)
     entries = pl.concat([after.bookings.select(*_BOOKED), was.select(*_BOOKED)])

@@ -1,7 +1,7 @@
-"""Life of a finding: what changed between two evaluations of the same components, and why.
+"""Life of a finding: derive the changes between two evaluations of the same components, and their causes.
 
-A finding is raised when its booking gets its kind, revised when its content changes, and retracted when the booking loses the
-kind. A retraction because of a late or correcting charge is *resolved*. An unbilled session whose charge arrives late, in three
+A finding is raised when its booking gets its kind, revised when its content changes, and retracted when the booking loses the kind.
+If a late or correcting charge caused that, the finding is *resolved*. An unbilled session whose charge arrives late, in three
 evaluations:
 
 >>> from trueup.reconcile.domain.bookings import BOOKING, MEMBER, NETTING_GROUP
@@ -73,16 +73,16 @@ _CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "u
 
 
 RESOLVING = ["late_charge", RECOVERY]
-"""Causes by which a finding is resolved: billing did what was missing."""
+"""Causes by which a finding is resolved, because billing has made the missing charge."""
 EVALUATION = ["component", "at"]
-"""The key of an evaluation: owners and records are compared within one, since a component has many."""
+"""The key of an evaluation. Owners and records are compared within one evaluation, because a component has many."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """Components after evaluations, each row with its evaluation (`component`, `at`).
 
-    `bookings` and `members` are as in `Bookings`; `findings` are those of the bookings that are findings; owners with one
+    `bookings` and `members` are as in `Bookings`; `findings` are the bookings with the kind of a finding. Owners with one
     `netting_group` are judged together.
     """
 
@@ -101,12 +101,12 @@ class Snapshot:
                 usage=pl.col("record_no").filter(~pl.col("charge")), charges=pl.col("record_no").filter(pl.col("charge"))
             )
         )  # fmt: skip
-        # The booking of a difference by quantity has the records of the main one.
+        # The booking of a difference by quantity has the records of the main booking.
         part_of_records = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
         findings = (
             findings_only.with_columns(part=part_of_records, judged_at="at")
             .join(listed, on=[*EVALUATION, "owner_no", "part"], how="left")
-            # A period that was not billed at all has no record.
+            # A period without any billed line has no record.
             .with_columns(pl.col("usage", "charges").fill_null([]))
             .select("at", *FINDING)
         )
@@ -117,20 +117,20 @@ class Snapshot:
         return self._map(lambda frame: frame.join(evaluations, on=EVALUATION, how="semi"))
 
     def until(self, nexts: pl.DataFrame) -> Snapshot:
-        """Return the same rows, each at the next evaluation of its component: what was in force until then.
+        """Return the same rows, each at the next evaluation of its component, until which it was in force.
 
         `nexts` has the `next_at` of each evaluation that has a next one; others are left out.
         """
         return self._map(lambda frame: frame.join(nexts, on=EVALUATION).select(pl.exclude("at", "next_at"), at="next_at"))
 
     def _map(self, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Snapshot:
-        """Return the same change of all frames."""
+        """Apply one change to all frames."""
         frames = (self.bookings, self.members, self.findings, self.netting_groups)
         return Snapshot(*(frame if frame.is_empty() else change(frame) for frame in frames))
 
 
 def withdrawals(versions: pl.DataFrame) -> pl.DataFrame:
-    """Return the versions (with `at`, a position) that a content of another bucket key withdraws there, as rows of `ARRIVED`.
+    """Return the versions that a content of another bucket key withdraws, with the position `at` of that, as rows of `ARRIVED`.
 
     The withdrawal of a record is a change of that record, as its arrival is.
     """
@@ -168,7 +168,7 @@ def diff_findings(before: Snapshot, after: Snapshot, arrived: pl.DataFrame, eval
 def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
     """Return `owner_no` and `WHOLE` of each changed booking that exists after the changes.
 
-    Every change carries the whole of that position, so the newest change of any finding of a booking gives the whole of all.
+    Every change has the whole money at its position, so the newest change of any finding of a booking gives the whole of all.
     """
     owner = [*EVALUATION, "owner_no"]
     impact = pl.col("expected_micros") - pl.col("billed_micros")
@@ -183,15 +183,15 @@ def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
 def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived: pl.DataFrame) -> pl.DataFrame:
     """Return `cause` of each numbered change that records arriving at its position contributed to, and `repriced` of others.
 
-    The records near a change are those of the finding before and after. Further records near it share an owner with one of
-    them, or are judged together with one, before or after. Where none arrived and a decided finding has another price now,
-    usage that consumes the same free units or tiers arrived late.
+    The records near a change are those of the finding before and after. Further records near it share an owner with one of them, or
+    are judged together with one, before or after. If none arrived and a decided finding has another price now, other usage of the
+    same free units or tiers arrived late.
     """
     record, owner, group = ([*EVALUATION, name] for name in ("record_no", "owner_no", "netting_group"))
     lists = [pl.col(n).fill_null([]) for n in ("usage", "charges", "usage_new", "charges_new")]
     listed = changed.select("change", *EVALUATION, record_no=pl.concat_list(lists)).explode("record_no").drop_nulls()
     memberships = pl.concat([before.members.select(*record, "owner_no"), after.members.select(*record, "owner_no")]).unique()
-    # A finding without records, such as a rental that was not billed, has those that its owner has before or after.
+    # A finding without records, such as an unbilled rental, uses the records of its owner before or after.
     without = changed.select("change", *owner).join(listed, on="change", how="anti")
     own = pl.concat([listed, without.join(memberships, on=owner).select("change", *record)]).unique()
     shared = (

@@ -1,8 +1,8 @@
-"""Lines of sums: charges of one service, subscriber and period, and which of them was charged once too often.
+"""Lines of sums: among the charges of one service, subscriber and period, find one that was charged once too often.
 
 A line is an *excess* on two conditions. It equals another line of its period in all core columns except record key, invoice and
-billing time. The period is within tolerance without it. Of several such lines the one with the greatest (time, record key) is the
-excess. So equal weekly lines within a month are legitimate where all of them are due.
+billing time. Without it, the period is within tolerance. Of several such lines, the one with the greatest (time, record key) is the
+excess. So equal weekly lines within a month are legitimate if all of them are due.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ REPEATED: dict[str, pl.DataType] = {
     **dict.fromkeys(("component", "at", "cell", "record_no", "line_us"), pl.Int64()),
     **dict.fromkeys(("line_micros", "line_quantity", "line_value"), pl.Int128()),
 }
-"""A line that equals another: its amount, its quantity and the price of that quantity."""
+"""A line that equals another one, with its amount, its quantity and the price of that quantity."""
 _CORE = [
     "key_scope", "own_service", "own_subscriber", "session_key", "peer", "node", "direction", "quantity_micros", "amount_micros",
     "charge_currency", "partial_no", "record_version", "line",
 ]  # fmt: skip
-"""The core columns, but for times, in which a line equals another; `line` stands for those that the kernel has no other use for."""
+"""The core columns, except times, by which lines are compared; `line` is a hash of columns that the kernel uses only for this."""
 
 
 def charged_micros() -> pl.Expr:

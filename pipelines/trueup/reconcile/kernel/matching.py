@@ -1,7 +1,7 @@
-"""Matching: sessions and charge groups as of one position each, and which of them belong together.
+"""Matching: find the sessions and charge groups that belong together, each as of one position.
 
-All frames hold many components at once, each as of its own positions under its own policy. A row holds for a span of positions,
-see `spans_of`. Within a span units do not change, but edges do: one is decided, or ready, from a position on.
+All frames hold many components at once, each as of its own positions under its own policy. A row holds for a span of positions, see
+`spans_of`. Within a span units do not change, but edges do: each is decided, or ready, from some position on.
 
 A session and a charge group of one key are an exact match. Session 1 below has the charge group of the same group number:
 
@@ -22,7 +22,8 @@ A session and a charge group of one key are an exact match. Session 1 below has 
 >>> matched.sessions.filter((pl.col("partner") < 0) & ~pl.col("same_key"))["group_no"].to_list()  # session 2 has no partner
 [2]
 
-While a keyed unit is not match-ready, its exact partner may still arrive, so its edges decide nothing and block their other end:
+While a unit with a session key is not match-ready, its exact partner may still arrive. So its edges decide nothing, and block the
+unit at their other end:
 
 >>> early = sessions.filter(pl.col("group_no") > 1).with_columns(grouped_by_key=True, match_ready_at=9)
 >>> matched = match(early, charge_groups.filter(pl.col("group_no") > 1), spans, SettledPairs.none(5))
@@ -55,7 +56,7 @@ _EDGE = dict.fromkeys((*SPAN, "next_at", "session", "charge_group", "undecided_u
 
 @dataclass(frozen=True)
 class SettledPairs:
-    """The nearest matches settled so far, by group number: each session's charge group, and each charge group's session.
+    """The nearest matches settled so far: each session's charge group, and each charge group's session, by group number.
 
     `session_of` and `charge_group_of` are −1, and `session_since` and `charge_group_since` are `NEVER_POSITION`, for groups whose
     charge group or session is not settled.
@@ -134,7 +135,7 @@ def _candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans:
     """Return every edge between units without an exact match, by span and then in the order of their rank.
 
     An edge is undecided until a position; from then on it needs a quantity that is `near`. A session `has_same_key` if it has an
-    exact partner: it is free only where that is settled elsewhere.
+    exact partner; it can match otherwise only if that partner is settled elsewhere.
     """
     starts = sessions.filter("by_nearest")
     # A charge beyond the horizon is a component of its own, so it needs no condition.
@@ -148,7 +149,7 @@ def _candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans:
     near = quantity_difference <= pl.col("quantity_tolerance_micros")
     decided_at = [pl.when(f"grouped_by_key{end}").then(f"match_ready_at{end}").otherwise(0) for end in ("", "_charge")]
     undecided_until = pl.max_horizontal(decided_at)
-    # Units further apart than one block of time are never joined: a party may have many.
+    # Compare only units in the same or adjacent blocks of time, because a party may have many units.
     block = pl.col("start_us") // (starts["start_tolerance_us"].max() + 1)  # type: ignore[operator]
     starts = starts.select(*columns, "start_tolerance_us", "quantity_tolerance_micros", has_same_key="same_key", block=block)
     ends = ends.select(*columns, block=pl.concat_list(block - 1, block, block + 1)).explode("block")
@@ -168,7 +169,7 @@ def _candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans:
 def _settle_stable_edges(edges: pl.DataFrame, settled: SettledPairs) -> pl.DataFrame:
     """Settle, position by position, the match-ready edges that rank first at both ends; return the units blocked by others.
 
-    Components do not influence each other, so each advances to its own next position in one step.
+    Components do not influence each other, so in one step each of them advances to its own next position.
     """
     session, charge_group, undecided_until, ready_at = (
         edges[name].to_numpy() for name in ("session", "charge_group", "undecided_until", "ready_at")

@@ -1,7 +1,7 @@
-"""Totals of periods as of the end of an evaluation, without their records: what a later position needs to judge a period.
+"""Totals of periods at the end of an evaluation, by which a later evaluation can judge a period without its records.
 
-The totals of two sets of records of one period add up to those of all. As long as a period is pending, its records change the
-conservation sums by what they expect and bill themselves, whatever the other records are.
+The totals of two sets of records of one period add up to those of all. As long as a period is pending, each of its records changes
+the conservation sums only by its own expected and billed money.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ADDED: dict[str, pl.DataType] = {
     "usage_quantity": pl.Int128(), "expected_micros": pl.Int128(), "billed_micros": pl.Int128(), "unrated_records": pl.Int64(),
 }  # fmt: skip
 _KNOWN_OF_ALL: dict[str, pl.DataType] = {"charge_quantity": pl.Int128(), "charged_value": pl.Int128()}
-"""Sums that are NULL where one record has none."""
+"""Sums that are NULL if any record has no value."""
 _OF_ANY: dict[str, pl.DataType] = {"used": pl.Boolean(), "charged": pl.Boolean()}
 SUMS: dict[str, pl.DataType] = _ADDED | _KNOWN_OF_ALL | _OF_ANY
 _CELL: dict[str, pl.DataType] = {
@@ -63,7 +63,7 @@ def judged_totals(totals: pl.DataFrame, frontier: Frontier, upto: int) -> pl.Dat
         reason=pl.lit(None, pl.String), billing_status=pl.lit(None, pl.String), **uncorrected,
     )  # fmt: skip
     judged = with_kind(with_passed_position(named, frontier), frontier)
-    # One of the lines may be an excess even where the money of all is right, which only the lines themselves can tell.
+    # One of the lines may be an excess even if the total is right; only the lines themselves show that.
     return judged.with_columns(kind=pl.when(pl.col("kind").is_in(DIFFERING)).then("kind").otherwise(drop_zero_impact()))
 
 

@@ -1,6 +1,6 @@
-"""Pool netting: amounts where free units or tiers are shared are judged per allowance pool.
+"""Pool netting: judge amounts per allowance pool where sessions share free units or tiers.
 
-Billing consumes allowances in its own order, so the amounts of single pairs may differ though their sum is right. A pair whose
+Billing consumes allowances in its own order, so the amounts of single pairs may differ although their sum is right. A pair whose
 amount differs is pending until the end of its billing period. If the differing pairs of its owner, plan, group of services and
 period net out within tolerance, each is tolerated. Otherwise each is misrated by its own difference.
 """
@@ -21,7 +21,7 @@ _POOL = ["component", "at", "currency", "scope", "who", "plan", "group", "index"
 
 
 def net_by_pool(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, *, together: bool) -> pl.DataFrame:
-    """Add `verdict` to pairs: the kind that their pool gives their amount; NULL where there is no pool, or no difference.
+    """Add `verdict` to pairs: the kind that their pool gives their amount; NULL without a pool or a difference.
 
     Unless components hold pools `together`, the verdict is that the pair is pending.
     """
@@ -52,7 +52,7 @@ def net_by_pool(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, *, togeth
 
 
 def pool_checks(sessions: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
-    """Return the check positions (`component`, `at`, `position`) of sessions in a pool: those at which their period has passed."""
+    """Return the check positions (`component`, `at`, `position`) of pooled sessions: those at which streams pass their period."""
     tables = _sharing_by_edition(terms)
     if tables.is_empty():
         return NO_CHECKS
@@ -66,7 +66,7 @@ def netting_groups(netted: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sharing_by_edition(terms: Terms) -> pl.DataFrame:
-    """Return what each edition shares: `SHARING` with the number of the `edition`."""
+    """Return the `SHARING` of each edition, with the number of the `edition`."""
     tables = [sharing([e.book]).with_columns(edition=pl.lit(number, pl.Int64)) for number, e in enumerate(terms.editions)]
     return pl.concat([pl.DataFrame(schema={**SHARING, "edition": pl.Int64}), *tables])
 

@@ -1,6 +1,6 @@
 """Priced sessions: units as of one position each, with their price and the positions at which streams pass them.
 
-A unit is *complete* once its own stream has passed its last partial record by grace, at once where it has none.
+A unit is *complete* once its own stream has passed its last partial record by grace; without partial records, at once.
 
 A unit is *match-ready* when no exact partner can arrive in time any more. A unit without a session key waits for both streams to
 pass its start by the start tolerance. A unit with a session key waits for both to pass its last record by grace, since its exact

@@ -1,8 +1,8 @@
-"""Affected records: reads from the log only what positions can affect.
+"""Affected records: read only those records from the log that positions can affect.
 
 A run that resumes from a position need not read the whole log, but only components that can change. The reader starts from the
-records that arrived, those that may still change without an arrival, and those of changed prices or states. It then adds
-every record that could be in one component with them, until none is added. It may read too much, never too little. Too many
+records that arrived, those that may still change without an arrival, and those of changed prices or states. It then adds every
+record that could be in one component with them, until none is added. It may read too many records, but never too few. Too many
 records do not change the result of the kernel.
 """
 
@@ -60,7 +60,7 @@ def records_with_closure(lake: Lake, frontier: Frontier, terms: Terms, event_ids
 
 @dataclass(frozen=True)
 class _Services:
-    """A set of services: those named; with `others`, all but those named, including no service."""
+    """A set of services: the named ones or, with `others`, all except the named ones, and records without a service."""
 
     names: list[str]
     others: bool
@@ -72,7 +72,7 @@ class _Services:
 
 @dataclass(frozen=True)
 class AffectedReader:
-    """Reads the records of a range of buckets up to a position, by what can affect them."""
+    """Reads the records of a range of buckets, up to a position, that something can affect."""
 
     lake: Lake
     frontier: Frontier
@@ -98,7 +98,7 @@ class AffectedReader:
         return moved_rows(self.lake, self.buckets, upto=self.upto)
 
     def transitive_closure(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-        """Return `known` (rows of `EVENTS`) with every record that could be in one component with a row of `step`.
+        """Return `known` (rows of `EVENTS`) and every record that could be in one component with a row of `step`.
 
         The moved rows of all these records are returned as well; they connect no others.
         """
@@ -123,7 +123,7 @@ class AffectedReader:
         return rows.filter(pl.col("time_us").is_not_null())
 
     def seed_records(self, after: int, days: Days) -> pl.DataFrame:
-        """Return the records that positions after `after` can affect by themselves."""
+        """Return the records that positions after `after` can affect directly."""
         open_since = open_from(self.frontier, self.terms, after, self.upto)
         untimed = pl.DataFrame(
             [(name, self.lake.snapshot_of(at)) for name, at in _untimed_settled(self.frontier, after, open_since).items()],
@@ -183,7 +183,7 @@ class AffectedReader:
         return [rows.filter(pl.concat([frame[way] for frame in frames.values()])) for way in ways]
 
     def _candidate_instants(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-        """Return where the units of a step's records could be matched, see `neighbourhood`.
+        """Return the parties and times at which the units of a step's records could be matched (see `neighbourhood`).
 
         Rows are (`bucket`, `scope`, `service`, `time_us`, `aggregation_time_us`).
         """
@@ -205,7 +205,7 @@ class AffectedReader:
         return self._services("by_aggregate")
 
     def _services(self, how: str) -> _Services:
-        """Return the services that some policy matches in a way."""
+        """Return the services that any policy matches in a given way."""
         rules = set(self.frontier.policies.frame.filter(how)["rule"].to_list())
         others = DEFAULT_RULE in rules
         return _Services([n for rule, n in enumerate(self.frontier.policies.services) if (rule in rules) != others], others)
@@ -220,12 +220,12 @@ class AffectedReader:
         return with_cycle_days(rows.with_columns(known=known), self.terms, has_cycles=has_cycles).drop("known")
 
     def _summed_as(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return rows with a `service` once for each service in whose sums they can be, see `summed_as`."""
+        """Return rows with a `service` once for each service whose sums can contain them (see `summed_as`)."""
         policies = self.frontier.policies
         return summed_as(rows.with_columns(rule=policies.rule_of(pl.col("service"))), policies)
 
     def _same_period(self, close: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
-        """Return, of records close in time, those in a period of `instants`, and `own`: whether by their own service."""
+        """Return the records, among those close in time, in a period of `instants`, and `own`: whether by their own service."""
         rules = self.frontier.policies.frame.filter("by_aggregate")
         timed, instants = (self._with_cycle_days(rows, self._sums_cycles) for rows in (_timed(close, self.frontier), instants))
         same_period = [_EMPTY]
@@ -247,7 +247,7 @@ class AffectedReader:
         return shared_terms(self.terms).unique("service", keep="first", maintain_order=True)
 
     def _same_pool(self, step: pl.DataFrame) -> pl.DataFrame:
-        """Return usage that shares free units or tiers with usage of a step, within a billing period where all have one."""
+        """Return usage that shares free units or tiers with usage of a step, within one billing period if all have one."""
         columns = ["bucket", "scope", "service", "time_us", "subscriber", "position"]
         usage = step.filter(~pl.col("charge")).select(columns).drop_nulls("time_us").join(self._shared, on="service")
         if usage.is_empty():
@@ -279,7 +279,7 @@ class AffectedReader:
         return pl.concat(same_pool)
 
     def _ambiguous_sessions(self, others: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
-        """Return, of records close in time but of another service, those whose session has a record of a service at `instants`."""
+        """Return records of other services, among those close in time, whose session has a record of a service at `instants`."""
         if others.is_empty():
             return others
         services = instants.select("bucket", "scope", "service").unique()
@@ -312,13 +312,13 @@ class AffectedReader:
 
 
 def _prices_from(terms: Terms, after: int) -> datetime:
-    """Return the least instant whose prices changed after a position."""
+    """Return the earliest instant whose prices changed after a position."""
     new = terms.changes.filter(pl.col("subscriber").is_null() & (pl.col("position") > after))["from_us"]
     return instant_of(int(new.min())) if len(new) else _LATEST  # type: ignore[arg-type]
 
 
 def _lasting_from(terms: Terms, after: int) -> date:
-    """Return the first day on which a session that lasts into changed prices can have begun."""
+    """Return the first day on which a session that lasts until changed prices may have begun."""
     prices_from = _prices_from(terms, after)
     return _LATEST.date() if prices_from == _LATEST else max(date(1900, 1, 1), (prices_from - 367 * _DAY).date())
 

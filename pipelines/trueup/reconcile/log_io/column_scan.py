@@ -1,8 +1,8 @@
 """Column scan: reads the records of a range of positions straight from the Parquet files of the lake.
 
-DuckDB reads the same rows at several times the cost. It returns each column through Arrow, and finds the position of a row only
-by a join. Polars takes the columns as they are in the file, and the position from the commit of the file. Where the files cannot
-be read this way, DuckDB reads the rows, and they are the same.
+DuckDB would take several times as long, because it passes each column through Arrow and needs a join for positions. Polars reads
+the columns directly from the file, and takes the position from the file's commit. Where files cannot be read this way, DuckDB reads
+the same rows.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from trueup.reconcile.log_io.moved_rows import moved_rows
 from trueup.reconcile.sessions.admission import EVENTS
 
 FEWEST_RECORDS_PER_FILE = 5_000
-"""The mean size of files below which DuckDB opens and reads them more quickly."""
+"""The mean size of files below which DuckDB is quicker."""
 _FILES_AT_ONCE = 64
 _FILE_SCHEMA = {
     stream: {n: (EVENT[stream] | CORRECTED)[n] for n in names} | {"attributes": pl.Binary(), "item": pl.String()}
     for stream, names in (("usage", COLUMNS["usage"]), ("charge", (*COLUMNS["charge"], *LINE)))
 }
-"""The columns of a file that may be read; a file of an older lake lacks those that came later."""
+"""The columns that are read from a file; files of older lakes lack some of them."""
 _PER_FILE = ("source", "scope", "position", *NOTED)
-"""The columns of `EVENTS` that are added to the rows of one file, because they take one value or come from other columns."""
+"""The columns of `EVENTS` that are added to the rows of a file, as one value or derived from other columns."""
 
 
 def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
@@ -78,9 +78,9 @@ def scan_columns(
 ) -> pl.DataFrame | None:
     """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, read from their files.
 
-    Return None where only DuckDB can read them, or reads them better. The cases are those of `table_files`, files with less than
-    `fewest_records` each, and a file that is damaged or was removed since it was listed. DuckDB then reads the files listed anew,
-    or names the damage.
+    Return None where DuckDB must read them, or is quicker. The cases are those of `table_files`, and files with fewer than
+    `fewest_records` each. Another case is a file that is damaged or was removed since it was listed. DuckDB then reads the current
+    files, or reports the damage.
     """
     low, high = lake.snapshot_of(after), lake.snapshot_of(upto)
     listed = {stream: table_files(lake.connection, data_path(lake.project), stream, low=low, high=high) for stream in COLUMNS}
@@ -159,7 +159,7 @@ class _Scan:
     def _scopes(self, rows: pl.DataFrame) -> pl.Series:
         """Return the bucket key of each row."""
         by = self.lake.project.config.lake.bucket_by
-        # Where each row has the column, the bucket key is the column itself, which takes no copy.
+        # If each row has a value, the bucket key is the column itself, which needs no copy.
         return rows[by] if rows[by].null_count() == 0 else rows.select(bucket_key(by)).to_series()
 
     @cached_property
@@ -176,7 +176,7 @@ class _Scan:
 def _in_chunks_of(layout: pl.Series, values: pl.Series) -> pl.Series:
     """Return values in chunks as long as those of another column.
 
-    Polars copies a whole frame, all text included, whenever it computes with one whose columns differ in their chunks.
+    Polars copies a whole frame, including all text, when it computes with columns of different chunks.
     """
     lengths = layout.chunk_lengths()
     if values.chunk_lengths() == lengths:

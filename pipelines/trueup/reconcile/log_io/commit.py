@@ -1,4 +1,4 @@
-"""The one commit of a reconciliation: findings, sums and the consumer position, together or not at all."""
+"""Commit a reconciliation: findings, sums and the consumer position in one transaction."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def commit_outcome(lake: Lake, outcome: Outcome, *, after: int, upto: int, all_d
 
 
 def _new_changes(lake: Lake, history: pl.DataFrame, after: int) -> pl.DataFrame:
-    """Return the changes that the lake does not have yet; a run limited to some days may have committed some."""
+    """Return the changes that the lake does not have yet; an earlier run, limited to some days, may have committed some."""
     query = "SELECT finding_id, position FROM lake.events.finding WHERE position > ?"
     known = lake.connection.execute(query, [after]).pl()
     return history.join(known, on=["finding_id", "position"], how="anti", maintain_order="left")

@@ -1,4 +1,4 @@
-"""Reads charges of recurring and one-off items; the kernel of usage reads all others."""
+"""Read charges of recurring and one-off items; the usage kernel reads all other charges."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ def _for_subscribers(moved: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFrame
 
 
 def item_charge_times(lake: Lake, buckets: BucketRange, upto: int) -> pl.DataFrame:
-    """Return (`subscriber`, `position`, `own_us`, `period_from_us`, `period_to_us`) of all charges of items up to a position."""
+    """Return `subscriber`, `position`, `own_us`, `period_from_us` and `period_to_us` of all charges of items up to a position."""
     own = f"epoch_us({OWN_TIME_SQL['charge']}) AS own_us"
     scope = f"{bucket_key_sql(lake.project.config.lake.bucket_by, of='e')} AS scope"
     moved, columns = _moved(lake, buckets, upto), ["e.subscriber", own, *_PERIOD_SQL[1:]]
     if moved.is_empty():
         return _read(lake, buckets, upto, columns, None)
     times = _read(lake, buckets, upto, [*columns, "true AS charge", scope, "e.key_scope", "e.record_key"], None)
-    # The content of another bucket key affects a subscriber at the position at which it moves a charge.
+    # A content under another bucket key affects a subscriber at the position at which it moves a charge.
     of_subscribers = _for_subscribers(moved, times).rename({"time_us": "own_us"})
     shared = ["subscriber", "own_us", "period_from_us", "period_to_us", "position"]
     return pl.concat([times.select(shared), of_subscribers.select(shared)])
 
 
 def has_item_charges(lake: Lake, buckets: BucketRange, upto: int) -> bool:
-    """Return whether charges up to a position name items. Once none did, only later positions are read again."""
+    """Return whether any charge up to a position names an item. Positions already found to have none are not read again."""
     known = _WITHOUT_ITEMS.setdefault(lake, {})
     after = known.get(buckets, 0) if known.get(buckets, 0) <= upto else 0
     low, high = lake.snapshot_of(after), lake.snapshot_of(upto)
@@ -90,9 +90,9 @@ def _read(lake: Lake, buckets: BucketRange, upto: int, columns: list[str], subsc
 
 
 def first_charge_times(lake: Lake, upto: int) -> RunningMax:
-    """Return how far back the charge stream reaches, along the log, as the negative of its earliest time in µs.
+    """Return, along the log, how far back the charge stream reaches, as the negative of its earliest time in µs.
 
-    That of a charge is its own time; of a charge of an item without one the beginning of its period.
+    The time of a charge is its own; for a charge of an item without a time it is the beginning of its period.
     """
     control = lake.read("control", columns=["stream", "first_time"], upto=upto).filter(pl.col("stream") == "charge")
     own = control.select("position", value=-pl.col("first_time").cast(pl.Int64))

@@ -1,4 +1,4 @@
-"""From the log to the kernel: frontiers, terms and records, as of a position."""
+"""Load the kernel's inputs from the log: frontiers, terms and records, as of a position."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "
 """The columns of each stream that the kernel reads."""
 
 LINE = ("cell", "tariff_code")
-"""Further core columns of a charge: the kernel reads them where sums are compared, to distinguish equal lines from others."""
+"""Further core columns of a charge, which the kernel reads only where sums are compared, to find equal lines."""
 
 OF_USAGE_SQL = {"usage": "true", "charge": "e.item IS NULL"}
-"""The rows `e` of each stream that the kernel reads: charges of items have no usage."""
+"""The condition for the rows `e` of each stream that the kernel reads; it leaves out charges of items, which have no usage."""
 NOTED = ("zone", "trunk")
-"""Attributes that a price may depend on, under the names that the configuration gives them."""
+"""Attributes on which a price may depend, under the names that the configuration gives them."""
 
 
 _WITHOUT_SUMS: WeakKeyDictionary[Lake, int] = WeakKeyDictionary()
-"""By lake, the position up to which no policy compares sums; −1 where one does."""
+"""Each lake to the position up to which no policy compares sums; −1 if one does."""
 
 
 def columns_of(lake: Lake, stream: str, upto: int) -> tuple[str, ...]:
-    """Return the columns of a stream that the kernel reads: also those of lines where some policy compares sums."""
+    """Return the columns of a stream that the kernel reads, including those of lines if some policy compares sums."""
     return (*COLUMNS[stream], *LINE) if stream == "charge" and compares_sums(lake, upto) else COLUMNS[stream]
 
 
@@ -99,7 +99,7 @@ def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
 
 
 def is_empty(lake: Lake, table: str, upto: int) -> bool:
-    """Return whether a table is known to have no rows up to a position, from the list of its files alone."""
+    """Return whether the list of a table's files shows that it has no rows up to a position."""
     return table_files(lake.connection, data_path(lake.project), table, low=0, high=lake.snapshot_of(upto)) == []
 
 
@@ -115,9 +115,9 @@ def book_at(lake: Lake, upto: int) -> Book:
 
 
 def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
-    """Return records to be priced (`CALL`) with the cycle day, and where they have none the plan, of their subscription.
+    """Add the cycle day of their subscription to records to be priced (`CALL`), and its plan to those without one.
 
-    The subscription is that known at a position.
+    The subscriptions are those known at a position.
     """
     if calls["subscriber"].is_null().all():
         return calls
@@ -127,7 +127,7 @@ def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
 
 
 def _shareable(book: Book, lake: Lake) -> Book:
-    """Return a book whose shared allowances lie within one bucket key; raise `LogError` for any other.
+    """Return the book if its shared allowances stay within one bucket key; raise `LogError` otherwise.
 
     Records of one account lie in several buckets unless the account decides the bucket, and no bucket has them all.
     """
@@ -212,12 +212,12 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
 
 
 def not_moved() -> dict[str, pl.Expr]:
-    """Return the columns of moved rows, which events in their own bucket do not have."""
+    """Return NULLs for the columns that only moved rows have."""
     return {name: pl.lit(None, EVENTS[name]) for name in ("delivered_scope", "delivered_at")}
 
 
 def no_correction() -> dict[str, pl.Expr]:
-    """Return the columns of a usage record, which corrects nothing."""
+    """Return NULLs for the columns of corrections, which usage records do not have."""
     return {name: pl.lit(None, dtype) for name, dtype in CORRECTED.items()}
 
 
@@ -225,7 +225,7 @@ def source_names(source_ids: pl.Series) -> pl.Series:
     """Return the name of the source of each source unit."""
     first = source_ids.first()
     if first is not None and source_ids.eq_missing(pl.Series([first])).all():
-        # One unit is the rule, and comparing with it is quicker than looking up each row.
+        # Usually there is one unit, and a comparison with it is quicker than a lookup for each row.
         return pl.Series("source", [str(first).rpartition("@")[0]]).new_from_index(0, len(source_ids))
     units = source_ids.drop_nulls().unique().to_list()
     names = [unit.rpartition("@")[0] for unit in units]

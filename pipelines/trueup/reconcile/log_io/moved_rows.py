@@ -1,4 +1,4 @@
-"""Reads moved contents: what a bucket key must know of the contents of its records under other bucket keys."""
+"""Read moved contents: copies, under a bucket key, of contents that its records have under other bucket keys."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def as_moved_events(moved: pl.DataFrame) -> pl.DataFrame:
 
 
 def moved_of_records(moved: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    """Return the moved rows (`EVENTS`) of the records that some rows of `EVENTS` name."""
+    """Return the moved rows (`EVENTS`) of the same records as some rows of `EVENTS`."""
     return moved if moved.is_empty() else moved.join(records.select(RECORD).unique(), on=RECORD, how="semi")
 
 

@@ -56,7 +56,7 @@ class Pools:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no session shares anything."""
+        """Whether no session shares free units or tiers."""
         return self.members.is_empty()
 
     def for_groups(self, groups: pl.DataFrame) -> Pools:
@@ -67,7 +67,7 @@ class Pools:
         return replace(self, numbers=numbered.select("group_no", "pool_session_id"))
 
     def pool_session_of(self, units: pl.DataFrame) -> pl.Series:
-        """Return the number of each session in the pools, NULL for one that shares nothing, and for charge groups."""
+        """Return the number of each session in the pools; NULL for a session outside all pools, and for charge groups."""
         if self.is_empty:
             return pl.Series("pool_session_id", dtype=pl.Int64).extend_constant(None, units.height)
         numbered = units.select("group_no", "charge").join(self.numbers, on="group_no", how="left", maintain_order="left")
@@ -76,7 +76,8 @@ class Pools:
     def price(self, rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
         """Price those of `rows` (`call`, `at`, `pool_session_id`, a quantity) that are in a pool at their position.
 
-        A quantity that is not the session's own is priced in the session's place, with everything before it unchanged.
+        Another quantity than the session's own is priced in the session's position within the pool, with all earlier sessions
+        unchanged.
         """
         unpriced = pl.DataFrame(schema={"call": pl.UInt32, **PRICED})
         if self.is_empty or "pool_session_id" not in rows.columns:
@@ -107,7 +108,7 @@ class Pools:
         return in_force.drop_nulls("since").filter(pl.col("at") < pl.col("until"))
 
     def calls_of(self, rows: pl.DataFrame, quantity: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the calls of rows in a pool at their position, priced aside, and the calls of all their pools."""
+        """Return the calls of rows in a pool at their position, to be priced without consuming, and all calls of their pools."""
         requests = rows.select(
             "call", "pool_session_id", "at", requested_micros=pl.col(quantity).cast(pl.Int64, strict=False)
         ).drop_nulls("pool_session_id")
@@ -147,7 +148,7 @@ class Pools:
 
 
 NO_POOLS = Pools()
-"""Pools without any session."""
+"""No pools."""
 
 
 def build_pools(events: pl.DataFrame, frontier: Frontier, terms: Terms, upto: int) -> Pools:
@@ -205,7 +206,7 @@ def _pool_members(sessions: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _period_index(rows: pl.DataFrame) -> pl.Expr:
-    """Return `index`, the billing period of each session, where its group has one only; else the pool has no end."""
+    """Return `index`, the billing period of each session, if its group has a single kind of period; else the pool has no end."""
     index = pl.lit(None, pl.Int64)
     for zone in rows["zone_of"].unique().sort().to_list():
         in_zone = (pl.col("zone_of") == zone) & (pl.col("spans") == 1)

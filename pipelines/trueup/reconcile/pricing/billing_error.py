@@ -1,4 +1,4 @@
-"""Reasons of misrated findings: which single mistake of billing makes exactly the billed amount."""
+"""Reasons of misrated findings: find the single billing mistake that gives exactly the billed amount."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JUDGED = (
 def add_misrating_reason(changes: pl.DataFrame, misrated: Sequence[pl.DataFrame], terms: Terms, pools: Pools) -> pl.DataFrame:
     """Add the `reason` of misrated findings to changes; `misrated` are their pairs (`JUDGED`) as classified at `judged_at`.
 
-    Only pairs of reported findings are examined, and all of them at once: the hypotheses cost little more for many. `judged_at`
+    Only pairs of reported findings are examined, all at once, because the hypotheses cost little more for many pairs. `judged_at`
     is dropped.
     """
     reported = changes.filter(pl.col("kind") == "misrated").select("owner_no", at="judged_at").unique()
@@ -36,7 +36,7 @@ def add_misrating_reason(changes: pl.DataFrame, misrated: Sequence[pl.DataFrame]
 
 
 def misrating_reason(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.Series:
-    """Return the `reason` of each misrated pair: the one mistake that makes exactly the billed amount, NULL where none does.
+    """Return the `reason` of each misrated pair: the one mistake that gives exactly the billed amount; NULL if none does.
 
     `pairs` have the columns that `price_sessions` takes, with `charge_quantity`, `usage_quantity` and `billed_micros`. Pairs
     with a flat price have no reason.

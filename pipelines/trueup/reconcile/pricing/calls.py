@@ -1,4 +1,4 @@
-"""Units of the kernel as calls that the rater prices, and the columns of its answer."""
+"""Convert units of the kernel to calls that the rater prices, and define the columns of its answer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ PRICED: dict[str, pl.DataType] = {"expected_micros": pl.Int128(), "reason": pl.S
 
 
 def calls_of(rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
-    """Return rows as the rater takes them, each by itself: without account and subscriber nothing is shared.
+    """Return rows in the rater's form, without account and subscriber, so that none of them shares anything.
 
-    The own number, to which the origin of a rate applies, is that of the rows' subscriber.
+    The caller's number, to which the origin of a rate applies, is the subscriber of the row.
 
-    `call` is the rows' own. A quantity that does not fit 64 bits becomes NULL.
+    `call` is taken from the rows. A quantity that does not fit 64 bits becomes NULL.
     """
     fits = pl.col(quantity).cast(pl.Int64, strict=False)
     return rows.select(

@@ -1,9 +1,8 @@
 """Pool snapshots: the prices of sessions that share free units or tiers, at any position.
 
-A *snapshot* is an allowance pool as known at one position: its sessions then, in the order in which they consume it. The price
-of a session depends on the sessions before it in that order alone. The *final snapshot* is the pool as known at the end of the
-log. A session before which nothing changes after a position has its final price at that position already. So most sessions are
-priced once.
+A *snapshot* is an allowance pool as known at one position: its sessions then, in the order in which they consume it. The price of a
+session depends on the sessions before it in that order alone. The *final snapshot* is the pool as known at the end of the log. A
+session has its final price from the position on after which no session before it changes. So most sessions are priced only once.
 
 A pool of 100 units without charge, then 1 per unit. Session 2 (60 units at 20 s) arrives at position 1. Session 1 (50 units at
 10 s) arrives late, at position 5, and consumes first. So session 2 has one price for positions 1 to 4, and another from 5 on:
@@ -32,10 +31,10 @@ POOL_MEMBER: dict[str, pl.DataType] = {
     "member_no": pl.Int64(),  # the number of the row
     "pool_session_id": pl.Int64(),  # the session
     "pool": pl.Int64(),
-    "pool_rank": pl.Int64(),  # ascends in the order of consumption; that of one session may change
-    "since": pl.Int64(),  # known so at the positions [since, until)
+    "pool_rank": pl.Int64(),  # ascending in the order of consumption; a session's value may change
+    "since": pl.Int64(),  # known with these values at the positions [since, until)
     "until": pl.Int64(),
-    "changed": pl.Int64(),  # the last position at which something before it in its pool arrived, changed or left
+    "changed": pl.Int64(),  # the last position at which a session before it in its pool arrived, changed or left
     "scope": pl.String(),
     **{n: t for n, t in CALL.items() if n not in ("call", "account", "own_number")},
 }
@@ -43,7 +42,7 @@ POOL_MEMBER: dict[str, pl.DataType] = {
 PRICE: dict[str, pl.DataType] = {"pool_session_id": pl.Int64(), "since": pl.Int64(), "until": pl.Int64(), **PRICED}
 """The price of a session at the positions [since, until)."""
 _MOST_ROWS = 4_000_000
-"""The most rows of snapshots that are rated at once."""
+"""The maximum number of snapshot rows that are rated at once."""
 
 
 def pool_prices(members: pl.DataFrame, terms: Terms) -> pl.DataFrame:
@@ -79,14 +78,14 @@ def _price_change_positions(members: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_later_changes(rows: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
-    """Return rows with each position `at` at which something before them changes while they are valid."""
+    """Return rows with each position `at` at which a session before them changes while they are valid."""
     return rows.join(changes, on="pool").filter(
         (pl.col("before") < pl.col("pool_rank")) & (pl.col("since") < pl.col("at")) & (pl.col("at") < pl.col("until"))
     )
 
 
 def _in_parts(rows: pl.DataFrame, changes: pl.DataFrame) -> list[pl.DataFrame]:
-    """Split rows by pools, so that one part meets no more changes than memory holds."""
+    """Split rows by pools, so that each part has no more changes than fit memory."""
     meetings = rows.group_by("pool").agg(rows=pl.len()).join(changes.group_by("pool").agg(times=pl.len()), on="pool")
     product = pl.col("rows").cast(pl.Int64) * pl.col("times").cast(pl.Int64)
     parts = meetings.sort("pool").select("pool", part=product.cum_sum() // _MOST_ROWS)
@@ -104,7 +103,7 @@ def snapshot_for(rows: pl.DataFrame, terms: Terms) -> pl.Series:
 def rate_members(members: pl.DataFrame, requests: pl.DataFrame, terms: Terms) -> pl.DataFrame:
     """Return `request_no` and `PRICED` of each request.
 
-    A request has `request_no`, `member_no`, `snapshot_position`, and `quantity_micros` where it is not the member's own.
+    A request has `request_no`, `member_no`, `snapshot_position`, and `quantity_micros` if it differs from the member's own.
     """
     results = [pl.DataFrame(schema={"request_no": pl.UInt32, **PRICED})]
     for number, part in _parts(members, requests, terms):
@@ -136,7 +135,7 @@ def rate_snapshots(members: pl.DataFrame, requests: pl.DataFrame, terms: Terms, 
 
     A request has `request_no`, `member_no`, `pool` and `snapshot_position`.
 
-    Sessions consume what they share in their snapshot. A request for another quantity is priced in the session's place, and
+    Sessions consume what they share in their snapshot. A request for another quantity is priced in the session's position, and
     consumes nothing.
     """
     consuming, aside, calls = snapshot_calls(members, requests)
@@ -144,7 +143,7 @@ def rate_snapshots(members: pl.DataFrame, requests: pl.DataFrame, terms: Terms, 
 
 
 def snapshot_calls(members: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Return the calls of snapshots: (calls that consume, calls aside, the `call` of each `request_no`)."""
+    """Return (calls that consume, calls priced without consuming, the `call` of each `request_no`) of snapshots."""
     ranked = requests.join(members.select("member_no", "pool_rank"), on="member_no")
     snapshots = (
         ranked.group_by("pool", "snapshot_position")
@@ -171,7 +170,7 @@ def snapshot_calls(members: pl.DataFrame, requests: pl.DataFrame) -> tuple[pl.Da
 
 
 def _to_calls(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows as the rater takes them; owners share within one snapshot only."""
+    """Return rows in the rater's form; owners share only within one snapshot."""
     snapshot = pl.col("number").cast(pl.String)
     return rows.with_columns(
         account=pl.when(pl.col("scope") != "").then(snapshot),

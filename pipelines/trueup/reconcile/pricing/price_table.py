@@ -1,11 +1,11 @@
-"""Price table: the one place of the kernel that asks what usage costs.
+"""Price table: the only place where the kernel requests prices.
 
 Usage is priced before it is matched, and later steps read the price. The fast path reads it by the `row` of a record
 (`price_records`, `price_records_flat`). All other steps read it by session and position (`with_prices`).
 
-Two prices depend on a match or on a charge, and are asked here as well. `with_charged_price` asks for the price of the quantity
-that a pair's charge declares. `price_charges` asks for the price of the quantity of a charge of a period. All requests have the
-columns that `price_sessions` takes.
+Two prices depend on a match or on a charge. `with_charged_price` requests the price of the quantity that a pair's charge declares.
+`price_charges` requests the price of the quantity of a charge of a period. All requests have the columns that `price_sessions`
+takes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RECORD_COLUMNS = [
 ]  # fmt: skip
 """The columns of a usage record on which its price by the tariff book depends."""
 FLAT_COLUMNS = ["position", "currency", "service", "quantity_micros"]
-"""Those of a usage record on which its flat price, and the kind of its difference, depend."""
+"""The columns of a usage record on which its flat price, and the kind of its difference, depend."""
 RULE_COLUMNS = ["price_micros", "price_per", "price_currency"]
 """The columns of a rule on which a price depends."""
 
@@ -42,16 +42,17 @@ class PriceTable:
         return replace(self, pools=self.pools.for_groups(groups))
 
     def price_records(self, records: pl.DataFrame) -> pl.Series:
-        """Return `expected_micros` of usage records, each a session by itself, from their position on; NULL without one price.
+        """Return `expected_micros` of usage records, each a session by itself, from their position on; NULL without a single price.
 
-        A record has its `row`, `RECORD_COLUMNS` and `RULE_COLUMNS`. A record whose price in its pool ever changes has none here.
+        A record has its `row`, `RECORD_COLUMNS` and `RULE_COLUMNS`. A record whose price in its pool changes at any position gets
+        NULL.
         """
         requests = self.as_requests(records.with_columns(at="position"))
         prices = price_sessions(requests, self.terms, self.pools)["expected_micros"]
         return prices if self.pools.is_empty else prices.set(~self.pools.has_stable_price(requests), None)
 
     def as_requests(self, records: pl.DataFrame) -> pl.DataFrame:
-        """Return usage records, as in `price_records`, with the further columns of a session as of a position `at`."""
+        """Return usage records (as in `price_records`) with the further columns of a session as of a position `at`."""
         requests = self._requests(records, start="time_us")
         if self.pools.is_empty:
             return requests
@@ -70,7 +71,8 @@ class PriceTable:
     def with_charged_price(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Add `charged_micros`, the price of the charged quantity, to pairs; NULL where there is none.
 
-        `pairs` are priced sessions with `usage_quantity` and `charge_quantity`. Only a pair whose quantities differ is asked about.
+        `pairs` are priced sessions with `usage_quantity` and `charge_quantity`. Only pairs whose quantities differ are priced
+        again.
         """
         same = (pl.col("charge_quantity") == pl.col("usage_quantity")).fill_null(False)
         pairs = pairs.with_columns(same=same)

@@ -1,1 +1,1 @@
-"""Charges without usage: what subscriptions and the tariff book lead to expect, against charges of the item."""
+"""Charges without usage: compare expected charges of recurring and one-off items with the actual ones."""

@@ -1,4 +1,4 @@
-"""Affected subscriptions: those whose bookings of items positions in (after, upto] can change; it may be more, never fewer."""
+"""Affected subscriptions: find all, and perhaps more, whose item bookings can change at positions in (after, upto]."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _changes_for_all(frontier: Frontier, terms: Terms, reach: RunningMax, after:
 
 
 def _passed_windows(frontier: Frontier, after: int, upto: int) -> Windows | None:
-    """Return what the charge stream passed for each wait; None where it had passed nothing before."""
+    """Return the instants that the charge stream passed for each wait; None if it had passed none before."""
     policy = int(frontier.policies.number_at(frontier.policies.starts[:1] * 0 + upto)[0])
     rules = frontier.policies.frame.filter(pl.col("policy") == policy)
     waits = {(0, 0), *rules.select("grace_us", "closed_wait_us").rows()}

@@ -1,8 +1,8 @@
-"""Assessment: the booking of each expectation and unexplained charge at each position at which it can change.
+"""Assessment: book each expectation and unexplained charge at each position at which its booking can change.
 
 An expectation is pending from the position at which the charge stream passed its due date, or at which a charge of it arrived. It
-is final once the charge stream has passed the due date and the grace of its service. Where the billed amount agrees, the difference
-is tolerated at once.
+is final once the charge stream has passed the due date and the grace of its service. If the billed amount agrees, the booking is
+tolerated at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _AT = ["component", "at"]
 
 
 def with_waits(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Add `due_at` and `final_at`: the positions at which charges passed `due_us`, and with the grace; and `tolerance_micros`.
+    """Add `due_at` and `final_at`, the positions at which charges pass `due_us` without and with the grace, and `tolerance_micros`.
 
     The policy is that of `since`.
     """
@@ -71,7 +71,7 @@ def assess(
     lines = held.select(*_AT, "record_no").join(
         charges.select("record_no", "content", "amount_micros", "corrected_key", "c_since", "c_until"), on="record_no"
     ).filter((pl.col("c_since") <= pl.col("at")) & (pl.col("at") < pl.col("c_until")))  # fmt: skip
-    # A back-bill of a part leaves the rest unbilled.
+    # After a back-bill of a part, the remaining amount is still unbilled.
     is_no_charge = (pl.col("amount_micros") == 0) | pl.col("corrected_key").is_not_null()
     sums = lines.group_by(_AT).agg(
         billed=pl.col("amount_micros").cast(pl.Int128).sum(), lines=pl.len(), is_zero=is_no_charge.all()
@@ -87,7 +87,7 @@ def assess(
 def _excess_lines(judged: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     """Return the lines (`component`, `at`, `record_no`, `surplus`) that only repeat another and explain the whole excess.
 
-    Of equal lines those with the greatest record numbers are in excess.
+    Of equal lines, those with the greatest record numbers are the excess.
     """
     over = judged.filter(
         pl.col("explained") & (pl.col("final_at") <= pl.col("at"))

@@ -1,4 +1,4 @@
-"""Expectations: what subscriptions and the tariff book lead to expect of one item in one period, or at one event."""
+"""Expectations: derive the expected charge of each item in each period, or at each event, from subscriptions and tariff book."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ EXPECTATION: dict[str, pl.DataType] = {
     "service": pl.String(),
     "currency": pl.String(),
     "is_recurring": pl.Boolean(),
-    "period": pl.Int64(),  # the kind of its period; NULL of a one-off item
+    "period": pl.Int64(),  # the kind of its period; NULL for a one-off item
     "period_from_us": pl.Int64(),
-    "period_to_us": pl.Int64(),  # exclusive; NULL of a one-off item
+    "period_to_us": pl.Int64(),  # exclusive; NULL for a one-off item
     "due_us": pl.Int64(),
     "day": pl.Date(),  # the first of the period
     "expected_micros": pl.Int128(),
@@ -43,7 +43,7 @@ class PriceLists:
 
 
 def price_lists(items: pl.DataFrame, views: SubscriptionViews) -> PriceLists:
-    """Return what the items (`ITEM`) of each edition are for the plans and zones that subscriptions have."""
+    """Return the items (`ITEM`) of each edition for the plans and zones of subscriptions."""
     used = views.spans.select("edition", "plan", "zone").unique()
     lists = []
     for (edition,), of_edition in used.group_by("edition", maintain_order=True):
@@ -74,7 +74,7 @@ def expectations_of(views: SubscriptionViews, lists: PriceLists, reached: pl.Dat
 
 
 def _net(price: pl.Expr) -> pl.Expr:
-    """Return a price less its discounts, with tax, in millionths of millionths of millionths. A discount makes no credit."""
+    """Return a price less its discounts, with tax, in units of 10⁻¹⁸. A discount never makes the price negative."""
     fraction = pl.col("fraction_micros").clip(upper_bound=MICROS).cast(_WIDE)
     lowered = price.cast(_WIDE) * (pl.lit(MICROS, _WIDE) - fraction) - pl.col("off_micros").cast(_WIDE) * MICROS
     zero = pl.lit(0, _WIDE)
@@ -110,13 +110,13 @@ def _begin_us(day: pl.Expr, zones: list[str]) -> pl.Expr:
 
 
 def _one_off(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFrame:
-    """Return one expectation for each event of a subscription that an item of its plan is charged for."""
+    """Return one expectation for each event of a subscription at which an item of its plan is charged."""
     prices = lists.of(ONE_OFF).drop("plan")
     events = _life_events(spans).join(
         prices, left_on=["edition", "plan", "zone", "event"], right_on=["edition", "of_plan", "zone", "event"], nulls_equal=True,
         suffix="_item",
     )  # fmt: skip
-    # Of a commitment that has ended nothing is charged.
+    # After the end of the commitment no fee is charged.
     committed_us = pl.col("activated_us").cast(pl.Datetime("us")).dt.offset_by(pl.format("{}mo", pl.col("months").fill_null(1)))
     is_committed = pl.col("months").is_null() | (pl.col("event_us") < committed_us.cast(pl.Int64))
     in_force = (pl.col("from_us_item") <= pl.col("event_us")) & (pl.col("event_us") < pl.col("to_us_item")).fill_null(True)

@@ -1,4 +1,4 @@
-"""One partition of the reconciliation of items: what it reads from the lake, and its outcome."""
+"""Reconcile the items of one partition: read its inputs from the lake, and return its outcome."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from trueup.reconcile.recurring.reconcile_items import ItemInputs, reconcile_ite
 from trueup.reconcile.results.outcome import Outcome, merge_outcomes
 
 MOST_SUBSCRIPTIONS = 10_000
-"""Subscriptions that are evaluated at once."""
+"""How many subscriptions are evaluated at once."""
 
 
 def with_items(outcome: Outcome, partition: AffectedReader, *, after: int, days: Days = ALL_DAYS) -> Outcome:
     """Return an outcome of usage with that of recurring and one-off items of the same buckets and positions.
 
-    Without items in the tariff book and charges of items it stays as it is. `days` limit findings to periods that begin on them.
+    Without items in the tariff book and charges of items, the outcome stays unchanged. `days` limit findings to periods that begin
+    on them.
     """
     lake, terms, upto = partition.lake, partition.terms, partition.upto
     if terms.items.is_empty() and not has_item_charges(lake, partition.buckets, upto):

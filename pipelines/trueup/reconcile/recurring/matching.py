@@ -1,9 +1,9 @@
-"""Matching: which expectation each charge of an item belongs to, in each view of its subscription.
+"""Matching: find the expectation of each charge of an item, in each view of its subscription.
 
 A charge of a recurring item belongs to the period that contains the noon of its first day, or the middle of a shorter time. A
-charge of a one-off item belongs to the last event before it, else to the first one after it. Currencies must be equal. A charge
-without an expectation is *unexplained*; so is one that arrived behind the horizon. A charge that names another charge of an item
-as what it corrects joins the booking of that one.
+charge of a one-off item belongs to the last event before it or, without one, to the first event after it. Currencies must be equal.
+A charge without an expectation is *unexplained*; so is one that arrived behind the horizon. A charge that corrects another charge
+of an item joins that charge's booking.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ MATCH: dict[str, pl.DataType] = {
     "subscriber": pl.String(),
     "item": pl.String(),
     "currency": pl.String(),
-    "is_recurring": pl.Boolean(),  # NULL of an unexplained charge, as the next column
+    "is_recurring": pl.Boolean(),  # NULL for an unexplained charge, as the next column
     "period": pl.Int64(),
     "period_from_us": pl.Int64(),
-    "line": pl.Int64(),  # of an unexplained charge: the record that its booking is of; NULL of all others
+    "line": pl.Int64(),  # for an unexplained charge, the record that owns its booking; NULL for all others
 }
 _OWNER = ["item", "is_recurring", "period", "period_from_us", "line"]
-"""What a booking is of."""
+"""The columns that identify the owner of a booking."""
 
 
 def with_moments(charges: pl.DataFrame) -> pl.DataFrame:
-    """Add `moment_us`, by which a charge is matched: see the description of this module."""
+    """Add `moment_us`, by which a charge is matched (see the description of this module)."""
     middle = pl.col("period_from_us") + (pl.col("period_to_us") - pl.col("period_from_us")) // 2
     of_period = pl.min_horizontal(pl.col("period_from_us") + HALF_A_DAY_US, middle)
     moment = pl.when(pl.col("period_to_us").is_not_null()).then(of_period).otherwise(pl.coalesce("period_from_us", "time_us"))
@@ -48,7 +48,7 @@ def match_charges(charges: pl.DataFrame, views: pl.DataFrame, expectations: pl.D
         pl.col("is_recurring") & (pl.col("moment_us") >= pl.col("period_from_us")) & (pl.col("moment_us") < pl.col("period_to_us"))
     )
     after_event = pl.col("period_from_us") <= pl.col("moment_us")
-    # The last event before the charge, or else the first one after it.
+    # Take the last event before the charge or, without one, the first event after it.
     rank = (
         pl.when(after_event)
         .then(pl.col("moment_us") - pl.col("period_from_us"))
@@ -65,9 +65,9 @@ def match_charges(charges: pl.DataFrame, views: pl.DataFrame, expectations: pl.D
 
 
 def _with_corrections(matched: pl.DataFrame) -> pl.DataFrame:
-    """Give each charge that corrects another one the booking of that one, at the positions at which both count.
+    """Give each correcting charge the booking of the charge that it corrects, at the positions at which both count.
 
-    Of several charges with the key that it names the one with the least record number is meant, as for usage.
+    If several charges have the named key, the one with the least record number is meant, as for usage.
     """
     of_charge = pl.col("corrected_key").is_not_null() & pl.col("corrected_charge").fill_null(True)
     correcting = matched.filter(of_charge)

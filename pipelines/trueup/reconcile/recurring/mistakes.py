@@ -1,6 +1,7 @@
-"""Billing mistakes: the first hypothesis under which exactly the billed amount would have been right.
+"""Billing mistakes: find the first hypothesis under which the billed amount would have been exactly right.
 
-A hypothesis is another price list or another life of the subscription. Its expectations are computed as the real ones are.
+A hypothesis is another price list or another course of the subscription. Its expectations are computed in the same way as the real
+ones.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def _restricted(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists)
 
 
 def _hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tuple[str, str, Callable[[], Made]]]:
-    """Yield the kind of booking, the reason, and what is supposed for it."""
+    """Yield the kind of booking, the reason, and the views and price lists of each hypothesis."""
     rows, spans = lists.rows, views.spans
     no_discount = rows.filter(pl.col("kind") != DISCOUNT)
     if no_discount.height < rows.height:
@@ -85,14 +86,14 @@ def _hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tuple[s
     )
     whole = PriceLists(rows.with_columns(proration=pl.lit(NOT_PRORATED)))
     yield MISRATED, "not_prorated", lambda: (views, whole)
-    # The last price of the period, rather than the first, for the whole of it.
+    # Use the last price of the period for the whole of it, instead of the first.
     yield MISRATED, "not_prorated", lambda: (replace(views, spans=_as_if_before(spans)), whole)
     yield UNEXPLAINED, "after_cessation", lambda: (replace(views, spans=_going_on(spans)), lists)
     yield UNEXPLAINED, "while_suspended", lambda: (views, PriceLists(rows.with_columns(charged_suspended=pl.lit(True))))
 
 
 def _as_if_before(spans: pl.DataFrame) -> pl.DataFrame:
-    """Return spans in which each plan began with the one before, so that the last plan of a period has all of it."""
+    """Return spans in which each plan began when the previous one did, so that the last plan of a period covers all of it."""
     following = pl.col("plan").shift(-1).over("view")
     return spans.sort("view", "from_us").with_columns(plan=pl.coalesce(following, "plan"))
 
@@ -126,7 +127,7 @@ def _never_charged(unbilled: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _of_unexplained(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists, items: pl.DataFrame) -> pl.DataFrame:
-    """Return why charges without an expectation have none, where their amount explains nothing."""
+    """Return the reason why charges have no expectation, for those that no hypothesis explains."""
     known = views.spans.select("view", known=pl.lit(True)).unique()
     ceased = views.spans.filter(pl.col("status") == CEASED).group_by("view").agg(ceased_us=pl.col("from_us").max())
     ended = (

@@ -1,7 +1,8 @@
 """Pieces: the days of one billing period in which an item has one price and the same discounts.
 
-A piece is (subscription view, item, period, first day, last day). Its *share* of the period's price follows from the proration of
-the item's version on the period's first charged day. It is counted by days of the period, by 30 days, or all for the first piece.
+A piece is (subscription view, item, period, first day, last day). The proration of the item's version on the period's first charged
+day determines the piece's *share* of the period's price. The share is by days of the period, by 30 days, or all for the first
+piece.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _TERMS = [
 
 
 def pieces_of(spans: pl.DataFrame, recurring: pl.DataFrame, reach: pl.DataFrame) -> pl.DataFrame:
-    """Return the pieces of recurring items, with the terms of their version, of the periods that `reach` asks for.
+    """Return the pieces of recurring items, with the terms of their version, for the periods in `reach`.
 
     `recurring` are rows of `ITEM` with `edition`, `of_plan` and `zone`. `reach` has ranges of days (`view`, `low_day`, `high_day`).
     """
@@ -48,7 +49,7 @@ def pieces_of(spans: pl.DataFrame, recurring: pl.DataFrame, reach: pl.DataFrame)
 def _with_cycles(days: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Add `cycle_day`, and the days [`cut_from`, `cut_to`] on which the subscription has that cycle day.
 
-    The first cycle day holds before it as well, and the last one after it.
+    The first cycle day also applies before it, and the last one after it.
     """
     dayed = with_days(spans).with_columns(pl.col("cycle_day").fill_null(1)).sort("view", "from_us")
     changes = (pl.col("cycle_day") != pl.col("cycle_day").shift(1).over("view")).fill_null(True)
@@ -81,7 +82,7 @@ def period_of_day(day: pl.Expr) -> pl.Expr:
 
 
 def _month_begin() -> pl.Expr:
-    """Return the day of the month on which each row's periods begin: of calendar months the first."""
+    """Return the day of the month on which each row's periods begin; for calendar months it is the first."""
     return pl.when(pl.col("period") == CYCLE).then("cycle_day").otherwise(1)
 
 
@@ -94,7 +95,7 @@ def period_begin_day(number: pl.Expr) -> pl.Expr:
 
 
 def _by_period(whole: pl.DataFrame, reach: pl.DataFrame) -> pl.DataFrame:
-    """Divide pieces by the periods of `reach`; add the period's days [`begins`, `ends`) and, in `days`, how many it has.
+    """Divide pieces by the periods of `reach`; add the period's days [`begins`, `ends`), and their number as `days`.
 
     Only periods of billing cycles are cut where the cycle day changes.
     """
@@ -121,10 +122,10 @@ def _by_period(whole: pl.DataFrame, reach: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_discounts(pieces: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFrame:
-    """Cut pieces where a discount begins or ends; add `fraction_micros` and `off_micros`, the sums of those in force.
+    """Cut pieces where a discount begins or ends; add `fraction_micros` and `off_micros`, the sums of the discounts in force.
 
-    `discounts` are rows of `ITEM` with `edition`, `of_plan` and `zone`. One with `months` lasts that long from the day of the
-    activation, which must lie in its validity; any other holds while it is valid.
+    `discounts` are rows of `ITEM` with `edition`, `of_plan` and `zone`. A discount with `months` lasts that long from the day of
+    activation, if it is valid on that day. Any other applies while it is valid.
     """
     numbered = pieces.with_row_index("piece")
     none = {"fraction_micros": pl.lit(0, pl.Int64), "off_micros": pl.lit(0, pl.Int64)}
@@ -162,7 +163,7 @@ def with_discounts(pieces: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFram
 
 
 def with_shares(pieces: pl.DataFrame) -> pl.DataFrame:
-    """Add `share` of `of_shares`: the part of the period's price that each piece has. Pieces are sorted by period and day."""
+    """Add `share` and `of_shares`: a piece has `share` / `of_shares` of the period's price. Pieces are sorted by period and day."""
     ordered = pieces.sort(*GROUP, "first_day")
     rule, offset = pl.col("proration").first().over(GROUP), pl.col("first_day") - pl.col("nominal")
     until = pl.col("last_day") + 1 - pl.col("nominal")

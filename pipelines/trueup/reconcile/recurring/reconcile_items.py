@@ -48,7 +48,7 @@ _DAY_US = 86_400 * MICROS
 
 @dataclass(frozen=True)
 class ItemInputs:
-    """All that decides the bookings of items: states and items in `terms`, charges (`ITEM_CHARGE`), and how far back charges reach.
+    """The inputs for the bookings of items: states and items in `terms`, charges (`ITEM_CHARGE`), and how far back charges reach.
 
     `charge_reach` is a `RunningMax` of negative times, see `first_charge_times`.
     """
@@ -106,7 +106,7 @@ def _causes(inputs: ItemInputs) -> dict[int, str]:
 def _reached(views: SubscriptionViews, charges: pl.DataFrame, inputs: ItemInputs, upto: int) -> pl.DataFrame:
     """Return the ranges of instants (`view`, `low_us`, `high_us`) in which periods can be due or charged.
 
-    They are those from the first charge of the stream to the instant that it has passed, and that of each charge.
+    They are the range from the stream's first charge to the instant that it has passed, and the instant of each charge.
     """
     frontier = inputs.frontier
     passed = [
@@ -128,7 +128,7 @@ def _numbered(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return expectations and unexplained charges by view, and the matches of charges, all with their `component`.
 
-    Each expectation and each unexplained charge is a component: no other decides about it.
+    Each expectation and each unexplained charge is a component, because no other one influences it.
     """
     frontier, of_views = inputs.frontier, views.views.select("view", "since", "until", "zone")
     explained = expected.join(of_views, on="view").with_columns(
@@ -151,7 +151,7 @@ def _numbered(
     )  # fmt: skip
     unexplained = with_waits(dayed, frontier)
     owners = owners_of(explained, unexplained).with_columns(line=pl.when(~pl.col("explained")).then("record_no"))
-    # An unexplained charge is one whatever its moment, which another content of it may change.
+    # An unexplained charge stays the same one, even if another content changes its moment.
     named = owners.with_columns(pl.when("explained").then("period_from_us").alias("identity_us"))
     key = ["subscriber", "item", "currency", "is_recurring", "period", "identity_us", "line"]
     numbers = (
@@ -173,9 +173,9 @@ def _numbered(
 
 
 def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
-    """Return the contents that count since an evaluation (`ARRIVED`): late where their booking was final before.
+    """Return the contents that count since an evaluation (`ARRIVED`); they are late if their booking was already final.
 
-    Those that a content of another bucket key withdraws are among them.
+    They include contents that a content of another bucket key withdraws.
     """
     content = charges.select(*(n for n in ARRIVED if n not in ("component", "at")), at="since")
     own = matches.select("component", "record_no", "since", "until").join(content, on="record_no").filter(
@@ -192,7 +192,7 @@ def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame,
 
 
 def _left_for_arrivals(matches: pl.DataFrame, charges: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
-    """Return charges that leave a booking of their own (`ARRIVED`) because the charge that they correct arrives: a late charge."""
+    """Return charges (`ARRIVED`) that leave their own booking as late charges, because the charge that they correct arrives."""
     correcting = charges.filter(pl.col("corrected_key").is_not_null()).select("record_no").unique()
     of_credits = matches.join(correcting, on="record_no", how="semi")
     left = of_credits.filter(pl.col("line").is_not_null()).select("component", "record_no", at="until")

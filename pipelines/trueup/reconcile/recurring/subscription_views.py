@@ -15,7 +15,7 @@ from trueup.localtime import wall_us
 from trueup.policies.policy import NEVER_POSITION, Policies
 
 OPEN_DAY = 2_932_896
-"""The last day of the year 9999, in days since 1970: the end of what has no end."""
+"""The last day of the year 9999, in days since 1970; it represents an open end."""
 ACTIVE, SUSPENDED, CEASED = "active", "suspended", "ceased"
 VIEW: dict[str, pl.DataType] = {
     "view": pl.Int64(),
@@ -36,11 +36,11 @@ SPAN: dict[str, pl.DataType] = {
     "status": pl.String(),
     "imsi": pl.String(),
     "cycle_day": pl.Int64(),
-    "before_status": pl.String(),  # of the span that ends where this one begins, as the next two; NULL without one
+    "before_status": pl.String(),  # of the span that ends where this one begins; the next two likewise; NULL without one
     "before_plan": pl.String(),
     "before_imsi": pl.String(),
-    "is_last": pl.Boolean(),  # no span of a living subscription follows at once
-    "activated_us": pl.Int64(),  # the beginning of the first active span of this life
+    "is_last": pl.Boolean(),  # no span of a subscription that has not ceased follows at once
+    "activated_us": pl.Int64(),  # the beginning of the first active span since the last cessation
 }
 
 
@@ -84,7 +84,7 @@ def subscription_views(
 
 
 def _spans(views: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
-    """Return the states known in each view, of billing where it has any, else of the network, without overlap."""
+    """Return the states known in each view, without overlap: billing's or, without any, the network's."""
     known = views.select("view", "edition", "subscriber", at="since").join(states, on="subscriber").filter(
         (pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until"))
     )  # fmt: skip
@@ -128,7 +128,7 @@ def with_days(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def charged_days(spans: pl.DataFrame, *, suspended: bool) -> pl.DataFrame:
-    """Return the chargeable spans in whole days; a day with several is of the last. `suspended` spans may be chargeable as well."""
+    """Return the chargeable spans in whole days; a day of several belongs to the last. `suspended` spans may be included."""
     statuses = (ACTIVE, SUSPENDED) if suspended else (ACTIVE,)
     days = with_days(spans.filter(pl.col("status").is_in(statuses))).sort("view", "from_us")
     last = pl.min_horizontal("last_day", pl.col("first_day").shift(-1).over("view") - 1)

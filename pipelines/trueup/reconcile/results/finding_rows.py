@@ -1,4 +1,4 @@
-"""Findings as rows of the log: numbers of the kernel become ids, in canonical order."""
+"""Convert findings to rows of the log: replace the kernel's numbers by ids, and put the rows in canonical order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MONEY = pl.Decimal(38, 0)
 BOOKING_MONEY: dict[str, pl.DataType] = {"booking_id": pl.Binary(), **dict.fromkeys(WHOLE, MONEY)}
 """The booking that a finding is part of, and the money of all its parts; NULL for findings without a booking."""
 CHARGED_ITEM: dict[str, pl.DataType] = {"item": pl.String(), "period_from": UTC_TIME, "period_to": UTC_TIME}
-"""The recurring or one-off item that a finding is about, with its period; NULL of all other findings."""
+"""The recurring or one-off item that a finding concerns, with its period; NULL for all other findings."""
 HISTORY: dict[str, pl.DataType] = {
     "finding_id": pl.Binary(),
     "position": pl.Int64(),
@@ -68,7 +68,7 @@ def as_history(changes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _period_name() -> pl.Expr:
-    """Return the period of cells as findings' ids name it: a calendar period by its name, others by their microseconds."""
+    """Return the period of cells in the form of finding ids: a calendar period by its name, others by their microseconds."""
     names = {str(code): name for name, code in CALENDAR_PERIODS.items()}
     return pl.col("sum_period").cast(pl.String).replace(names)
 
@@ -102,9 +102,9 @@ def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
 
 
 def _of_fast_path(raised: pl.DataFrame) -> pl.DataFrame:
-    """Return the findings that the fast path raised (`RAISED`), as `_of_bookings` returns changes."""
+    """Return the findings that the fast path raised (`RAISED`), in the same form as `_of_bookings`."""
     own = pl.col("session_key").is_null()
-    # The fast path leaves records behind the horizon alone.
+    # The fast path takes no records behind the horizon.
     group = group_name(own, pl.lit(False))
     whole = {"whole_expected_micros": "expected_micros", "whole_billed_micros": "billed_micros"}
     ids = {
@@ -121,7 +121,7 @@ def _of_fast_path(raised: pl.DataFrame) -> pl.DataFrame:
 
 
 def _id_name_scope(own: pl.Expr, name_scope: pl.Expr) -> pl.Expr:
-    """Return the scope of a group's name as ids have it."""
+    """Return the scope of a group's name in the form of ids."""
     return pl.when(own).then(pl.concat_str(pl.lit("record:"), name_scope)).otherwise(pl.lit("key"))
 
 
@@ -203,9 +203,9 @@ def _hashing() -> duckdb.DuckDBPyConnection:
 
 
 def booking_counts(evaluated: Evaluated, *, after: int, position: int) -> pl.DataFrame:
-    """Return how many records were booked or superseded after a position, and their sums: for the audit of records.
+    """Return, for the audit of records, how many records were booked or superseded after a position, and their sums.
 
-    A record that was booked before and is superseded since moves from one count to the other.
+    A record that was booked before, and is superseded since, moves from one count to the other.
     """
     return count_records(
         evaluated.versions, evaluated.resolved.superseded, evaluated.members, evaluated.fast_path_records, after=after,
@@ -220,7 +220,7 @@ def count_records(
     columns = (pl.col("charge", "source", "currency", "position"), pl.col("quantity_micros", "amount_micros").cast(pl.Int128))
     versions = all_versions.with_columns(currency="charge_currency")
     counted = versions.filter(pl.col("until") == NEVER_POSITION).join(members.select("record_no"), on="record_no")
-    # The scope that a moved content was delivered in counts it.
+    # A moved content is counted in the scope in which it was delivered.
     not_counted = superseded.filter(pl.col("delivered_scope").is_null()).with_columns(currency="charge_currency")
     none, one = pl.lit(0, pl.Int64), pl.lit(1, pl.Int64)
     records = [

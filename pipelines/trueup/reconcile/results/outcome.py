@@ -1,4 +1,4 @@
-"""Outcomes: what one evaluation adds to the log, and several of them merged into one."""
+"""Outcomes: the rows that one evaluation adds to the log, and the merger of several outcomes."""
 
 from __future__ import annotations
 

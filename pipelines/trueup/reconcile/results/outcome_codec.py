@@ -1,4 +1,4 @@
-"""Outcomes as bytes, as the workers of every engine exchange them."""
+"""Encode outcomes as bytes, in which form the workers of every engine exchange them."""
 
 from __future__ import annotations
 

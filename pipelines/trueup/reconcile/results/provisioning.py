@@ -1,4 +1,4 @@
-"""Provisioning: subscriptions as the network serves them against those that billing charges for.
+"""Provisioning: compare the subscriptions that the network serves with those that billing charges.
 
 An *interval* is a time in which the two systems disagree about one subscription. `active_not_billed`: the network serves it and
 billing does not have it active. `billed_not_active`: billing has it active and the network does not serve it. `plan_mismatch`:
@@ -28,7 +28,7 @@ def provisioning(terms: Terms, frontier: Frontier, *, after: int, upto: int) -> 
     if terms.disputed_states.is_empty() or both_since > upto:
         return pl.DataFrame(schema=HISTORY)
     points = _evaluation_points(terms.disputed_states, frontier, both_since, upto)
-    # Earlier points are needed only of subscriptions whose findings can change now.
+    # Earlier points are needed only for subscriptions whose findings can change now.
     points = points.join(points.filter(pl.col("at") > after).select("subscriber").unique(), on="subscriber", how="semi")
     if points.is_empty():
         return pl.DataFrame(schema=HISTORY)

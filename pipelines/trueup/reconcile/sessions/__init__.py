@@ -1,1 +1,1 @@
-"""Records to sessions and charge groups: which content of a record counts, and which records belong together."""
+"""Form sessions and charge groups: choose the content of each record that counts, and group the records."""

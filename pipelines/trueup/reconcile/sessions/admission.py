@@ -1,18 +1,18 @@
-"""Resolution of contents: which content of a record counts, from which position on, and which conflicts remain.
+"""Resolution of contents: decide which content of a record counts from which position on, and which conflicts remain.
 
-A *record* is (stream, scope, key scope, record key). Of the contents in the commit that first delivered it, the greatest
-(version, quantity, amount, content) counts; a content without version has the least. A greater content of the same version in a
-later commit replaces it only while neither of the two is late.
+A *record* is (stream, scope, key scope, record key). Among the contents in the commit that first delivered it, the one with the
+greatest (version, quantity, amount, content) counts. A content without a version has the least. A greater content of the same
+version in a later commit replaces it only while neither of the two is late.
 
-A content of a greater version is a *correction*: it replaces the other whenever it arrives, with two exceptions. Behind the horizon
-nothing is corrected. Where neighbours are matched, the record may be settled already. So a late correction does not apply if it has
-another scope, session key, currency or corrected record.
+A content of a greater version is a *correction*. It replaces the other content whenever it arrives, with two exceptions. A record
+behind the horizon is not corrected. And where neighbours are matched, the record may already be settled. There, a late correction
+that changes scope, session key, currency or corrected record is not applied.
 
 Two contents of one version are a conflict, and so is a correction that is not applied.
 
-Where sources number versions, a record may have contents of several scopes, and each scope is resolved apart. So each scope has
-the contents of the others as well: *moved* rows, which have a `delivered_scope`. All scopes resolve the same contents, hence agree
-which one counts. It is a version in its own scope alone; in the others the record is *withdrawn*.
+If sources have record versions, a record may have contents in several scopes, and each scope is resolved separately. So each scope
+also holds the contents of the others, as *moved* rows with a `delivered_scope`. All scopes resolve the same contents, so they agree
+which one counts. It becomes a version only in its own scope; in the others the record is *withdrawn*.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ EVENTS: dict[str, pl.DataType] = {
     "amount_micros": pl.Int64(),
     "partial_no": pl.Int64(),
     "record_version": pl.Int64(),
-    "currency": pl.String(),  # of a charge; NULL is the project's
+    "currency": pl.String(),  # of a charge; NULL means the project's currency
     "direction": pl.String(),
     "zone": pl.String(),  # roaming zone and trunk group: attributes that a price may depend on
     "trunk": pl.String(),
-    "corrected_key": pl.String(),  # of a charge: the key of the record whose booking it joins; NULL of all others
-    "corrected_charge": pl.Boolean(),  # whether that record is a charge; NULL: usage, else a charge
-    "line": pl.UInt64(),  # of a charge where sums are compared: a hash of the core columns that are not here; NULL of all others
-    "delivered_scope": pl.String(),  # of a moved row: the scope of its content; NULL of all others, as below
-    "delivered_at": pl.Int64(),  # the position of its content; `position` is that at which the row's scope learned of it
+    "corrected_key": pl.String(),  # of a charge: the key of the record whose booking it joins; otherwise NULL
+    "corrected_charge": pl.Boolean(),  # whether that record is a charge; NULL: a usage record, or a charge if there is none
+    "line": pl.UInt64(),  # of a charge where sums are compared: a hash of the core columns that are missing here; otherwise NULL
+    "delivered_scope": pl.String(),  # of a moved row: the scope of its content; otherwise NULL, as below
+    "delivered_at": pl.Int64(),  # the position of its content; `position` is that of the moved row in this scope
 }
 """The input of the kernel: one row for each accepted usage record and charge, and one for each moved content in another scope."""
 
@@ -70,10 +70,10 @@ _COMPARED = ["rank_version", *_RANK, "time_us", "frozen_at", *_GROUPED_BY]
 class ResolvedRecords:
     """Record versions and conflicts.
 
-    `versions` are the rows of `EVENTS` that count, each at positions [since, until). They have `record_no`, ascending as the
-    records' names do. They have `late`, `beyond_horizon` (both on arrival) and `corrected`, which is true of a content that
-    replaced one of a lesser version. `late` is False for a content that replaced another. `withdrawn` says of a version that a
-    moved content ends at `until` whether that is a correction; it is NULL for all others.
+    `versions` are the rows of `EVENTS` that count, each at positions [since, until). They have `record_no`, in the order of the
+    records' names. They have `late`, `beyond_horizon` (both on arrival) and `corrected`, which is true of a content that replaced
+    one of a lesser version. `late` is False for a content that replaced another. For a version that a moved content ends at
+    `until`, `withdrawn` states whether that content is a correction; otherwise it is NULL.
 
     `conflicts` has one row for each position at which the contents of a record in conflict grew: `record_no`, `position`, the
     `counted` event id after it, `first` (raised rather than revised) and `contents`, all event ids so far, ascending.
@@ -107,7 +107,7 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
         step=pl.col("position").rank("dense").over("record_no"), frozen_at=pl.Series(_frozen_positions(contents, frontier)),
     )  # fmt: skip
     counted, refused = _content_versions(contents, frontier)
-    # In its other scopes the content that counts is a row that does not.
+    # In all other scopes, the row of the content that counts does not count.
     counted = counted.filter(pl.col("delivered_scope").is_null())
     last = counted.filter(pl.col("until") == NEVER_POSITION).select("record_no", "event_id")
     superseded = contents.join(last, on=["record_no", "event_id"], how="anti").select(events.columns)
@@ -123,7 +123,7 @@ def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     time = rows["time_us"].fill_null(UNKNOWN_TIME_US).to_numpy()
     none = 0 * time
     watermark_position = frontier.passed_at(charge, time, none, none, policy)
-    # A correction joins the booking of the record that it names, however old both are.
+    # A correcting charge joins the booking of the record that it names, regardless of the age of both.
     beyond = _behind_horizon(charge, time, position, frontier) & rows["corrected_key"].is_null().to_numpy()
     return rows.hstack([pl.Series("arrived_late", watermark_position < position), pl.Series("beyond_horizon", beyond)])
 
@@ -220,7 +220,7 @@ def _is_greater_in_time() -> pl.Expr:
 
 
 def _may_be_corrected(compared: pl.DataFrame, frontier: Frontier) -> NDArray[np.bool_]:
-    """Return whether a correction of each row would be applied: see the exceptions in the description of this module."""
+    """Return whether a correction of each row would be applied, by the exceptions in the description of this module."""
     if not compared["corrected"].any():
         return np.zeros(compared.height, dtype=np.bool_)
     position, charge = compared["position"].to_numpy(), compared["charge"].to_numpy()

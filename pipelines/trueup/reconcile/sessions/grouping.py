@@ -1,4 +1,4 @@
-"""Sessions and charge groups as of one position each: records collected by group, before pricing."""
+"""Form sessions and charge groups, each as of one position, by collecting records by group before pricing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trueup.reconcile.domain.tariff_terms import Terms
 
 PARTY = ["scope", "currency", "service", "subscriber", "peer"]
 RATED_BY = ["direction", "zone", "trunk"]
-"""Further attributes of a unit's first record on which its price depends."""
+"""Further attributes of a unit's first record that decide its price."""
 
 
 def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -18,9 +18,10 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
 
     Rows are of groups as of positions `at`. One group at several positions makes several units.
 
-    Of the charges of one charge group and `partial_no` the least (negative, time, record) is main, the others are excess. All usage
-    and all lines of bills are main. A unit's party is that of its first record. Its start, quantity and `main_micros` are those
-    of its main records. Where usage records are counters so far (`parts`), its quantity is the last or the greatest of them.
+    Among the charges of one charge group and `partial_no`, the one with the least (negative, time, record) is main; all others are
+    excess. All usage and all lines of bills are main. A unit's party is that of its first record. Its start, quantity and
+    `main_micros` are those of its main records. If usage records are running counters (`parts`), its quantity is the last or the
+    greatest of them.
     """
     is_line = pl.col("charge") & frontier.policies.in_bill_lines(pl.col("policy"))
     charge_slot = pl.struct("at", "group_no", "charge", "partial_no", line=pl.when(is_line).then("record_no"))
@@ -62,7 +63,7 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
 
 
 def _with_counters(units: pl.DataFrame) -> pl.DataFrame:
-    """Return units with the quantity of counters; such a session may have further records, as one in parts may."""
+    """Return units with the quantity of running counters; such a session may get further records, like a session in parts."""
     is_counter = ~pl.col("charge") & (pl.col("parts") != "sum")
     counter = pl.when(pl.col("parts") == "last").then("last_micros").otherwise("greatest_micros")
     return units.with_columns(
