@@ -1,4 +1,4 @@
-"""The injected clock: steps take the time from it, never from the machine. A clock must not run back, nor jump far ahead."""
+"""The injected clock: steps read the time from it, never from the machine. It must neither run back nor jump far ahead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trueup.errors import ClockError, ConfigError
 
 Clock = Callable[[], datetime]
 MAX_CLOCK_LAG = timedelta(minutes=5)
-"""How far the clock may be behind the newest commit: the difference of two machines without time synchronisation."""
+"""How far the clock may be behind the newest commit, because two machines may have no time synchronisation."""
 LATE_START_ALLOWANCE = timedelta(hours=6)
 """Added to the longest jump, for a daily run that starts late or after a change of summer time."""
 

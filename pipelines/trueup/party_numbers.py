@@ -1,4 +1,4 @@
-"""Party numbers: one form of a telephone number, however a switch, a spreadsheet or a SIP proxy writes it."""
+"""Party numbers: bring telephone numbers from switches, spreadsheets and SIP proxies into one form."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _INTERNATIONAL = r"^(?:\+|00)"
 def international_digits(
     number: pl.Expr, country: str = "", *, prefixes: Mapping[str, str] | None = None, national_digits: Iterable[int] = ()
 ) -> pl.Expr:
-    """Return the digits of telephone numbers; a text that is no number is returned unchanged.
+    """Return the digits of telephone numbers; a text that is not a telephone number is returned unchanged.
 
     A display name, and the scheme, host and parameters of a `tel:` or `sip:` address are removed first. So are brackets, blanks,
     dots, dashes and invisible marks. Then a leading `+` or `00` is removed, and the national `(0)` of an international number. A
     leading 0 becomes the calling code `country`, if there is one.
 
-    `prefixes` are other leading digits than 00 and 0, and what replaces them; the longest counts. A number without any of them and
-    without `+`, of as many digits as `national_digits` names, gets the calling code.
+    `prefixes` are leading digits other than 00 and 0, with their replacement; the longest match counts. A number with
+    `national_digits` digits, without a prefix and without `+`, gets the calling code.
 
     >>> written = pl.Series(["+49 (0)30 123", "004930123", "sip:030123@pbx.example;user=phone", "030-123", "alice"])
     >>> pl.select(international_digits(pl.lit(written), "49")).to_series().to_list()

@@ -16,7 +16,7 @@ from trueup.events.schema import CORE, LATER
 
 _ID_BYTES = 16
 _FORMS_AT_ONCE = 2_048
-"""Forms that are Python objects at once: so few that they stay in the processor's cache."""
+"""How many forms are Python objects at once; few enough to stay in the processor's cache."""
 
 
 def canonical_forms(frame: pl.DataFrame, stream: str, *, without: frozenset[str] = frozenset()) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Sums of columns: what a source unit declares beside what was read. Control rows hold them as JSON."""
+"""Sums of columns: the sums that a source unit declares, and the sums that were read. Control rows hold both as JSON."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ LATER: dict[str, dict[str, pl.DataType]] = {
         "slots": pl.String(),
     },
 }
-"""Core columns that canonical form 1 lacks: only a row with a value in one of them has form 2, see `identity`."""
+"""Core columns that canonical form 1 lacks; only a row with a value in one of them has form 2 (see `identity`)."""
 
 CORE: dict[str, dict[str, pl.DataType]] = {
     "usage": {**_SHARED, **LATER["usage"]},
@@ -178,7 +178,7 @@ _OF_CONTENT = (
 )  # fmt: skip
 _OF_CHARGE = ("amount_micros", "currency", "billed_at", "item", "period_from", "period_to", *CORRECTED)
 MOVED_CONTENT: dict[str, tuple[str, ...]] = {"usage": _OF_CONTENT, "charge": (*_OF_CONTENT, *_OF_CHARGE)}
-"""The columns of a content that rows of `events.moved` repeat: they decide which content of a record counts."""
+"""The columns of a content that rows of `events.moved` repeat, because they decide which content of a record counts."""
 
 MOVED: dict[str, pl.DataType] = {
     "event_id": pl.Binary(),

@@ -1,4 +1,4 @@
-"""The changes between two points of the log: findings and money then and now, each change with its cause."""
+"""The changes between two points of the log: findings and money at both, and the cause of each change."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ NO_CAUSE = "decision"
 class Difference:
     """The difference of two points.
 
-    `money` has the leakage and overcharge then and now by currency. `causes` counts changes and their money by cause, change,
-    kind and service. `findings` are the single changes, the largest first, at most as many as requested. `changes` counts all
-    changes.
+    `money` has leakage and overcharge by currency, at both points. `causes` counts changes and their money by cause, change, kind
+    and service. `findings` are the single changes, the largest first, at most as many as requested. `changes` counts all changes.
     """
 
     then: int

@@ -205,7 +205,7 @@ def _file(left: pl.DataFrame, pattern: Pattern, target: bytes, filed: list[pl.Da
 
 
 def _search(left: pl.DataFrame, records: pl.DataFrame, key: tuple[str, str, Pattern], project: Project) -> list[Opening]:
-    """Return cases for the remainder of one group; the last, without dimensions, takes findings that no pattern explains."""
+    """Return cases for the remaining findings of one group; the last one, without dimensions, takes those without a pattern."""
     kind, currency, head = key
     settings = project.config.cases
     if left.is_empty():

@@ -50,7 +50,7 @@ def scratch_copy(project: Project, folder: Path) -> Project:
 
 
 def newest_moment(project: Project) -> datetime:
-    """Return the time of the newest commit as the clock, so that no record becomes late merely because time has passed since."""
+    """Return a clock that shows the time of the newest commit, so that no record becomes late only because time has passed."""
     with Lake.open(project, read_only=True) as lake:
         times = lake.read("position", columns=["committed_at"])["committed_at"]
     if times.is_empty():

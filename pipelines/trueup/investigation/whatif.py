@@ -24,7 +24,7 @@ _NOT_COMPARED = ("lake", "anchor", "sql", "workbench", "cases", "notify")
 
 @dataclass(frozen=True)
 class Supposition:
-    """A supposition: settings `TABLE.KEY=VALUE`, a file of tariffs, and fraud rules as TOML tables."""
+    """A supposition: settings as `TABLE.KEY=VALUE`, a file of tariffs, and fraud rules as TOML tables."""
 
     settings: Sequence[str] = ()
     book: Path | None = None

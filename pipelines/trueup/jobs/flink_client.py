@@ -74,7 +74,7 @@ def prepare_java() -> None:
 
 @contextmanager
 def _output_to(path: Path) -> Iterator[None]:
-    """Redirect to a file what processes started within the context print: Java and its workers print long traces when they die."""
+    """Redirect the output of processes started within the context to a file, because Java and its workers print long traces."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
@@ -136,7 +136,7 @@ def run(
         if options.tick_every is not None:
             lake.check_clock(lake.clock())
         with lake.reconciler_lock():
-            # Taken here only to fail at once where another process has it; the poller takes it for the run.
+            # Take the lock here only to fail at once if another process holds it; the poller takes it for the whole run.
             ensure_policy(lake)
         first, changes_before = lake.consumer_position(CONSUMER), lake.count("finding")
         scoring = _Scoring(lake) if options.score else None
@@ -191,7 +191,7 @@ def derive(
 
 
 class _Scoring:
-    """Progress of the scoring as the client sees it; imports what only the extra `trueup[fraud]` installs."""
+    """Progress of the scoring in the client; it imports packages that only the extra `trueup[fraud]` installs."""
 
     def __init__(self, lake: Lake) -> None:
         from trueup.fraud.features.incremental import is_behind
@@ -210,7 +210,7 @@ class _Scoring:
         return self._is_behind(self._lake)
 
     def summary(self) -> ScoredSummary:
-        """Return what the scoring did since the client started."""
+        """Return the result of the scoring since the client started."""
         return ScoredSummary(
             self._first, self._lake.consumer_position(self._consumer), self._suspicious() - self._suspicious_before
         )
@@ -296,7 +296,7 @@ class Job:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        # Requested at once: a cluster that ended with its job no longer answers why it did.
+        # Request the result at once, because a cluster that has ended with its job no longer reports the reason.
         self._end = client.get_job_execution_result()
 
     def check(self) -> None:
@@ -311,7 +311,7 @@ class Job:
     def stop(self, folder: Path) -> bool:
         """End the job with a savepoint and return True; return False where it ends without one, and keep its last state.
 
-        A job that is still starting has none to write, and a savepoint has `_STOP_WITHIN_S`.
+        A job that is still starting has no state to save, and a savepoint may take at most `_STOP_WITHIN_S`.
         """
         from py4j.protocol import Py4JJavaError
         from pyflink.java_gateway import get_gateway
@@ -357,7 +357,7 @@ def start_java(log_file: Path) -> None:
     """Start the Java process, unless it runs, with its listeners on loopback and its output in a file."""
     from pyflink.java_gateway import get_gateway
 
-    # Java only passes batches on: neither the second compiler nor a garbage collector with threads of its own pays off.
+    # Java only passes batches on, so neither the second compiler nor a garbage collector with its own threads pays off.
     arguments = os.environ.setdefault("JVM_ARGS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     if JAVA_OPTION not in arguments:
         os.environ["JVM_ARGS"] = f"{JAVA_OPTION} {arguments}"

@@ -82,7 +82,7 @@ def key_group_of(group: int, groups: int) -> int:
 
 
 def groups_of_subtask(context: RuntimeContext, groups: int) -> list[int]:
-    """Return the bucket groups of one worker: adjacent ones, and as many as any other worker has, give or take one."""
+    """Return the adjacent bucket groups of one worker; the numbers of two workers differ by at most one."""
     worker, workers = context.get_index_of_this_subtask(), context.get_number_of_parallel_subtasks()
     return [group for group in range(groups) if key_group_of(group, groups) * workers // MOST_WORKERS == worker]
 
@@ -90,7 +90,7 @@ def groups_of_subtask(context: RuntimeContext, groups: int) -> list[int]:
 def keys_per_group(groups: int) -> tuple[int, ...]:
     """Return a key for each bucket group that Flink routes to the worker of `groups_of_subtask`.
 
-    Flink spreads keys by their hash, hence unevenly; these keys are chosen by the hash they have.
+    Flink distributes keys by their hash, which is uneven, so these keys are chosen by their hash.
     """
     jvm = get_gateway().jvm
     groups_without_key: dict[int, list[int]] = {}

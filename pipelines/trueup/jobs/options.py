@@ -69,7 +69,7 @@ class MetricsAddress:
     host: str = LOOPBACK
 
     def __post_init__(self) -> None:
-        # To a socket an empty host means every interface; an unset shell variable must not mean that.
+        # For a socket an empty host means every interface, which an unset shell variable must not cause.
         if not self.host.strip():
             raise TrueupError(
                 "the host of the metrics is empty", where="--metrics-host", todo=f"write an address such as {LOOPBACK}, or omit it"

@@ -186,7 +186,7 @@ def _deferred_stderr() -> Iterator[None]:
             with redirect_stderr(output):
                 yield
         except BaseException:
-            # Whatever ended the pipeline, an interrupt too, is raised again; only its output is chosen here.
+            # Every exception that ended the pipeline, including an interrupt, is raised again; only its output is filtered here.
             if os.environ.get("TRUEUP_DEBUG"):
                 sys.stderr.write(output.getvalue())
             raise

@@ -127,7 +127,7 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         yield after, upto, encode_outcome(result.outcome), pending, result.read_again
 
     def _arrivals(self, span: Span, group: int) -> pl.DataFrame:
-        """Return the records that an epoch brought to a group; one query reads those of all groups of this worker."""
+        """Return the records of an epoch for a group; one query reads the records of all groups of this worker."""
         if self._input.span != span:
             ranges = [self._ranges[own] for own in self._own_groups]
             parts = (rows for _, rows in self._loader.arrivals(span, ranges))

@@ -46,7 +46,7 @@ _TRANSACTIONS = -1
 
 @dataclass(frozen=True)
 class Scoring:
-    """What every worker needs of a run: project folder, owner ranges, positions (after, upto], first day and models in force."""
+    """The parameters of a run for each worker: project folder, owner ranges, positions (after, upto], first day and models."""
 
     project: str
     ranges: tuple[BucketRange, ...]

@@ -1,4 +1,4 @@
-"""Location of the lake's data."""
+"""Find the location of the lake's data."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Session:
         self._newest = NewestCommit(0, None)
         self._newest_at = 0, self._newest
         self.kept = dict[str, Any]()
-        """What its users keep of the log between commits, by name; empty again after a reconnection."""
+        """Values that users of the session cache between commits, by name; a reconnection clears them."""
         self._first_seen: int | None = None
         self._last_seen = 0
         self.recorded = set[str]()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOCK = "clock"
-"""Kind of a declaration that the clock is right, however far it is from the previous commit."""
+"""Kind of a declaration that the clock is right, regardless of its distance from the previous commit."""
 _TRANSIENT = ("database is locked", "Conflict", "conflict", "could not serialize", "deadlock detected")
 
 

@@ -38,7 +38,7 @@ def leakage_svg(rows: Sequence[Row], currency: str) -> str:
 
 
 def waterfall_svg(expected: Decimal, billed: Decimal, impact: Decimal, currency: str) -> str:
-    """Draw the way from expected to billed money: what leaked or was charged too much, and what is tolerated."""
+    """Draw the steps from expected to billed money: leakage, overcharge, and tolerated differences."""
     others = expected - billed - impact
     steps = [
         ("expected", expected, EXPECTED),
@@ -60,7 +60,7 @@ def waterfall_svg(expected: Decimal, billed: Decimal, impact: Decimal, currency:
 
 
 def calibration_svg(bins: Sequence[Row], title: str) -> str:
-    """Draw the calibration of a model: of transactions that it called as likely as `said`, the share `was` that was fraud."""
+    """Draw the calibration of a model: for each predicted probability `said`, the observed share of fraud `was`."""
     values = [{"said": each["said"], "was": each["was"], "transactions": each["transactions"]} for each in bins]
     share = alt.Scale(domain=[0, 1])
     points = (
@@ -77,7 +77,7 @@ def calibration_svg(bins: Sequence[Row], title: str) -> str:
 
 
 def as_png(svg: str, scale: float = 2.0) -> bytes:
-    """Return a picture as PNG, for what cannot show SVG; equal pictures give equal bytes."""
+    """Return a picture as PNG, for formats that cannot hold SVG; equal pictures give equal bytes."""
     return vl_convert.svg_to_png(svg, scale=scale)
 
 

@@ -21,7 +21,7 @@ DEFAULT_RULE = -1
 NEVER_POSITION = 2**62
 """A position after every position of a log."""
 UNKNOWN_TIME_US = 2**61
-"""The time of a record without a time; no stream ever passes it. It is small enough that waits can be added to it."""
+"""The time that stands for a missing time; no stream ever passes it, and waits can be added to it without overflow."""
 
 
 NO_HORIZON_US = 365_250 * 86_400_000_000
@@ -180,7 +180,7 @@ class Policies:
 
     @cached_property
     def summed_as(self) -> pl.DataFrame:
-        """For each `rule`, the services in whose sums its records count under any policy (`sum_service`; NULL: its own service)."""
+        """The services whose sums contain the records of each `rule` under any policy (`sum_service`; NULL: its own service)."""
         return self.frame.filter("by_aggregate").select("rule", "sum_service").unique(maintain_order=True)
 
     @cached_property

@@ -1,1 +1,1 @@
-"""Rating: what should have been charged."""
+"""Rating: the price that should have been charged."""

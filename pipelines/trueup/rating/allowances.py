@@ -1,7 +1,7 @@
 """Apply allowances, consumed in event order, and tiers by volume: both depend on other records of the period.
 
-A call that is `aside` is a what-if: it is priced at the place of its own start and order among the others. It draws on the
-allowance that is left at that place, and takes nothing from the other calls.
+A call that is `aside` is a what-if: it is priced in the order of its start among the other calls. It draws on the allowance that is
+left at that point, and takes nothing from the other calls.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from trueup.units import CYCLE
 _POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
 """The key of an allowance pool: the subscription or account whose volume adds up, and the period."""
 _EVENTS = ["start_us", "order", "counts", "call", "piece"]
-"""The order in which records draw on allowances; a what-if call comes before the call whose place it takes."""
+"""The order in which records draw on allowances; a what-if call comes directly before the call that it replaces."""
 SHARE: dict[str, pl.DataType] = {
     "call": pl.Int64(),
     "piece": pl.Int64(),
     "share": pl.Int64(),  # from 0 in each piece
-    "rate": pl.Int64(),  # that prices it
+    "rate": pl.Int64(),  # the rate that prices the piece
     "base": pl.Int64(),  # the rate without tiers: its terms are those of the piece
     "charged_micros": pl.Int64(),
-    "free_micros": pl.Int64(),  # of it, free at the beginning of the record or covered by allowances
+    "free_micros": pl.Int64(),  # the part of it that is free at the beginning of the record, or covered by allowances
     "allowance": pl.String(),
     "increment_micros": pl.Int64(),
     "from_micros": pl.Int64(),

@@ -1,4 +1,4 @@
-"""Compute when rates hold, in UTC: within their validity and their time band."""
+"""Compute, in UTC, when rates are in force: within their validity and their time band."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueup.rating.book import EVER_US, NEVER_US, Book
 _MINUTE_US = 60_000_000
 _MINUTES = DAY_US // _MINUTE_US
 TIMELINE: dict[str, pl.DataType] = {"rate": pl.Int64(), "at_us": pl.Int64(), "holds": pl.Boolean(), "next_us": pl.Int64()}
-"""From `at_us` until `next_us` (exclusive) a rate holds or does not."""
+"""A rate holds, or does not hold, from `at_us` until `next_us` (exclusive)."""
 
 
 def timelines(book: Book, rates: pl.DataFrame, days: pl.Series) -> pl.DataFrame:
@@ -67,7 +67,7 @@ def _of_band(local: pl.DataFrame, band: dict[str, Any], holidays: pl.DataFrame) 
     minute = pl.col("minute")
     over_midnight = (minute >= begins) | (minute < ends)
     within = pl.lit(True) if begins == ends else minute.is_between(begins, ends - 1) if begins < ends else over_midnight
-    # After midnight a band belongs to the day it began on.
+    # After midnight a band belongs to the day on which it began.
     day = pl.col("day") if begins <= ends else pl.col("day") - (minute < ends).cast(pl.Int64)
     days, on_holidays = weekdays_of(str(band["weekdays"] or "1-7"))
     free = holidays.filter(pl.col("calendar").eq_missing(pl.lit(band["calendar"], pl.String)))["from_us"] // DAY_US

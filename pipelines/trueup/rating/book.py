@@ -77,7 +77,7 @@ TARIFF: dict[str, pl.DataType] = {
     "shared": pl.String(),
     "period": pl.String(),
     "to_currency": pl.String(),
-    "rated_as": pl.String(),  # the number whose price calls to the ported number `destination` have
+    "rated_as": pl.String(),  # the number by whose price calls to the ported number `destination` are rated
     "due": pl.String(),  # of a recurring item: one of `DUE`
     "proration": pl.String(),  # of a recurring item: one of `PRORATIONS`
     "suspended": pl.String(),  # of a recurring item: one of `SUSPENDED`

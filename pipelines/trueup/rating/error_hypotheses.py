@@ -31,7 +31,7 @@ def explain_billed_amount(
     The hypotheses are tried in this order: zero rated, another version of the tariff, a term of the tariff ignored, another
     increment, another rounding. Tax twice or not at all, the price of the start and allowances ignored follow. The last are bands
     shifted by hours, another plan, and an amount in another currency. `cause` and `sentence` are NULL where no hypothesis gives the
-    amount. `others` are records that share allowances or tiers with the calls. Each call is priced as a what-if at its place among
+    amount. `others` are records that share allowances or tiers with the calls. Each call is priced as a what-if in its order among
     them.
     """
     left = calls.join(billed, on="call")

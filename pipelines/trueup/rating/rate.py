@@ -25,23 +25,23 @@ CALL: dict[str, pl.DataType] = {
     "own_number": pl.String(),  # of the subscriber, to which the origin of a rate applies
     "account": pl.String(),
     "subscriber": pl.String(),
-    "currency": pl.String(),  # the currency wanted; NULL is the tariff's own
+    "currency": pl.String(),  # the requested currency; NULL means the tariff's own
     "start_us": pl.Int64(),
     "quantity_micros": pl.Int64(),
-    "order": pl.Binary(),  # an event id: what is first of two that begin at once
-    "cycle_day": pl.Int64(),  # on which the billing cycle of the subscriber begins; NULL: the first of the month
+    "order": pl.Binary(),  # an event id, which orders records that begin at the same time
+    "cycle_day": pl.Int64(),  # the day on which the subscriber's billing cycle begins; NULL: the first of the month
 }
 """A record to be priced."""
 AMOUNT: dict[str, pl.DataType] = {
     "call": pl.Int64(),
-    "amount_micros": pl.Int128(),  # NULL where it cannot be priced
+    "amount_micros": pl.Int128(),  # NULL if the record cannot be priced
     "currency": pl.String(),
-    "reason": pl.String(),  # why not
-    "tariff_code": pl.String(),  # of its first piece
+    "reason": pl.String(),  # why it cannot be priced
+    "tariff_code": pl.String(),  # of the rate of its first piece
 }
 NO_PLAN, NO_RATE, BEFORE_ANY_TARIFF, NO_QUANTITY = "no_plan", "no_rate", "before_any_tariff", "no_quantity"
 MOST_MICROS = 2**61
-"""A quantity beyond this could leave 64 bits when it is rounded up to whole increments."""
+"""A larger quantity could exceed 64 bits when it is rounded up to whole increments."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class RatingResult:
 def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     """Price records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
 
-    A call with a true `aside`, if that column exists, is a what-if. It is priced at the place of its start and order, and takes
-    no free units or tiers from the others. An amount is a sum of exact fractions. It is rounded at the stage and to the decimals of
-    its tariff, and finally to millionths.
+    A call with a true `aside`, if that column exists, is a what-if. It is priced in the order of its start, and takes no free units
+    or tiers from the others. An amount is a sum of exact fractions. It is rounded at the stage and to the decimals of its tariff,
+    and finally to millionths.
     """
     able = rateable(calls, book)
     if able.is_empty() or book.rates.is_empty():

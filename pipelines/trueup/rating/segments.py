@@ -16,9 +16,9 @@ SEGMENT: dict[str, pl.DataType] = {
     "piece": pl.Int64(),  # from 0 in each call
     "rate": pl.Int64(),
     "from_micros": pl.Int64(),  # quantity already charged before it
-    "charged_micros": pl.Int64(),  # whole increments, hence often more than was used
+    "charged_micros": pl.Int64(),  # in whole increments, so often more than was used
     "increment_micros": pl.Int64(),  # NULL: exactly what was used
-    "free_micros": pl.Int64(),  # of the charged quantity, what is free at the beginning of a record
+    "free_micros": pl.Int64(),  # the part of the charged quantity that is free at the beginning of a record
 }
 _NO_DAYS = pl.Series(dtype=pl.Int64)
 _TIMED = (pl.col("unit") == SECOND).fill_null(False)
@@ -86,7 +86,7 @@ def _free_pieces(begun: pl.DataFrame) -> pl.DataFrame:
 
 
 def _after_free(begun: pl.DataFrame) -> pl.DataFrame:
-    """Return the rest of each record after its free beginning, as a record that begins there."""
+    """Return the part of each record after its free beginning, as a record that begins there."""
     left = pl.col("quantity_micros") - pl.col("uncharged")
     at_us = pl.col("at_us") + pl.when(_TIMED).then("uncharged").otherwise(0)
     rest = begun.with_columns(uncharged=_uncharged()).filter((left > 0) | (pl.col("quantity_micros") == 0))

@@ -10,12 +10,12 @@ from trueup.rating.book import PRICED_KEY, Book
 
 SHARING: dict[str, pl.DataType] = {
     "service": pl.String(),
-    "plan": pl.String(),  # NULL: of any plan
+    "plan": pl.String(),  # NULL: any plan
     "group": pl.String(),  # the least name of the connected services
-    "by_account": pl.Boolean(),  # some term of the group is shared by the account
+    "by_account": pl.Boolean(),  # whether some term of the group is shared by the account
     "period": pl.String(),  # the longest of the group's
     "timezone": pl.String(),
-    "spans": pl.UInt32(),  # how many different pairs of period and time zone the group has
+    "spans": pl.UInt32(),  # the number of distinct pairs of period and time zone in the group
 }
 """A service and plan whose prices depend on other records."""
 _LONGEST = ["cycle", "month", "week", "day"]

@@ -17,8 +17,8 @@ _SLOT = re.compile(r"\s*([0-9]+(?:\.[0-9]{1,6})?)\s*:\s*(-?[0-9]+(?:\.[0-9]{1,6}
 _MOST = 2**61
 SLOT: dict[str, pl.DataType] = {
     "rate": pl.Int64(),  # a number that no rate of the book has
-    "base": pl.Int64(),  # the rate whose other terms it has
-    "slot_from_micros": pl.Int64(),  # the quantity of a record from which it holds
+    "base": pl.Int64(),  # the rate whose other terms apply to the slot
+    "slot_from_micros": pl.Int64(),  # the quantity of a record from which the slot's price applies
     "price_micros": pl.Int64(),
     "price_per": pl.Int64(),
     "step_micros": pl.Int64(),  # NULL: exactly what is used

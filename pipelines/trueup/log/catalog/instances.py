@@ -19,9 +19,9 @@ from trueup.log.catalog.catalogs import PostgresCatalog, SqliteCatalog, attach
 from trueup.log.catalog.connection import connect, localise
 
 SMALL_LAKE_BYTES = 16 << 20
-"""Largest lake that one thread reads: on so few bytes, further threads mostly wait for one another, with a processor each."""
+"""Largest lake that one thread reads; on so few bytes, more threads would mostly wait for each other."""
 TINY_LAKE_BYTES = 4 << 20
-"""Largest lake whose queries are planned without statistics: these save less than looking them up for each scan costs."""
+"""Largest lake whose queries are planned without statistics, because these save less than their lookup for each scan costs."""
 _BY_STATISTICS = "join_order,statistics_propagation,late_materialization"
 """The optimizers of DuckDB that look up files or statistics of every table that a query scans, each time that it scans it."""
 MAX_IDLE = 2
@@ -49,7 +49,7 @@ class _Instance:
     size_bytes: float = 0
     """Size of the lake when its last connection was opened, infinite where it is not known."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What was read from the attached lake and never changes in it, by name."""
+    """Values read from the attached lake that never change in it, by name."""
 
 
 @dataclass
@@ -111,7 +111,7 @@ def release(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def facts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Return what is known of the lake that a connection reads: facts that never change, such as the settings of its creation."""
+    """Return cached facts of the lake that a connection reads and that never change, such as the settings of its creation."""
     with _pool.lock:
         return _pool.open[id(connection)][0].facts
 

@@ -1,4 +1,4 @@
-"""Files of a table of the log, for readers and writers that pass columns straight from and to Parquet."""
+"""Files of a table of the log, for readers and writers that access columns of Parquet files directly."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class TableFolder:
 
 
 _AMBIGUOUS = re.compile(r"[*?\[\]{}=\\]")
-"""Signs that DuckLake reads as a pattern or as the value of a column, where it is given the path of a file."""
+"""Characters in a file's path that DuckLake would read as a pattern, or as the value of a column."""
 
 
 def table_folder(connection: duckdb.DuckDBPyConnection, data: str, table: str) -> TableFolder | None:
-    """Return the folder of `events.TABLE` for a writer of files, which the lake then takes over.
+    """Return the folder of `events.TABLE` for a writer of files, which the lake then registers.
 
     `data` is the location of the lake's data. Return None where only DuckLake can write them:
 
