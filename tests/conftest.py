@@ -26,9 +26,10 @@ _AS_CONFIGURED = ("sqlite:lake/catalog.sqlite", "lake/data")
 
 @pytest.fixture(scope="session", autouse=True)
 def template_lakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """`Lake.create` copies an empty lake of the same settings where the test process made one before: a hundredth of the time.
+    """Let `Lake.create` copy an empty lake of the same settings that the test process made before, in a hundredth of the time.
 
-    Tests in `tests/log` are about making lakes, and in `tests/proof` about their identity: there each is made in full.
+    Tests in `tests/log` test the creation of lakes, and tests in `tests/proof` their identity, so there each lake is created in
+    full.
     """
     made, create = dict[tuple[int, str], Path](), Lake.create
 

@@ -1,4 +1,4 @@
-"""Settings that cannot be meant: each is one line that names the table and the key."""
+"""Settings that make no sense: each is reported in one line that names the table and the key."""
 
 from __future__ import annotations
 
@@ -104,5 +104,5 @@ def test_a_setting_that_cannot_be_meant_is_one_line(text: str, message: str) -> 
     assert "\n" not in str(raised.value)
 
 
-def test_a_byte_order_mark_is_no_setting() -> None:
+def test_a_byte_order_mark_is_not_read_as_a_setting() -> None:
     assert parse('\ufeff[project]\ncurrency = "CHF"').project.currency == "CHF"

@@ -1,4 +1,4 @@
-"""What the documents name exists: files, modules, headings, commands and options; the glossary is complete and in order."""
+"""Files, modules, headings, commands and options named in the documents exist; the glossary is complete and in order."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def names_defined(file: Path) -> set[str]:
 
 
 def is_module_or_member(dotted: str) -> bool:
-    """Tell whether `.log.lake` or `.log.lake.Lake` exists below one of the portions of `trueup`."""
+    """Return whether `.log.lake` or `.log.lake.Lake` exists in one of the folders of the namespace `trueup`."""
     parts = dotted.strip(".").split(".")
     for portion in PORTIONS:
         for length in range(len(parts), 0, -1):

@@ -29,7 +29,7 @@ def text_bytes(frame: pl.DataFrame) -> int:
     return sum(b.size for column in table.columns for chunk in column.chunks for b in chunk.buffers()[2:] if b is not None)
 
 
-def test_retained_rows_hold_no_text_but_their_own() -> None:
+def test_retained_rows_hold_only_their_own_text() -> None:
     whole = pl.DataFrame({"text": [f"a long enough text, number {n}" for n in range(20_000)], "n": range(20_000)})
     few = whole.filter(pl.col("n") % 20 == 0)
     assert text_bytes(compact_strings(few)) < 50_000 < text_bytes(few)
@@ -52,7 +52,7 @@ def test_a_frame_that_a_query_reads_once_needs_no_pandas() -> None:
     subprocess.run([sys.executable, "-c", NO_PANDAS], check=True, capture_output=True)
 
 
-def test_a_stream_has_the_rows_of_its_frame_whatever_their_types_and_chunks() -> None:
+def test_a_stream_has_the_rows_of_its_frame_for_any_types_and_chunks() -> None:
     half = pl.DataFrame({
         "text": ["a" * 20, None], "bytes": [b"1", b""], "money": [Decimal("-1.5"), None], "day": [date(2024, 5, 1), None],
         "time": [datetime(2024, 5, 1, tzinfo=UTC), None], "ids": [[b"1", b"2"], []],

@@ -1,4 +1,4 @@
-"""Secrets of the configuration are masked in what shows them, and only there."""
+"""Secrets of the configuration are masked in all output, and nothing else is masked."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from trueup.secret import mask, mask_data, remember, remember_url, remember_vari
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is remembered yet, and what a test makes known is forgotten after it."""
+    """Start each test without known secrets, and drop those that the test adds."""
     monkeypatch.setattr(secret, "_known", secret._Known({}, {}))
 
 
 @pytest.mark.parametrize("text", ["%s", "'%s'", '"%s"', "password=%s)", "x%sy"])
-def test_a_credential_is_masked_wherever_it_stands(text: str) -> None:
+def test_a_credential_is_masked_in_every_part_of_a_text(text: str) -> None:
     remember("hunter2-secret")
     assert mask(text % "hunter2-secret") == text % "***"
 

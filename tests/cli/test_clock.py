@@ -106,7 +106,7 @@ def test_a_wrong_tick_is_shown_superseded_and_counted_with_the_records_it_refuse
     assert (again.status, again.err.count("\n")) == (2, 1) and "superseded already, by position 8" in again.err
 
 
-def test_the_table_of_ticks_is_newest_first_and_a_log_without_any_says_so(
+def test_the_table_of_ticks_is_newest_first_and_states_when_a_log_has_none(
     invoke: Invoke, fresh: Path, at: Callable[[str], None]
 ) -> None:
     at(RIGHT)

@@ -19,7 +19,7 @@ def parsed(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
-def test_what_if_equals_what_happens_when_the_change_is_made_and_writes_nothing(invoke: Invoke, copied: Path) -> None:
+def test_what_if_gives_the_result_of_making_the_change_and_writes_nothing(invoke: Invoke, copied: Path) -> None:
     settings, before = copied / "trueup.toml", invoke("digest", "--project", copied).out
     position = parsed(invoke("status", "--json", "--project", copied).out)["position"]
     result = invoke("whatif", "--set", "reconcile.voice.price=11", "--json", "--project", copied)

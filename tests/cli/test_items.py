@@ -1,4 +1,4 @@
-"""Rentals and fees pass through the commands: from files of subscriptions, book and bill lines to findings that explain themselves."""
+"""Rentals and fees pass through the commands: from files of subscriptions, tariff book and bill lines to explained findings."""
 
 from __future__ import annotations
 

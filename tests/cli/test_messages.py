@@ -1,4 +1,4 @@
-"""Messages of long commands: quiet where asked, drawn on terminals only, and help texts as they were written."""
+"""Messages of long commands: none with `--quiet`, drawn only on terminals; and help texts keep their lines."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_leakage_is_added_up_by_kind_and_currency_largest_impact_first() -> None
     assert found == [("misrated", "EUR", 1, -9), ("unbilled", "USD", 1, 7), ("unbilled", "EUR", 4, 4)]
 
 
-def test_the_summary_is_short_and_says_what_to_look_at_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_is_short_and_names_the_first_thing_to_check(capsys: pytest.CaptureFixture[str]) -> None:
     party = {"party": "+999700", "day": "2024-03-01", "transactions": 3, "probability": None, "reason": "many-calls"}
     party |= {"exposure": Decimal("540.5"), "currency": "EUR", "summary": "+999700, likely PBX hacking: 540.50 EUR at risk."}
     feed = {

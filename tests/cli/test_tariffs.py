@@ -1,4 +1,4 @@
-"""Late and retroactive prices and subscriptions: findings follow, and can be derived again."""
+"""Late and retroactive prices and subscriptions: findings change accordingly, and can be derived again."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_late_prices_and_states_change_only_the_findings_they_concern(invoke, fi
     check_recomputation(invoke, project)
 
 
-def test_a_supposed_book_equals_what_happens_when_it_is_delivered_and_diff_names_the_cause_of_each_change(
+def test_a_supposed_book_gives_the_result_of_its_delivery_and_diff_names_the_cause_of_each_change(
     invoke, first: Path, tmp_path: Path
 ) -> None:
     book, before = BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n", invoke("digest", "--project", first).out

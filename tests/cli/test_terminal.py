@@ -33,7 +33,7 @@ HOSTILE = f"a{ESC}[31mred{ESC}]0;title\x07{CSI}2J{RLO}b\rc\x08\x7f[red]x[/red]"
 
 
 class Screen:
-    """A terminal, and what was written to it."""
+    """A terminal that records the text written to it."""
 
     def __init__(self, leader: int) -> None:
         self._leader, self._parts = leader, list[bytes]()
@@ -57,7 +57,7 @@ class Screen:
 
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch, *streams: str) -> Iterator[Screen]:
-    """Lets the streams of this process be a terminal, which shows each byte as it comes."""
+    """Make the streams of this process a terminal, that shows each byte as it arrives."""
     leader, follower = pty.openpty()
     settings = termios.tcgetattr(follower)
     settings[1] &= ~termios.OPOST
@@ -72,7 +72,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, *streams: str) -> Iterator[Screen]
 
 
 def obeyed(text: str) -> set[str]:
-    """Return the characters a terminal would obey or hide, but the ends of lines."""
+    """Return the characters that a terminal would obey or hide, except line ends."""
     return {c for c in text if c != "\n" and (unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp"))}
 
 
@@ -149,7 +149,7 @@ def test_a_plan_shows_its_constants(done: Path, monkeypatch: pytest.MonkeyPatch)
     assert obeyed(shown) == set()
 
 
-def test_an_error_shows_what_it_quotes(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_shows_quoted_text_as_escapes(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal(monkeypatch, "stderr") as screen:
         for arguments in (["explain", HOSTILE], ["sql", f'select "{HOSTILE}"'], [HOSTILE], ["findings", "--status", HOSTILE]):
             assert main([*arguments, "--project", str(done)]) == 2
@@ -237,7 +237,7 @@ def test_csv_is_for_a_spreadsheet_where_a_person_exports_and_numbers_stay_number
 
 
 @pytest.mark.parametrize("form", [("--format", "table"), ("--json",)])
-def test_the_option_for_spreadsheets_is_refused_where_there_is_no_csv(form: tuple[str, ...], invoke: Invoke, done: Path) -> None:
+def test_the_option_for_spreadsheets_is_refused_without_csv(form: tuple[str, ...], invoke: Invoke, done: Path) -> None:
     result = invoke("sql", "select 1", *form, "--spreadsheet", "--project", done)
     assert (result.status, result.err.count("\n")) == (2, 1) and "--spreadsheet" in result.err
 

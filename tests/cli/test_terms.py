@@ -1,4 +1,4 @@
-"""Origins, ported numbers and terms of the beginning of a call, from a book file to findings, their proof and their explanation."""
+"""Origins, ported numbers and terms fixed at the start of a call: from a book file to findings, proof and explanation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Random files of a known truth: records in a random notation, framing and encoding, some of them damaged.
 
-Each file has its own source with the settings that describe it. The generator writes what each record means, so that a test can
-compare every value that ingestion reads, and knows which records must be refused.
+Each file has its own source with the settings that describe it. The generator returns the true values of each record, with which a
+test compares all ingested values. It also returns the records that must be refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Event = tuple[str, str, int, int, int]
 
 @dataclass(frozen=True)
 class RandomFile:
-    """A file, the settings of its source, and what ingestion must make of it; `refused` are the keys of damaged records."""
+    """A file, the settings of its source, and the expected result of ingestion; `refused` are the keys of damaged records."""
 
     name: str
     data: bytes
@@ -44,7 +44,7 @@ class RandomFile:
 
 @dataclass
 class _Writer:
-    """Random choices of one file: its format and notation."""
+    """The random choices for one file: its format and notation."""
 
     rng: random.Random
     kind: str = ""

@@ -1,4 +1,4 @@
-"""Corrections: of a record with versions the greatest counts, whenever it arrives."""
+"""Corrections: the greatest version of a record counts, whenever it arrives."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ BILLED = "SELECT sum(billed_micros)::INT AS micros, sum(difference_micros)::INT 
 
 
 def of_other(version: int, amount: str = "0.60") -> str:
-    """Return a version of the charge under the other subscriber."""
+    """Return a version of the charge that belongs to the other subscriber."""
     return f"a,{OTHER},{AT},{amount},{version}"
 
 
@@ -177,7 +177,7 @@ def test_a_lesser_version_of_another_subscriber_that_arrives_later_never_counts(
     ]
 
 
-def test_an_equal_version_of_another_subscriber_is_a_conflict_and_one_that_is_no_number_is_quarantined(
+def test_an_equal_version_of_another_subscriber_is_a_conflict_and_a_version_that_is_not_a_number_is_quarantined(
     project: Path, rows: Rows
 ) -> None:
     deliver(project, [[THIRD], [of_other(10, "0.30"), of_other(11).removesuffix("11") + "eleven"]])

@@ -1,4 +1,4 @@
-"""Declared sums: what a trailer says a column adds up to, compared with what was read."""
+"""Declared sums: the sum of a column that a trailer declares, compared with the sum that was read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def charges(*, settings: str = SUMMED, amount: str = '"price"', columns: str = "
 
 
 def found_in(project: Project) -> list[tuple[object, ...]]:
-    """Return what the controls of completeness find in a project: reason, records, money from and to, currency."""
+    """Return the completeness findings of a project: reason, records, bounds of money, currency."""
     with Lake.open(project, clock=lambda: NOW) as lake:
         control(lake)
         return lake.connection.execute(FOUND).fetchall()
@@ -81,7 +81,7 @@ def test_more_money_than_declared_is_a_finding_without_missing_money(calls: Writ
         (LINES.replace("ten", "0.00000049"), "TRL,3,10.25000049"),
     ],
 )
-def test_a_declared_sum_that_agrees_is_no_finding(calls: Write, take_in: TakeIn, text: str, trailer: str) -> None:
+def test_a_declared_sum_that_agrees_raises_no_finding(calls: Write, take_in: TakeIn, text: str, trailer: str) -> None:
     project = calls({"a.csv": f"{text}{trailer}\n"}, toml=charges())
     take_in(project)
     assert found_in(project) == []
@@ -132,7 +132,7 @@ def test_a_sum_beyond_64_bits_is_exact(calls: Write, take_in: TakeIn) -> None:
     ]
 
 
-def test_a_declared_sum_that_is_no_number_refuses_the_file(calls: Write, take_in: TakeIn) -> None:
+def test_a_declared_sum_that_is_not_a_number_refuses_the_file(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": f"{LINES}TRL,3,n/a\n"}, toml=charges())
     (error,) = take_in(project).errors
     assert (error.what, error.where) == ("its header or trailer declares an invalid sum of amount: 'n/a'", "landing/a.csv")

@@ -1,4 +1,4 @@
-"""Charges of items on their way into the log: what is accepted, and what is quarantined."""
+"""Ingestion of item charges: which are accepted, and which are quarantined."""
 
 from __future__ import annotations
 

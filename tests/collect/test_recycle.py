@@ -1,4 +1,4 @@
-"""Recycling: rejected records are mapped again by the mapping of today, and both mappings stay provable."""
+"""Recycling: rejected records are mapped again by the present mapping, and the results of both mappings can be proven."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_watching_does_not_begin_with_a_wrong_clock(tmp_path: Path) -> None:
         watch(project, clock=lambda: NOW - timedelta(hours=1), stop=threading.Event(), report=lambda _: None)
 
 
-def test_a_file_after_days_without_files_is_no_clock_jump(tmp_path: Path) -> None:
+def test_a_file_after_days_without_files_is_not_a_clock_jump(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     land(project, "a.csv")
     moments = [NOW + timedelta(hours=hours) for hours in range(0, 24 * 5, 6)]

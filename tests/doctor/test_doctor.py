@@ -1,4 +1,4 @@
-"""`trueup doctor`: one line a check, with what to do; exit status 1 where a check is an error."""
+"""`trueup doctor`: one line per check, with advice; exit status 1 if a check is an error."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def test_a_folder_without_a_project_is_a_notice(tmp_path: Path, capsys: pytest.C
     assert "run `trueup init`" in found
 
 
-def test_an_invalid_project_is_an_error_beside_the_checks_of_the_machine(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_project_is_an_error_in_addition_to_the_checks_of_the_machine(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     change(project, 'price = "0.1"', 'prize = "0.1"')
     assert the_error(project, capsys).startswith("project: reconcile.voice.prize: this setting is unknown")
 
@@ -163,7 +165,7 @@ def test_a_file_in_place_of_a_folder_is_an_error(project: Path, capsys: pytest.C
     assert the_error(project, capsys).startswith("[lake] data: ")
 
 
-def test_a_key_that_is_not_there_is_an_error(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_key_is_an_error(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(project, "[project]", '[anchor]\nkey = "keys/anchor"\n[project]')
     assert the_error(project, capsys).startswith("[anchor] key: ")
 

@@ -1,4 +1,4 @@
-"""Every shell block of the documents runs, page by page, on projects that are made for it; or a reason says why it does not."""
+"""Every shell block of the documents runs, page by page, on projects made for it, or has a stated reason not to run."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def proposed_project(folder: Path) -> None:
 
 
 def daily_project(folder: Path) -> None:
-    """Make the project `revenue`, and declare its charges complete: they have no time that would show it."""
+    """Make the project `revenue`, and declare its charges complete, because they have no times."""
     proposed_project(folder)
     run_in_shell("trueup ingest --project revenue && trueup close --project revenue --source charges --through 2026-12-31", folder)
 
 
 def exchange_records(folder: Path) -> None:
-    """Write a call record as an Asterisk exchange does."""
+    """Write a call record in the form of an Asterisk exchange."""
     fields = ["1/5/2024 10:00:00", "", "4930", "4940", "internal", "SIP/1", "SIP/2", "Dial", "", "63", "60", "ANSWERED", "3", ""]
     call = ",".join(f'"{field}"' for field in [*fields, "1714550400.1", *[""] * 10])
     (folder / "exchange").mkdir()
@@ -55,9 +55,9 @@ def nothing(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Scene:
-    """Where the blocks of a page run: with the operator in `demo` or not, after preparations, with placeholders replaced.
+    """The environment of a page's blocks: whether `demo` has the operator, the preparations, and the replacements of placeholders.
 
-    `prints` are figures that the page promises and the commands must print.
+    `prints` are figures on the page that the commands must print.
     """
 
     prepare: Callable[[Path], None] = nothing

@@ -29,7 +29,7 @@ def published(operator: Path) -> Any:
 
 
 def answer(connection: Any, beginning: str) -> list[dict[str, Any]]:
-    """Return the rows of the only query below the title that begins so."""
+    """Return the rows of the only query below the title with this beginning."""
     text = (ROOT / PAGE).read_text("utf-8")
     section = next(part for part in text.split("\n## ") if re.match(rf"\d+\. {re.escape(beginning)}", part))
     query = re.search(r"```sql\n(.*?)```", section, re.S)
@@ -95,7 +95,7 @@ def test_mistakes_of_tariffs_are_those_of_misrated_findings(published: Any) -> N
     )
 
 
-def test_what_was_known_at_the_end_is_what_is_known_now_and_all_of_it_is_new_since_the_beginning(published: Any) -> None:
+def test_the_state_at_the_end_equals_the_present_one_and_all_of_it_is_new_since_the_beginning(published: Any) -> None:
     query = next(text for text in QUERIES if "committed_at <" in text)
     assert rows_of(published, query) == []
     known = rows_of(published, query.replace(BEFORE_ANY_COMMIT, AFTER_ALL))

@@ -20,7 +20,7 @@ CHARGES_ALONE = set(CHARGE_COLUMNS) - set(USAGE_COLUMNS)
 
 
 def completed(tables: dict[str, Any]) -> dict[str, Any]:
-    """Return the tables of a block with what a project needs beside them.
+    """Return the tables of a block, completed with the other tables that a project needs.
 
     A block that begins in the middle of a source has its keys at the top, or `[source.columns]` without `[[source]]`.
     """

@@ -1,4 +1,4 @@
-"""The documentation site builds without a warning, and its reference pages hold what the code holds."""
+"""The documentation site builds without a warning, and its reference pages agree with the code."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_a_missing_value_differs_from_an_empty_one(connection: duckdb.DuckDBPyCo
 
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.tuples(_TEXT, _TEXT, _NUMBER, _NUMBER, _TEXT), min_size=1, max_size=6))
-def test_every_row_has_the_canonical_form_whatever_the_other_rows_have(rows: list[tuple[object, ...]]) -> None:
+def test_every_row_has_its_canonical_form_independently_of_other_rows(rows: list[tuple[object, ...]]) -> None:
     names = ("record_key", "peer", "amount_micros", "record_version", "corrects")
     frame = pl.concat([collected("charge", **dict(zip(names, row, strict=True))) for row in rows])
     forms = [form.encode() for form in canonical_forms(frame, "charge")]

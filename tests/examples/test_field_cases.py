@@ -1,4 +1,7 @@
-"""Small inputs of the kind people have, with right answers by hand. They are kept outside of the project; skipped without them."""
+"""Small realistic inputs with correct answers worked out by hand.
+
+They are stored outside the project; without them the tests are skipped.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ def test_only_the_billable_leg_of_a_call_is_compared(tmp_path: Path, capsys: pyt
     assert findings_of("C14-a-and-b-legs", tmp_path, capsys, settings=settings, streams="usage") == [("unbilled", Decimal("0.1"))]
 
 
-def test_repeated_headers_are_no_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeated_headers_are_not_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # C15: three calls between three header lines; the one of 10 s × 0.01 is not billed.
     assert findings_of("C15-repeated-header", tmp_path, capsys) == [("unbilled", Decimal("0.1"))]
     assert rows_of("SELECT count(*)::INT AS n FROM quarantine", tmp_path / "project", capsys) == [{"n": 0}]
@@ -134,7 +137,7 @@ def rows_of(query: str, project: Path, capsys: pytest.CaptureFixture[str]) -> li
     return rows
 
 
-def test_a_volume_counts_what_32_bit_counters_carried_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_volume_includes_the_overflows_of_32_bit_counters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # C10: r1 has 705032704 + 2^32 + 1000000000 = 6,000,000,000 bytes = 6.00, billed 1.705033; r2 has 300 bytes and is right.
     expression = "in_octets + out_octets + 4294967296 * (in_gw + out_gw)"
     replaced = ('quantity = "in_octets"', f'quantity = {{ expression = "{expression}" }}')
@@ -154,7 +157,7 @@ def test_damaged_durations_are_rejected_by_their_unit_alone(tmp_path: Path, caps
     assert rows_of(query, project, capsys) == [{"row": row, "reason": "value_out_of_range", "rule": rule} for row in (0, 1)]
 
 
-def test_damaged_durations_are_no_leakage_and_their_charges_no_overcharge(
+def test_damaged_durations_give_no_leakage_and_their_charges_no_overcharge(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # C12: a day is the longest call; d1 of 4,300 years and d2 of 84 hours are damaged, d3 of 60 s × 0.001 is right.

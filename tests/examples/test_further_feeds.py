@@ -1,6 +1,6 @@
-"""Two further feeds of each kind of field case, with right findings by hand.
+"""Two more feeds for each kind of field case, with correct findings worked out by hand.
 
-One lake has them all, each as a service of its own.
+One lake has all, each as a service of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Case:
-    """Usage and charges of one service, and the kind and impact of each right finding."""
+    """Usage and charges of one service, and kind and impact of each correct finding."""
 
     name: str
     usage: Feed

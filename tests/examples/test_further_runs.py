@@ -1,4 +1,4 @@
-"""Two further runs of each kind of field case that needs several commands: recycled records, and totals of closed findings."""
+"""Two more runs for each kind of field case that needs several commands: recycled records, and totals of closed findings."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_records_come_in_after_the_second_change_of_their_mapping(run: Run) -> N
     run.do("verify")
 
 
-def test_a_recycled_record_is_no_second_one_where_its_feed_delivered_it_again(run: Run) -> None:
+def test_a_recycled_record_is_a_duplicate_if_its_feed_delivered_it_again(run: Run) -> None:
     # C35: the exchange delivers the record again in seconds before the setting is corrected to minutes and seconds.
     run.deliver("usage.csv", "id,caller,start,s", f"a,491,{AT},1:00", f"b,491,{AT},0:30")
     run.deliver("charges.csv", "line,id,msisdn,start,s,amount", f"1,a,491,{AT},60,0.60", f"2,b,491,{AT},30,0.20")

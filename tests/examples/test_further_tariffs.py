@@ -1,6 +1,6 @@
-"""Two further tariffs of each kind of field case, with right prices by hand.
+"""Two more tariffs for each kind of field case, with correct prices worked out by hand.
 
-One book has them all, each as a service of its own.
+One book has all, each as a service of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Tariffs of the kind people have, with right prices by hand. They are kept outside of the project; skipped without them."""
+"""Realistic tariffs with correct prices worked out by hand.
+
+They are stored outside the project; without them the tests are skipped.
+"""
 
 from __future__ import annotations
 

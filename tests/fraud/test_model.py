@@ -132,7 +132,7 @@ def test_the_threshold_alerts_no_more_parties_a_day_than_the_budget() -> None:
     assert threshold_for(rows, 100) == 0.4
 
 
-def test_cases_of_rules_take_their_part_of_the_budget_and_are_no_further_cases_of_the_model() -> None:
+def test_cases_of_rules_use_their_part_of_the_budget_and_are_not_counted_again_for_the_model() -> None:
     rows = pl.DataFrame({"day": [1, 1, 1, 1], "party": ["a", "b", "c", "d"], "score": [0.9, 0.8, 0.7, 0.6]})
     of_rules = pl.DataFrame({"day": [1, 1, 9], "party": ["a", "x", "b"]})
     # Of a budget of four, the rules have two on this day. Of two they leave nothing, so the model has half.
@@ -364,7 +364,7 @@ def test_every_feature_of_telephony_has_a_sentence_of_its_own() -> None:
     assert not [name for name, text in texts.items() if text is not None and f"{name.replace('_', ' ')} is" in text]
 
 
-def test_reasons_name_neither_what_lowers_the_score_nor_what_is_usual_and_at_most_three() -> None:
+def test_reasons_are_at_most_three_and_name_no_feature_that_is_usual_or_lowers_the_score() -> None:
     names = ("sub_premium_1h", "sub_abroad_1h", "sub_night_24h", "sub_short_1h", "peer_rung_1h", "to_abroad")
     owners = ("subscriber",) * 4 + ("peer", "actor")
     row = dict(zip(names, (9, 9, 1, 9, 50, False), strict=True)) | {"is_received": False}
@@ -385,7 +385,7 @@ def sentences_of(names: tuple[str, ...], row: dict, added: list[float], owner: s
     return json.loads(found.text)["sentences"]
 
 
-def test_behaviour_is_named_before_what_one_transaction_is() -> None:
+def test_behaviour_is_named_before_features_of_one_transaction() -> None:
     names = ("to_abroad", "pair_count_30d", "sub_abroad_1h")
     row = {"to_abroad": True, "pair_count_30d": 1, "sub_abroad_1h": 9, "is_received": False}
     assert sentences_of(names, row, [3.0, 2.0, 1.0]) == [

@@ -1,4 +1,4 @@
-"""Own labels take over by themselves where that is declared, with each step in the log."""
+"""If `own_model` is set, a model of own labels is trained and put in force, with each step in the log."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def add_days(project: Project, first: int, last: int) -> None:
     assert not ingest(project).errors
 
 
-def test_an_own_challenger_is_trained_once_enough_is_known_and_the_log_says_why(operator: Project) -> None:
+def test_an_own_challenger_is_trained_after_enough_confirmed_cases_and_the_log_has_the_reason(operator: Project) -> None:
     put_in_force(operator)
     score(operator)
     confirm(operator, 8)
@@ -124,7 +124,7 @@ def put_in_force_again(project: Project, role: str, *, threshold: float | None =
         promote(lake, telecom_features(), model_of_champion(project), role=role, threshold=threshold)
 
 
-def test_a_champion_over_its_budget_gets_a_higher_threshold_once_and_the_log_says_why(operator: Project) -> None:
+def test_a_champion_over_its_budget_gets_a_higher_threshold_once_and_the_log_has_the_reason(operator: Project) -> None:
     operator = set_fraud(operator, 'own_model = "champion"')
     model_id = put_in_force(operator)
     score(operator)

@@ -1,4 +1,4 @@
-"""Views of suspicious transactions that accuse one end or both, and of scores of before there were two."""
+"""Views of suspicious transactions that accuse one end or both, and of scores by versions that accused only one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def append(project: Project, *rows: dict) -> None:
 BURST = "30 premium calls by this subscriber in 1 hour; own usual: 0; others: 0, one in 100 above 1"
 
 
-def test_the_sentence_of_a_case_names_party_money_against_what_and_what_to_do(project: Project) -> None:
+def test_the_sentence_of_a_case_names_party_money_target_and_action(project: Project) -> None:
     why = reasons("pbx_hacking", "it goes to a premium number", BURST, action="Bar it.")
     append(project, *(
         scored(n, "+4930", 1, loss_micros=620_250_000) | {"reasons": why, "started_at": AT.replace(hour=n)} for n in (10, 11, 12)
@@ -125,7 +125,7 @@ def test_the_sentence_of_a_case_names_party_money_against_what_and_what_to_do(pr
         ),
     ],
 )  # fmt: skip
-def test_a_case_without_price_kind_or_reason_says_so(project: Project, row: dict, text: str) -> None:
+def test_a_case_states_a_missing_price_kind_or_reason(project: Project, row: dict, text: str) -> None:
     append(project, scored(9, "+4930", 1) | row)
     assert query_rows(project, "SELECT summary FROM cases WHERE party = '+4930'") == [(text,)]
 

@@ -1,4 +1,4 @@
-"""The commands of fraud in their documented order: each works, and says which one comes next."""
+"""The fraud commands in their documented order: each works and names the next one."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_a_model_promoted_after_rules_have_scored_names_the_command_for_earlier_
     assert "prove nothing: in_sample" in said
 
 
-def test_a_project_without_a_model_says_how_to_get_one(operator: Project) -> None:
+def test_without_a_model_the_message_names_the_commands_that_make_one(operator: Project) -> None:
     shutil.rmtree(operator.directory / "models")
     assert "`trueup train` makes one" in score(without_rules(operator)).skipped
 
 
-def test_scores_of_days_that_trained_the_model_say_so_in_views_and_counts(operator: Project) -> None:
+def test_views_and_counts_mark_scores_of_days_that_trained_the_model(operator: Project) -> None:
     put_in_force(operator)
     score(operator)
     trained = json.loads((operator.directory / "models" / model_of(operator) / "card.json").read_text("utf-8"))["trained_on"]

@@ -100,7 +100,7 @@ def test_the_numbers_that_rules_compare_are_the_fraud_features() -> None:
     assert {f.name for f in declared.features if f.aggregate.startswith("since")} == TIMES
 
 
-def test_a_rule_of_conditions_matches_where_all_of_them_hold_and_says_so() -> None:
+def test_a_rule_of_conditions_matches_where_all_hold_and_names_them_in_its_reasons() -> None:
     burst = rule("all", when=["sub_premium_1h >= 2", "to_premium = 1", "sub_age_30d < 1d"], action="Bar premium numbers.")
     found = matches(burst, call(1, 0, "+1", "+99990011"), call(2, 1, "+1", "+99990012"), call(3, 2, "+1", "+98"))
     assert found["event_id"].to_list() == [2]
@@ -130,7 +130,7 @@ def test_detectors_are_applied_in_shadow_or_alert_and_an_own_rule_of_the_same_na
 
 
 def detected(*calls: dict) -> list[tuple[str, str]]:
-    """Return the detectors that match some calls, and whom each accuses."""
+    """Return the detectors that match some calls, and the party that each accuses."""
     events = transactions(pl.DataFrame(list(calls), schema_overrides=SCHEMA), CONFIG)
     declared = telecom_features()
     found = rule_matches(detector_rules("alert"), events, history(declared, events), declared.owners)

@@ -1,4 +1,4 @@
-"""Unusual input of fraud scoring: tiny operators, features that begin to vary, decisions on no case, another country's model."""
+"""Unusual input of fraud scoring: tiny operators, features that begin to vary, decisions without a case, a foreign model."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_a_metrics_host_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["", " "])
-def test_an_empty_metrics_host_is_no_address(host: str) -> None:
+def test_an_empty_metrics_host_is_refused(host: str) -> None:
     with pytest.raises(TrueupError, match=r"the host of the metrics is empty \(--metrics-host\)"):
         MetricsAddress(0, host)
 

@@ -1,4 +1,4 @@
-"""While the continuous job commits and files are merged, the page and `trueup sql` answer without error."""
+"""The page and `trueup sql` answer without error while the continuous job commits and files are merged."""
 
 from __future__ import annotations
 

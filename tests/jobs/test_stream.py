@@ -1,4 +1,4 @@
-"""The Flink job: the findings of the plain call, whatever is appended while it runs, and after every kind of restart."""
+"""The Flink job gives the findings of the plain call, with records appended while it runs, and after every kind of restart."""
 
 from __future__ import annotations
 

@@ -91,13 +91,13 @@ def files(project: Project) -> list[Path]:
 
 
 def registered(lake: Lake) -> int:
-    """Return how many files of charges the lake has taken over."""
+    """Return how many files of charges the lake has registered."""
     query = f"SELECT count(*) FROM {CATALOG}.ducklake_data_file WHERE mapping_id IS NOT NULL AND end_snapshot IS NULL"
     return int(lake.connection.execute(query).fetchall()[0][0])
 
 
 def statistics(lake: Lake) -> pl.DataFrame:
-    """Return what the catalog knows of the columns of each file of charges, apart from their sizes."""
+    """Return the catalog's statistics of the columns of each file of charges, except their sizes."""
     return lake.connection.execute(
         "SELECT split_part(f.path, '/', 1) AS folder, f.path_is_relative::BOOLEAN AS is_relative, f.record_count, p.partition_value, c.column_name, "
         "s.value_count, s.null_count, s.min_value, s.max_value "

@@ -176,7 +176,7 @@ def test_a_forked_process_uses_none_of_its_parents_instances(tmp_path: Path) -> 
         assert (lake.consumer_position("parent"), lake.consumer_position("child")) == (1, 1)
 
 
-def test_a_connection_checks_the_signature_of_every_extension_but_those_of_the_lake(tmp_path: Path) -> None:
+def test_a_connection_checks_the_signature_of_every_extension_except_those_of_the_lake(tmp_path: Path) -> None:
     unsigned = tmp_path / "other.duckdb_extension"
     unsigned.write_bytes(b"\0" * 1024)
     connection = connect(extensions=("sqlite_scanner", "ducklake"))

@@ -24,7 +24,7 @@ MAPPED = {"record_key": "id", "subscriber": "caller", "peer": "callee", "started
 
 
 def source(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what is proposed of the only source, without its name, path, stream and constants."""
+    """Return the proposed settings of the only source, without name, path, stream and constants."""
     left_out = ("name", "path", "stream", "constants")
     return {name: value for name, value in settings["source"][0].items() if name not in left_out}
 
@@ -78,7 +78,7 @@ def test_the_repeated_element_of_xml(propose_from: Propose, pack: Callable[[str]
     assert outcome(document) == "# calls.xml: 8 of 8 records of the sample become events"
 
 
-def test_the_record_of_xml_is_neither_what_holds_records_nor_a_part_of_one(propose_from: Propose) -> None:
+def test_the_record_element_of_xml_is_neither_a_container_of_records_nor_a_part_of_one(propose_from: Propose) -> None:
     legs = "<leg><no>1</no><side>a</side></leg><leg><no>2</no><side>b</side></leg>"
     body = xml(ROWS, around="<f><day><date>2026-11-01</date>{0}</day><day><date>2026-11-02</date></day></f>")
     settings, _ = propose_from(calls__xml=body.replace("<start>", "<vat>19</vat><start>").replace("</x:CDR>", legs + "</x:CDR>"))
@@ -169,7 +169,7 @@ def test_lines_of_fixed_width_without_names_or_end_blanks(propose_from: Propose)
     assert outcome(document) == "# calls.txt: 8 of 8 records of the sample become events"
 
 
-def test_lines_without_blanks_say_that_their_fields_must_be_written(propose_from: Propose) -> None:
+def test_for_lines_without_blanks_the_proposal_states_that_a_person_must_write_the_fields(propose_from: Propose) -> None:
     text = "".join(f"{key}{a}{b}{at.replace(' ', 'T')}{seconds:06d}\n" for key, a, b, at, seconds in ROWS)
     with pytest.raises(TrueupError, match="positions of its fields"):
         propose_from(calls__txt=text)

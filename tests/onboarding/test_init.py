@@ -1,4 +1,4 @@
-"""`trueup init --from`: the written project loads, takes the records of its samples, and finds what a person's project finds."""
+"""`trueup init --from`: the written project loads, ingests its samples, and has the same findings as a project written by hand."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def findings_of(folder: Path, written: dict[str, Any], capsys: pytest.CaptureFix
 
 
 def change(folder: Path, *replacements: tuple[str, str]) -> None:
-    """Replace texts of trueup.toml, each once there: the lines that a person has to change."""
+    """Replace texts that occur once in trueup.toml: the lines that a person must change."""
     path = folder / "trueup.toml"
     text = path.read_text("utf-8")
     for before, after in replacements:
@@ -138,7 +138,7 @@ def test_an_unreadable_sample_is_one_line(tmp_path: Path, capsys: pytest.Capture
     assert "cannot be read" in capsys.readouterr().err
 
 
-def test_a_mistyped_sample_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_sample_is_not_taken_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (usage,) = samples(tmp_path, usage=USAGE)
     assert main(["init", "--project", str(tmp_path / "p"), "--from", str(usage), str(tmp_path / "typo.csv")]) == 2
     assert "there is no such file" in capsys.readouterr().err
@@ -243,7 +243,7 @@ def test_charges_of_the_first_of_a_month_are_compared_by_month(tmp_path: Path, c
     assert findings_of(folder, written, capsys) == [("underbilled", Decimal("0.4"))]
 
 
-def test_charges_of_one_day_whose_usage_is_of_that_day_alone_are_no_months(
+def test_charges_of_one_day_whose_usage_is_of_that_day_are_not_monthly_sums(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, files = tmp_path / "p", {"usage": "id,msisdn,start,seconds\n", "charges": "line,msisdn,date,seconds,amount\n"}

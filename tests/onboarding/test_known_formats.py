@@ -1,4 +1,4 @@
-"""Samples that fit a preset: the proposed source names it, and nothing else of it needs a person but what no sample shows."""
+"""Samples that fit a preset: the proposed source names it, and a person adds only settings that no sample can show."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_counters_of_radius_are_not_added(propose_from: Propose) -> None:
     assert settings["reconcile"]["default"]["parts"] == "max"
 
 
-def test_packets_with_repeated_attributes_are_no_hindrance(propose_from: Propose) -> None:
+def test_packets_with_repeated_attributes_do_not_prevent_a_proposal(propose_from: Propose) -> None:
     other = FREERADIUS_DETAIL.replace("Acct-Unique-Session-Id", "Vendor-Session-Id").replace(
         "\tTimestamp", '\tClass = "a"\n\tClass = "b"\n\tTimestamp'
     )
@@ -79,7 +79,7 @@ def test_a_session_key_that_charges_share_replaces_that_of_the_preset(propose_fr
     assert source(settings) == {"preset": "freeswitch-json", "columns": {"session_key": "variables.sip_call_id"}}
 
 
-def test_calls_of_other_columns_are_no_preset(propose_from: Propose) -> None:
+def test_calls_with_other_columns_fit_no_preset(propose_from: Propose) -> None:
     settings, _ = propose_from(
         sw__csv="uuid,src,dst,start,billsec\n"
         + "".join(f"e{n},49151100000{n},4930123450{n},2026-11-0{n} 10:00:00,7\n" for n in range(1, 9))

@@ -1,4 +1,4 @@
-"""Samples of many kinds: the proposed source is the one that a person would write, but for the lines that no sample can show."""
+"""Samples of many kinds: the proposed source is the one that a person would write, except for lines that no sample can show."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def checked(document: Document) -> set[str]:
     return {doubt.setting.partition(", ")[2] or doubt.setting for doubt in document.doubts}
 
 
-def test_plain_calls_need_no_line_but_zone_currency_and_service(propose_from: Propose) -> None:
+def test_plain_calls_need_only_lines_for_zone_currency_and_service(propose_from: Propose) -> None:
     settings, document = propose_from(msc__csv=CALLS)
     assert settings["source"][0]["stream"] == "usage"
     assert source(settings) == {"columns": MAPPED, "constants": {"service": "voice"}}
@@ -52,7 +52,7 @@ def test_the_heading_of_amounts_may_name_the_currency(propose_from: Propose, hea
     assert settings["project"]["currency"] == (code or "EUR")
 
 
-def test_half_of_a_start_is_no_key_and_all_days_of_a_file_have_one_order(propose_from: Propose) -> None:
+def test_half_of_a_start_is_not_a_key_and_all_days_of_a_file_have_one_order(propose_from: Propose) -> None:
     calls, bills = "Date,Time,From,To,Duration\n", "Invoice Date,Number,Dialled,Call Start,Seconds,Charge\n"
     for n in range(1, 20):
         calls += f"11/{n:02}/2026,0{n % 10}:{n:02}:00,4915110000{n},4915220000{n},{60 + n}\n"
@@ -228,7 +228,7 @@ def test_a_compressed_sample_is_read_like_a_plain_one(propose_from: Propose, pac
     assert checked(document) == ASSUMED
 
 
-def test_titles_header_records_and_trailers_are_no_records(propose_from: Propose) -> None:
+def test_titles_header_records_and_trailers_are_not_records(propose_from: Propose) -> None:
     records = "".join(CALLS.splitlines(keepends=True)[1:])
     settings, document = propose_from(a__csv="Calls of MSC7\n\n" + CALLS, b__csv=f"HDR,MSC7\n{CALLS}TRL,MSC7,8\n", c__csv=records)
     assert source(settings, 0)["skip_lines"] == 2
@@ -292,7 +292,7 @@ def test_call_records_of_an_exchange(propose_from: Propose) -> None:
     assert source(settings, 1) == {"preset": "asterisk-csv"}
 
 
-def test_volumes_count_what_32_bit_counters_carried_over(propose_from: Propose) -> None:
+def test_volumes_include_the_overflows_of_32_bit_counters(propose_from: Propose) -> None:
     rows = "".join(f"s{n},u{n},2026-11-0{n} 10:00:00,{n}00,0,{n},1\n" for n in range(1, 9))
     settings, document = propose_from(radius__csv="AcctUniqueId,UserName,AcctStartTime,in_octets,in_gw,out_octets,out_gw\n" + rows)
     assert source(settings)["columns"]["quantity"] == {

@@ -102,7 +102,7 @@ def test_a_value_of_another_type_fails_by_schema_and_by_parser(text: str) -> Non
         parse(text)
 
 
-def test_it_names_the_presets_and_needs_no_stream_beside_one() -> None:
+def test_the_schema_names_the_presets_and_needs_no_stream_next_to_one() -> None:
     source = config_schema()["$defs"]["SourceConfig"]
     assert source["properties"]["preset"]["enum"] == preset_names()
     assert faults("[[source]]\nname = 's'\npath = 'x'\npreset = 'cisco-cucm'") == []
@@ -110,7 +110,7 @@ def test_it_names_the_presets_and_needs_no_stream_beside_one() -> None:
     assert [fault for name in preset_names() for fault in faults(preset_text(name))] == []
 
 
-def test_init_writes_it_beside_the_file_that_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_writes_the_schema_next_to_the_file_that_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", str(tmp_path)]) == 0
     assert (tmp_path / "trueup.toml").read_text("utf-8").startswith(f"{SCHEMA_LINE}\n")
     assert json.loads((tmp_path / "trueup.schema.json").read_text("utf-8")) == config_schema()

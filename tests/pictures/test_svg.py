@@ -35,14 +35,12 @@ def test_text_of_data_is_text_in_a_picture() -> None:
     assert any("script" in text for text in texts(svg))
 
 
-def test_a_calibration_shows_what_the_model_said_and_what_was() -> None:
+def test_a_calibration_shows_predicted_and_observed_shares() -> None:
     bins = [{"said": 0.2, "was": 0.1, "transactions": 50}, {"said": 0.8, "was": 0.9, "transactions": 10}]
     assert {"the model said", "it was fraud", "Calibration"} <= set(texts(calibration_svg(bins, "Calibration")))
 
 
-def test_the_command_writes_leakage_and_a_finding_and_names_what_is_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_draws_leakage_and_a_finding_and_names_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     project = write_files(tmp_path)
     ingest(project, clock=clock)
     for source in ("msc", "billing"):

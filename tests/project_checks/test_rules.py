@@ -405,7 +405,7 @@ def test_a_source_must_not_read_files_of_trueup(find: Find, path: str, own: str)
 
 
 @pytest.mark.parametrize("path", ["landing/**/b.csv", "lake/landing/*.csv", "*.csv", "**/*.csv.gz", "landing/[ab].csv"])
-def test_a_pattern_of_other_files_is_no_problem(find: Find, path: str) -> None:
+def test_a_pattern_of_other_files_raises_no_problem(find: Find, path: str) -> None:
     assert [p for p in find(("landing/billing/*.csv", path)) if p.rule == "own-file"] == []
 
 
@@ -430,7 +430,7 @@ def test_a_pattern_without_a_file_is_reported(find: Find) -> None:
     assert "landing/bills/*.csv" in problems[0].what
 
 
-def test_a_pattern_whose_files_were_moved_away_is_no_problem(find: Find, tmp_path: Path) -> None:
+def test_a_pattern_whose_files_were_moved_away_raises_no_problem(find: Find, tmp_path: Path) -> None:
     (tmp_path / "landing/billing/b.csv").unlink()
     assert find(log=VOICE) == []
     assert keys_of(find(log=LogSummary())) == [("empty-pattern", "notice", "[[source]] billing")]

@@ -41,7 +41,7 @@ def deliver_late_charges(project: Project) -> None:
 
 
 def find_cases(project: Project, clock: Clock = clock) -> None:
-    """Ingest what is new, close the period, reconcile, and search for causes."""
+    """Ingest new files, close the period, reconcile, and search for causes."""
     assert not ingest(project, clock=clock).errors
     for source in ("msc", "billing"):
         close(project, source, date(2024, 3, 4), clock=clock)

@@ -28,19 +28,19 @@ NUMBERED = FeedConfig.model_validate({"file": r"(?P<node>M\d+)-(?P<sequence>\d+)
 
 @dataclass
 class Operator:
-    """What two switches made (`made`), one row a record, and the records that arrived (`came`), with its true worth in millionths."""
+    """The records that two switches wrote (`made`) and those that arrived (`came`), each with its true value in millionths."""
 
     made: pl.DataFrame
     lost: pl.Series = field(default_factory=pl.Series)
 
     def worth(self) -> tuple[int, int]:
-        """How many records were lost and what they are worth."""
+        """Return the number of lost records and their value."""
         missing = self.made.filter(self.lost)
         return missing.height, int(missing["worth"].sum())
 
 
 def made(seed: int, *, per_hour: float = 60.0) -> pl.DataFrame:
-    """Six weeks of records: busy by day, quiet by night, quieter at weekends, busier from week to week, with lumpy hours."""
+    """Return six weeks of records: busy by day, quiet by night and at weekends, with growth from week to week and uneven hours."""
     rng = np.random.default_rng(seed)
     hours = np.arange(HOURS)
     of_day, of_week = hours % 24, hours % 168

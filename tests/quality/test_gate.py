@@ -1,4 +1,4 @@
-"""The gate: what blocks a day, what marks it, what is only noted; and the commands that follow it."""
+"""The gate: findings that block a day, mark it or are only noted, and the commands that follow the gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated operator, files and all: every lost file and gap is found on its node, to the record."""
+"""The simulated operator with all its files: every lost file and gap is found on its node, with the exact number of records."""
 
 from __future__ import annotations
 

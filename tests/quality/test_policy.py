@@ -46,7 +46,7 @@ def declared(made: Project) -> int:
         return lake.read("declaration").filter(pl.col("kind") == "quality_policy").height
 
 
-def test_a_changed_setting_is_declared_and_what_it_changes_has_that_cause(controlled: Project) -> None:
+def test_a_changed_setting_is_declared_and_is_the_cause_of_its_changes(controlled: Project) -> None:
     made = controlled
     (first,) = story.controlled(made).to_dicts()
     assert (first["action"], first["cause"]) == ("raised", "arrival")

@@ -1,4 +1,4 @@
-"""Statistics of the controls: the rate of false alarms, and how often the bounds hold the truth."""
+"""Statistics of the controls: the rate of false alarms, and how often the bounds contain the true values."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def lost(seed: int, made: pl.DataFrame) -> pl.Series:
 
 
 def bound(seed: int, *, numbered: bool) -> tuple[bool, bool]:
-    """Return whether the bounds of a loss hold the true number of records, and the true money."""
+    """Return whether the bounds of a loss contain the true number of records, and the true money."""
     made = op.made(1_000 + seed)
     missing = lost(seed, made)
     what = op.Operator(made, missing)

@@ -1,4 +1,4 @@
-"""The worth of missing records: in the currency of their charges, and never in two at once."""
+"""The value of missing records: in the currency of their charges, and never in two currencies."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_where_two_currencies_charge_for_a_service_the_more_frequent_counts_and_
     assert row["money_low"] < 40_000_000 < row["money_high"] < 100_000_000
 
 
-def test_a_charge_is_worth_what_its_own_feed_charges() -> None:
+def test_a_missing_charge_is_valued_by_the_charges_of_its_own_feed() -> None:
     known = money(("billing", "voice", "EUR", 2.0), ("partners", "voice", "USD", 900.0))
     lacks = missing("charge", "partners")
     (row,) = with_bounds(lacks, known, hours(("charge", "partners", "voice", 5)), "EUR").to_dicts()

@@ -21,7 +21,7 @@ def _maybe(values: Any) -> st.SearchStrategy[Any]:
 
 
 def _seldom(values: list[Any], usual: Any = None) -> st.SearchStrategy[Any]:
-    """Mostly the usual, so that most records find a price."""
+    """Draw the usual value mostly, so that most records have a price."""
     return st.sampled_from([*[usual] * 6, *values])
 
 

@@ -1,7 +1,7 @@
 """The rules of rating as a slow program: one call at a time, one increment at a time, in fractions.
 
-It says what a price is; the rater must agree with it to the last millionth. It looks at instants one after another and never
-at columns, and knows nothing of how the rater goes about it.
+It defines the price; the rater must agree with it to the last millionth. It examines one instant after another instead of columns,
+and shares no code with the rater.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def price(rows: Sequence[Row], calls: Sequence[Row]) -> dict[int, tuple[int | No
 
 
 def _ported(call: Row, ported: Sequence[Row]) -> Row:
-    """Return a call to a number that is ported when it begins as one to the number as which it is rated."""
+    """Return a call; if the called number is ported at its beginning, replace it by the number whose price applies."""
     if call["start_us"] is None:
         return call
     moved = [p for p in ported if _number(p) == _number(call, "peer") and _in_force(p, _instant(call["start_us"]))]
@@ -99,7 +99,7 @@ def _active(name: str, moment: datetime, book: Mapping[str, Sequence[Row]]) -> b
 
 
 def _shines(band: Row, moment: datetime, holidays: Sequence[Row]) -> bool:
-    """Whether a clock on the wall shows a time of the band."""
+    """Return whether a wall-clock time is within the band."""
     wall = moment.astimezone(ZoneInfo(band.get("timezone") or "UTC"))
     now = f"{wall:%H:%M}"
     begins, ends = ((band.get(n) or "00:00").replace("24:", "00:") for n in ("from_time", "to_time"))
@@ -167,7 +167,7 @@ def _pieces(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Paid] | str:
 
 
 def _slot(rate: Row, done: int) -> tuple[Row, int]:
-    """Return a rate with the price and increment of its slot after a quantity of the record, and how much that slot still has."""
+    """Return a rate with the price and increment of its slot after a quantity of the record, and the quantity left in that slot."""
     begun, until = rate, 2**63
     for part in filter(None, (rate.get("slots") or "").split(";")):
         begins, _, terms = part.partition(":")
@@ -228,7 +228,7 @@ def _first_day(row: Row, call: Row, cycle_day: int) -> date:
 
 
 def _whose(row: Row, call: Row) -> tuple[Any, ...]:
-    """Return the pool of a record: whose volume it adds to, and in which period."""
+    """Return the pool of a record: the owner to whose volume it adds, and the period."""
     shared = row.get("shared") == "account"
     who = call["account"] if shared else call["subscriber"]
     # A record of an unknown subscriber is a pool of its own.

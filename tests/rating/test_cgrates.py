@@ -213,7 +213,7 @@ def test_a_heavier_price_of_all_times_leaves_no_time_to_the_others(tmp_path: Pat
     assert prices(evening(tmp_path, "20", timing="ALWAYS"), calls) == [0, 0, 0]
 
 
-def test_two_equal_prices_that_a_heavier_one_outweighs_are_no_contradiction(tmp_path: Path):
+def test_two_equal_prices_below_a_heavier_one_do_not_contradict_each_other(tmp_path: Path):
     twice = "RP_RETAIL,DR_MOBILE,*any,10\nRP_RETAIL,DR_MOBILE,*any,20\n"
     assert prices(folder(tmp_path, RatingPlans=twice), [call(5, MORNING, peer="+4915111")]) == [50_000]
 
@@ -226,7 +226,7 @@ PRICES = st.lists(st.tuples(TIMINGS, st.sampled_from([0, 10, 20])), max_size=5, 
 
 @given(PRICES)
 def test_at_every_time_of_the_week_the_heaviest_timing_that_began_last_holds(others: list[tuple[Timing, int]]):
-    """Asked at each half hour, one after another, beside a price of weight 0 that is always there."""
+    """The price is requested at each half hour in turn, in addition to a price of weight 0 that always holds."""
     line = Line("RatingPlans.csv", 1, ())
     prices = [Timed(line, timing, Fraction(weight)) for timing, weight in [(ALWAYS, -1), *others]]
     try:
@@ -263,7 +263,7 @@ def test_a_greatest_cost_limits_the_price_of_a_call_where_the_rest_is_free(
     assert prices(where, [call(9, MORNING, peer="+49800111"), call(12, MORNING, peer="+49800111")]) == gives, by_hand
 
 
-def test_a_timing_of_actions_and_a_destination_without_a_price_are_no_obstacle(tmp_path: Path):
+def test_timings_of_actions_and_destinations_without_a_price_are_ignored(tmp_path: Path):
     where = folder(tmp_path, Timings="ASAP,*any,*any,*any,*any,*asap\n", Destinations="DST_VOICEMAIL,voicemail\n")
     assert prices(where, [call(60, MORNING)]) == [300_000]
 

@@ -33,7 +33,7 @@ def test_the_order_of_arrival_does_not_change_prices(rows, calls, chance):
 
 @settings(max_examples=60)
 @given(BOOKS, RECORDS, st.integers(0, 7), st.integers(0, 400 * MICRO))
-def test_a_what_if_record_has_the_price_of_the_record_whose_place_it_takes_and_changes_no_other(rows, calls, which, quantity):
+def test_a_what_if_record_has_the_price_of_the_record_that_it_replaces_and_changes_no_other(rows, calls, which, quantity):
     which %= len(calls)
     # Of several that begin at once with one id, none has a place of its own.
     assume(len({(c["start_us"], c["order"]) for c in calls}) == len(calls))
@@ -69,7 +69,7 @@ def _plain(rows: Sequence[Row]) -> list[Row]:
 
 @given(BOOKS, CALLS, st.integers(1, 4_000 * MICRO))
 def test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded(rows, record, cut):
-    """Wherever it is cut, at the edge of a band or not: a price that is exact adds up."""
+    """Exact prices add up, wherever a record is cut, at the edge of a band or elsewhere."""
     record |= {"service": "voice", "currency": "EUR"}
     assume(record["quantity_micros"] and cut < record["quantity_micros"])
     before = record | {"quantity_micros": cut}
@@ -121,7 +121,7 @@ def test_an_amount_that_is_too_large_is_refused_and_never_wrong(
 
 
 def test_the_usual_amounts_are_not_too_large():
-    """A petabyte in bytes at a millionth each, tax, exchange and all."""
+    """A petabyte in bytes at a millionth each, with tax and exchange."""
     row = rated_at("0.000001", per=1, service="data", unit="B", tax_micros=190_000, decimals=2, **stepped(1024, 1024))
     record = call(10**12, service="data", currency="USD")
     assert answers(rated([row, exchange("1.25")], [record])) == {0: (1_487_500_000_000, None)}

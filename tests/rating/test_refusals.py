@@ -151,7 +151,7 @@ def test_no_row_may_reference_a_refused_row():
     assert [(row, column) for row, _, column in refused(rows)] == [(1, "band"), (2, "calendar"), (3, "plan")]
 
 
-def test_the_mark_of_an_international_number_alone_is_no_destination():
+def test_the_mark_of_an_international_number_alone_is_not_a_destination():
     assert refused([rated_at("1", destination="00")]) == [(1, "value_out_of_range", "destination")]
     assert refused([rated_at("1", destination="0049"), rated_at("1", destination="+1 234", price_per=1)]) == []
 

@@ -107,21 +107,21 @@ def test_a_record_to_a_ported_number():
     ]  # fmt: skip
 
 
-def test_a_record_without_a_price_says_why():
+def test_a_record_without_a_price_has_a_reason():
     assert steps_of([rated_at("0.60", destination="+33")], call(60)) == ["no price: no_rate"]
     assert steps_of([rated_at("0.60")], call(60, currency="CHF"))[-2:] == [
         "EUR cannot be exchanged into CHF then", "no price: no_exchange_rate",
     ]  # fmt: skip
 
 
-def test_a_sum_between_two_millionths_says_how_it_was_rounded():
+def test_the_trace_of_a_sum_between_two_millionths_names_its_rounding():
     assert steps_of([rated_at("0.10")], call(1))[1:] == [
         "from 10:00:00Z: 1 s; 1 × 0.1 per 60 s = 0.001666666666…", "to the millionth, half to even", "= 0.001667 EUR",
     ]  # fmt: skip
 
 
 @given(BOOKS, RECORDS)
-def test_the_steps_of_every_record_end_in_what_they_add_up_to(rows, calls):
+def test_the_steps_of_every_record_end_with_their_sum(rows, calls):
     """The last number before the amount is the amount, except for fractions of a millionth."""
     book = book_of(rows)
     found = rate(calls_of(calls), book)

@@ -69,7 +69,7 @@ def test_tiers_of_an_origin_are_its_own():
     assert prices(rows, call(120), call(120, own_number="1212", subscriber="t")) == [360_000, 1_600_000]
 
 
-def test_two_rates_that_differ_in_their_origin_alone_are_no_versions_of_one_another():
+def test_two_rates_that_differ_only_in_their_origin_are_not_versions_of_each_other():
     """The rate from 1… begins later, and does not end that from 44…."""
     later = rated_at("0.70", destination="49", origin="1", valid_from=FROM_BRITAIN["valid_from"].replace(year=2022))
     assert prices([FROM_BRITAIN, later], call(60), call(60, own_number="1212")) == [300_000, 700_000]

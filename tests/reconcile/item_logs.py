@@ -140,7 +140,7 @@ def _charges(bills: Sequence[Bill]) -> pl.DataFrame:
 
 
 def inputs_of(log: Sequence[Item], upto: int, policies: Sequence[Policy] = (POLICY,)) -> ItemInputs:
-    """Return what the positions of a log up to `upto` give."""
+    """Return the inputs from the positions of a log up to `upto`."""
     known = [i for i in log if i.at <= upto]
     states, items = (
         _states([s for s in known if isinstance(s, State)]),

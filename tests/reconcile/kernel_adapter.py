@@ -44,9 +44,9 @@ def events_of(log: Log) -> pl.DataFrame:
 
 
 def moved_rows(log: Log) -> list[tuple[int, Record, str, str, int]]:
-    """Return what each scope of a record with versions must know of the contents of its other scopes.
+    """Return the copies, in each scope of a record with versions, of its contents in other scopes.
 
-    Rows are (position at which the scope learns of it, content, scope, scope of the content, position of the content).
+    Rows are (position of the copy, content, scope, scope of the content, position of the content).
     """
     contents: dict[Any, dict[bytes, tuple[int, Record]]] = {}
     rows = []

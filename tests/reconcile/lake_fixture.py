@@ -166,7 +166,7 @@ def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any
 def moved_of(
     connection: duckdb.DuckDBPyConnection, log: Log, position: int, rows: dict[tuple[int, str], pl.DataFrame], bucket_by: str
 ) -> pl.DataFrame:
-    """Return what a commit adds to `events.moved`, of the key scopes of a log whose sources number versions."""
+    """Return the rows that a commit adds to `events.moved`, for key scopes of a log whose sources have record versions."""
     versioned = {(r.charge, r.key_scope) for commit in log for r in commit if isinstance(r, Record) and r.versioned}
     frames = [pl.DataFrame(schema=MOVED)]
     for stream in MOVEMENTS:

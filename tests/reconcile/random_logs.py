@@ -86,7 +86,7 @@ def summed_rules(rules: ServiceConfig, step_us: int) -> ServiceConfig:
 
 @dataclass
 class LogGenerator:
-    """Generates the records of a log and the rules that they are reconciled by."""
+    """Generates the records of a log, and the rules by which they are reconciled."""
 
     rng: random.Random
     facets: frozenset[str]
@@ -335,7 +335,7 @@ class LogGenerator:
         return replace(record, **change)
 
     def other_scope(self, record: Record) -> dict[str, Any]:
-        """Return what puts a record under another bucket key, or by chance under the same."""
+        """Return the changes that put a record under another bucket key or, by chance, under the same one."""
         r = self.rng
         if "keys only" in self.facets:
             session = f"K{r.randrange(9)}"
@@ -506,7 +506,7 @@ def wrong_clock_facets(rng: random.Random) -> frozenset[str]:
 
 
 def with_corrections(rng: random.Random, generator: LogGenerator, items: list[Item]) -> list[Item]:
-    """Add charges that correct records: of any age and amount, before or after the record, of unknown ones, and twice."""
+    """Add charges that correct records: of any age and amount, before or after the record, twice, and of unknown records."""
     items = list(items)
     for named in [i for i in items if isinstance(i, Record) and rng.random() < 0.4]:
         side, amount = rng.choice((None, named.charge)), rng.choice((-3, -1, 1, 2, 3, 5, 10, 20, 30)) * MICRO

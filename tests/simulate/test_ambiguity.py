@@ -29,7 +29,7 @@ def test_two_charges_for_one_session_are_not_decidable() -> None:
     assert undecidable_sessions(units((1, 5, 100)), units((1, 5, 100), (1, 5, 100))).to_list() == [1]
 
 
-def test_a_session_beside_the_charge_of_another_is_not_decidable() -> None:
+def test_a_session_near_the_charge_of_another_is_not_decidable() -> None:
     assert undecidable_sessions(units((1, 5, 100)), units((2, 5, 101))).to_list() == [1, 2]
 
 

@@ -1,4 +1,4 @@
-"""Contracts with rentals and fees: amounts by hand, mistakes with their truth, and what reconciliation finds of them."""
+"""Contracts with rentals and fees: amounts worked out by hand, and the findings about their mistakes."""
 
 from __future__ import annotations
 

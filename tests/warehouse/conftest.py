@@ -77,7 +77,7 @@ def event_id(name: str) -> bytes:
 
 
 def events(stream: str, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    """Rows of a stream's table from the columns that matter."""
+    """Return rows of a stream's table, given only the columns of interest."""
     filled = [
         {
             "event_id": event_id(row["record_key"]), "bucket": 0, "day": LATE_EVENING.date(), "key_scope": "k",
@@ -194,7 +194,7 @@ def _charge(name: str, unit: str, quantity: int, amount: int, **values: Any) -> 
 def write_log(lake: Lake) -> None:
     """Write the complete log, position by position.
 
-    u1 is billed by c1. u2 (100) is unbilled at position 3, until c2 comes late at position 4. u3 (50) is underbilled: 20, then
+    u1 is billed by c1. u2 (100) is unbilled at position 3, until c2 arrives late at position 4. u3 (50) is underbilled: 20, then
     25. u4 (70) is still pending. c5 (70) has no usage; c6 (5) has neither usage nor service nor time.
     """
     lake.commit(lambda transaction: transaction.declare("policy", content=POLICY))

@@ -26,7 +26,7 @@ def test_all_audits_pass_on_a_sound_lake(warehouse: Warehouse) -> None:
     assert failing(warehouse) == set()
 
 
-def test_every_audit_documents_what_a_row_means() -> None:
+def test_every_audit_documents_the_meaning_of_its_rows() -> None:
     assert len(names("audits")) >= 8
     assert all("A row:" in statement(f"audits/{name}").comment for name in names("audits"))
 

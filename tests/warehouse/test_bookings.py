@@ -1,4 +1,4 @@
-"""The money that findings of one booking show: all of its expected and billed money, and the impact that each finding claims."""
+"""The money that findings of one booking show: the whole expected and billed money, and the impact of each finding."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_duplicate_charge_shows_the_money_of_the_call_with_the_excess(tmp_path
     assert money(project) == [("duplicate_charge", 10, 20, -10, 1)]
 
 
-def test_what_is_tolerated_is_in_the_money_of_the_call_and_in_no_impact(tmp_path: Path) -> None:
+def test_tolerated_money_is_in_the_money_of_the_call_and_in_no_impact(tmp_path: Path) -> None:
     project = reconciled(tmp_path, [usage(10), charge("c1", 7, 6)], rules=policy(amount_tolerance=MICRO))
     assert money(project) == [("underbilled", 10, 6, 3, 1)]
     with open_warehouse(project) as warehouse:

@@ -1,4 +1,4 @@
-"""Chains of four stages: each loss at its hop, counted once, and in sum the impact of the findings."""
+"""Chains of four stages: each loss is at its hop and counted once, and the losses add up to the impact of the findings."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_losses_of_all_hops_add_up_to_the_findings(calls: Ask) -> None:
     assert {row["difference"] for row in by_finding} == {0} and len(by_finding) == 7
 
 
-def test_the_view_of_hops_counts_what_comes_to_each_stage(calls: Ask) -> None:
+def test_the_view_of_hops_counts_the_records_that_reach_each_stage(calls: Ask) -> None:
     ask = calls
     hops = ask(
         "SELECT to_stage, units_in, units_out, units_lost, units_added, units_changed, worth_in, worth_out, lost, changed, loss "

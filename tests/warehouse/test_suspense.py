@@ -116,13 +116,13 @@ def charge(key: str, amount: str = "0.60", **parts: str) -> str:
     return f"{call(key, **parts)},{amount}"
 
 
-def test_usage_whose_charge_is_in_quarantine_is_no_proven_leakage(reconciled: Reconciled, ask: Ask) -> None:
+def test_usage_whose_charge_is_in_quarantine_is_not_proven_leakage(reconciled: Reconciled, ask: Ask) -> None:
     project = reconciled([call("a"), call("b")], [charge("a", amount="0.6.0")])
     assert ask(project, PROVISIONAL) == [{"kind": "unbilled", "reason": "quarantined record"}]
     assert ask(project, LEAKAGE) == [{"kind": "unbilled", "impact": Decimal("0.6")}]
 
 
-def test_a_charge_whose_usage_is_in_quarantine_is_no_proven_overcharge(reconciled: Reconciled, ask: Ask) -> None:
+def test_a_charge_whose_usage_is_in_quarantine_is_not_proven_overcharge(reconciled: Reconciled, ask: Ask) -> None:
     project = reconciled([call("a", seconds="many")], [charge("a"), charge("b", caller="491511000002")])
     assert ask(project, PROVISIONAL) == [{"kind": "charge_without_usage", "reason": "quarantined record"}]
     assert ask(project, PROVEN) == [{"kind": "charge_without_usage", "impact": Decimal("-0.6")}]

@@ -1,4 +1,4 @@
-"""A signed-in browser and what tests ask of its pages."""
+"""A signed-in browser, and the checks that tests make on its pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN = {
 
 @contextmanager
 def page_of(browser: Any, served: Any, role: str = "analyst", **options: Any) -> Iterator[Any]:
-    """Give a page of a signed-in browser; at its end there was no error on the console and no request to another host."""
+    """Yield a page of a signed-in browser; at its end, check that there was no console error and no request to another host."""
     context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
     context.set_default_timeout(WAIT_MS)
     page, faults = context.new_page(), list[str]()

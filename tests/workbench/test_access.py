@@ -1,4 +1,4 @@
-"""Who gets in: every route and the websocket without a token, with a reader's, from another site, and after the session's end."""
+"""Access: every route and the websocket without a token, with a reader's token, from another site, and after the session's end."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_without_a_token_no_route_and_no_websocket_answers(served: Any) -> None:
     assert [handshake(served), handshake(served, Cookie="trueup_session=guessed")] == [403, 403]
 
 
-def test_a_reader_sees_pages_but_asks_no_sql_and_sees_no_log_of_actions(served: Any) -> None:
+def test_a_reader_sees_pages_but_can_neither_run_sql_nor_see_the_log_of_actions(served: Any) -> None:
     cookie = signed_in(served, "reader")
     assert handshake(served, Cookie=cookie) == 101
     assert request(served, "/cases", Cookie=cookie).status == 200

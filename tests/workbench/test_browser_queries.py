@@ -1,4 +1,4 @@
-"""What the browser's own queries reach: the rows of two tables, pre-aggregates of them, and nothing else."""
+"""The browser's own queries can read the rows of two tables and their pre-aggregates, and nothing else."""
 
 from __future__ import annotations
 

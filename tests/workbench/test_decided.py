@@ -1,4 +1,4 @@
-"""What pages show after decisions, without another copy of the views: the same as another copy."""
+"""Pages after decisions: without a new copy of the views they show the same as with one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def shown(views: ViewCopy) -> dict[str, list[Any]]:
-    """Return the rows of all that pages read and that follows decisions at once."""
+    """Return the rows of all views that pages read and that decisions change at once."""
     with views.reading() as (_, connection):
         tables = [*(name for name in COPIED if name not in OTHERS), "loose_findings"]
         return {table: sorted(map(repr, connection.execute(f"FROM {table}").fetchall())) for table in tables}
@@ -74,7 +74,7 @@ def test_the_case_and_the_queue_derive_from_a_decision_at_once(failing: Project,
         assert page.locator(".ag-center-cols-container .ag-row").count() == 1
 
 
-def test_after_decisions_of_all_kinds_pages_show_what_another_copy_shows(failing: Project, copies: Any) -> None:
+def test_after_decisions_of_all_kinds_pages_equal_those_of_another_copy(failing: Project, copies: Any) -> None:
     (bad,), (rest,) = (tuple(row.values()) for row in ask(failing, CASES))
     of_case = f"SELECT member_id FROM case_members WHERE case_id = '{bad}' ORDER BY 1 LIMIT 2"
     first, second = (row["member_id"] for row in ask(failing, of_case))

@@ -64,9 +64,7 @@ def test_fields_are_cut_at_their_positions_and_lose_their_padding(calls: Write, 
     assert is_proven(project)
 
 
-def test_a_line_of_another_length_is_rejected_and_the_lines_beside_it_are_ingested(
-    calls: Write, take_in: TakeIn, query: Query
-) -> None:
+def test_a_line_of_another_length_is_rejected_and_the_other_lines_are_ingested(calls: Write, take_in: TakeIn, query: Query) -> None:
     whole = line("001", "anna", "5")
     project = calls({"a.txt": f"{whole}{whole[:-2]}\n{whole[:-1]} \n{line('002', 'bob', '6')}"}, settings=fixed())
     assert [(u.records, u.accepted, u.quarantined) for u in take_in(project).units] == [(4, 2, 2)]
@@ -76,7 +74,9 @@ def test_a_line_of_another_length_is_rejected_and_the_lines_beside_it_are_ingest
     assert is_proven(project)
 
 
-def test_lines_without_their_last_blanks_are_read_where_the_source_says_so(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_lines_without_their_last_blanks_are_read_if_the_source_is_set_to_stripped(
+    calls: Write, take_in: TakeIn, query: Query
+) -> None:
     lines = line("001", "anna", "5   ").replace("   \n", "\n") + line("002", "bob", "").replace("    \n", "\n")
     project = calls({"a.txt": lines + line("003", "bob", "12345")}, settings=fixed(fixed="stripped = true"))
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(1, 2)]
@@ -98,7 +98,7 @@ def test_positions_count_characters_of_the_encoding(calls: Write, take_in: TakeI
 
 
 @pytest.mark.parametrize(("encoding", "name"), [("utf-8", "é"), ("shift_jis", "あい"), ("latin-1", "é")])
-def test_positions_count_bytes_where_the_source_says_so(
+def test_positions_count_bytes_if_the_source_is_set_to_bytes(
     calls: Write, take_in: TakeIn, query: Query, encoding: str, name: str
 ) -> None:
     first = line("001", "*", "5").encode().replace(b"*     ", name.encode(encoding).ljust(6))
@@ -168,7 +168,7 @@ def test_contradictory_fields_are_refused(calls: Write, settings: str, message: 
         calls(settings=settings)
 
 
-def test_a_column_that_is_no_field_is_an_error_that_names_the_fields(calls: Write, take_in: TakeIn) -> None:
+def test_a_mapped_column_without_a_field_is_an_error_that_names_the_fields(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.txt": LINES}, settings=fixed().replace('"caller"', '"anumber"'))
     (error,) = take_in(project).errors
     assert "'caller', which does not exist; there are id, anumber, at" in error.what

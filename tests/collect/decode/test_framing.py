@@ -127,7 +127,7 @@ def test_a_file_that_ends_within_the_skipped_lines_is_refused(text: str, message
 
 @pytest.mark.parametrize("squeeze", [bytes, gzip.compress, zstandard.compress])
 @pytest.mark.parametrize("last", ["TRL|2", "TRL|2\n", "TRL|2\r\n\r\n"])
-def test_header_and_trailer_are_no_records(squeeze: Squeeze, last: str) -> None:
+def test_header_and_trailer_are_not_records(squeeze: Squeeze, last: str) -> None:
     content = content_of(squeeze(f"\ufeffHDR|MSC07\n\na,b\n1,2\n3,4\n{last}".encode()), framing=PATTERNS)
     assert (content.columns, content.fields, content.rows) == (("a", "b"), [("1", "2"), ("3", "4")], [0, 1])
     assert (content.raw, content.declared) == ([b"1,2", b"3,4"], 2)
@@ -232,7 +232,7 @@ def test_any_framing_of_any_records_gives_exactly_the_records(
 
 @pytest.mark.parametrize("again", ["a,b", "a,b\na,b", '"a","b"', "\ufeffa,b", " a, b"])
 @pytest.mark.parametrize("squeeze", [bytes, gzip.compress])
-def test_a_repeated_header_is_no_record(again: str, squeeze: Squeeze) -> None:
+def test_a_repeated_header_is_not_a_record(again: str, squeeze: Squeeze) -> None:
     content = content_of(squeeze(f"a,b\n1,2\n{again}\n3,4\n{again}\n".encode()))
     assert (content.fields, content.rows, content.raw) == ([("1", "2"), ("3", "4")], [0, 1], [b"1,2", b"3,4"])
 
@@ -252,7 +252,7 @@ def test_a_header_of_numbers_is_never_taken_for_repeated() -> None:
     assert content_of("1,2\n1,2\n2,1\n", columns={"service": "1", "peer": "2"}).fields == [("1", "2"), ("2", "1")]
 
 
-def test_repeated_headers_are_records_where_a_source_says_so() -> None:
+def test_repeated_headers_are_records_if_a_source_is_set_so() -> None:
     assert content_of("a,b\na,b\n1,2\n", repeated_header=False).fields == [("a", "b"), ("1", "2")]
 
 
@@ -281,7 +281,7 @@ def test_records_in_any_order_of_columns_have_their_fields(
 # --- in the log -------------------------------------------------------------------------------------------------------
 
 
-def test_a_trailer_that_declares_more_than_came_is_a_finding(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_trailer_that_declares_more_records_than_arrived_is_a_finding(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": f"{COLUMNS}{RECORDS}TRL,5\n"}, settings=TRAILED)
     (unit,) = take_in(project).units
     assert (unit.records, unit.accepted, unit.quarantined) == (3, 2, 1)
@@ -292,7 +292,7 @@ def test_a_trailer_that_declares_more_than_came_is_a_finding(calls: Write, take_
 
 
 @pytest.mark.parametrize("squeeze", [bytes, gzip.compress])
-def test_a_framed_file_of_several_parts_is_proven_whatever_the_settings_are_now(
+def test_a_framed_file_of_several_parts_is_proven_after_any_change_of_settings(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch, squeeze: Squeeze
 ) -> None:
     monkeypatch.setattr(ingest_module, "PART_RECORDS", 2)

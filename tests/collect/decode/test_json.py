@@ -96,7 +96,7 @@ def test_a_member_whose_own_name_has_a_dot_is_read_before_a_path(calls: Write, t
     assert query(project, LAID)["quantity_micros"].to_list() == [7_000_000, 9_000_000]
 
 
-def test_a_nested_member_that_is_there_twice_rejects_its_record(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_repeated_nested_member_rejects_its_record(calls: Write, take_in: TakeIn, query: Query) -> None:
     text = '{"id":"1","at":"2024-05-01","use":{"s":7,"s":8}}\n{"id":"2","at":"2024-05-01","use":{"s":9}}\n'
     project = with_paths(calls, {"a.json": text}, seconds="use.s")
     take_in(project)
@@ -133,7 +133,7 @@ def test_an_expression_reads_nested_members(calls: Write, take_in: TakeIn, query
     assert query(project, LAID)["quantity_micros"].to_list() == [3_000_000]
 
 
-def test_a_path_that_no_record_has_is_an_error_that_names_the_paths_there_are(calls: Write, take_in: TakeIn) -> None:
+def test_a_path_that_no_record_has_is_an_error_that_names_the_existing_paths(calls: Write, take_in: TakeIn) -> None:
     project = with_paths(calls, {"a.json": lines({"id": "1", "at": AT, "use": {"s": 1}})}, seconds="use.sec")
     (error,) = take_in(project).errors
     assert "'use.sec', which does not exist; there are at, id, use, use.s" in error.what
@@ -216,7 +216,7 @@ def test_a_document_may_be_a_list_or_objects_one_after_another(calls: Write, tak
     assert is_proven(project)
 
 
-def test_an_item_that_is_no_object_is_rejected_alone(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_only_the_item_that_is_not_an_object_is_rejected(calls: Write, take_in: TakeIn, query: Query) -> None:
     text = f'[{json.dumps(call("1"))}, 5, {{"id": 01}}, {json.dumps(call("2"))}]'
     project = calls({"a.json": text}, settings=DOCUMENT)
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(2, 2)]
@@ -273,7 +273,7 @@ VALUES = st.recursive(
 
 
 def at_path(value: Any, path: list[str]) -> Iterator[Any]:
-    """Yield the records at a path, by the definition: lists on the way are passed through."""
+    """Yield the records at a path, straight from the definition: the path leads through lists."""
     if isinstance(value, list) and path:
         for one in value:
             yield from at_path(one, path) if isinstance(one, dict | list) else ()

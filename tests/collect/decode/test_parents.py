@@ -47,7 +47,7 @@ def used(no: int, octets: object = 5) -> dict[str, object]:
 
 
 def report(number: str, *groups: list[dict[str, object]], **more: object) -> dict[str, object]:
-    """Return an object with members before and behind the list, and one of the group behind its own list."""
+    """Return an object with members before and after the list, and with a member of the group after the group's list."""
     sessions = [{"used": group, "rate": 1.5, "group": at} for at, group in enumerate(groups)]
     return {"who": {"number": number, "x": [1]}, "sessions": sessions, "node": "ü1", **more}
 

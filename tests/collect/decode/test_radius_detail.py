@@ -1,4 +1,4 @@
-"""Files `detail` of RADIUS servers: blocks of attributes, damaged ones beside good ones, and files of another format."""
+"""Files `detail` of RADIUS servers: blocks of attributes, damaged blocks among good ones, and files of another format."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_packet_that_is_too_long_is_rejected_alone(calls: Write, take_in: Take
     assert is_proven(project)
 
 
-def test_bytes_that_are_no_text_reject_their_packet(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_bytes_that_are_not_text_reject_their_packet(calls: Write, take_in: TakeIn, query: Query) -> None:
     data = packet("1").encode() + packet("2", '\tnote = "?"\n').encode().replace(b"?", b"\xff") + packet("3").encode()
     project = calls({"detail": data}, settings=RADIUS)
     take_in(project)

@@ -78,7 +78,7 @@ def test_a_file_without_a_record_of_the_type_has_none(calls: Write, take_in: Tak
     assert is_proven(project)
 
 
-def test_a_line_that_is_not_text_is_rejected_whatever_its_type(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_line_that_is_not_text_is_rejected_for_every_record_type(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": b"20,v1,a,2024-05-01 10:00:00,60\n20,v\xff,a,2024-05-01 10:00:00,60\n"}, toml=TOML)
     take_in(project)
     assert query(project, REJECTED).select("source", "reason").rows() == [("sms", "bad_encoding"), ("voice", "bad_encoding")]

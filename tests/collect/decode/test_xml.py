@@ -139,7 +139,7 @@ def test_the_last_record_of_a_document_that_was_cut_short_is_rejected(calls: Wri
     assert is_proven(project)
 
 
-def test_a_mapped_element_that_is_there_twice_rejects_its_record(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_repeated_mapped_element_rejects_its_record(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.xml": document(cdr("1"), cdr("2", more="<seconds>6</seconds>"))}, toml=toml())
     take_in(project)
     assert query(project, REJECTED).select("source_row", "reason", "rule").rows() == [(1, "unparsable", "record: has seconds once")]
@@ -220,7 +220,7 @@ class _ShortMargin(ElementScan):
 
 
 @given(PIECES, st.integers(1, 9))
-def test_records_are_found_whatever_the_chunks(pieces: list[str], step: int) -> None:
+def test_records_are_found_for_any_size_of_chunks(pieces: list[str], step: int) -> None:
     data = ("<file>" + "".join(pieces) + "</file>").encode()
     for kind in (ElementScan, _ShortMargin):
         found = []

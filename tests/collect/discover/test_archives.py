@@ -47,7 +47,7 @@ def tarred(data: bytes) -> bytes:
 
 
 def text_of(data: bytes, folder: Path, **limits: object) -> bytes:
-    """Return the bytes of a file's stream, once it is known to be readable text."""
+    """Check that a file is readable text, and return the bytes of its stream."""
     path = folder / "x.csv"
     path.write_bytes(data)
     source = SourceConfig.model_validate({"name": "x", "stream": "usage", "path": "x.csv", "identity": "content", "limits": limits})
@@ -61,7 +61,7 @@ def text_of(data: bytes, folder: Path, **limits: object) -> bytes:
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("name", ["c.csv", "../../etc/passwd", "/c.csv", "d/c.csv"])
-def test_the_one_file_of_a_zip_archive_is_read_whatever_its_name(tmp_path: Path, method: int, name: str) -> None:
+def test_the_one_file_of_a_zip_archive_is_read_under_any_name(tmp_path: Path, method: int, name: str) -> None:
     packed = zipped(("d/", b""), (name, TEXT), ("__MACOSX/._c.csv", b"\0\1"), method=method)
     assert text_of(packed, tmp_path) == TEXT
     assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]

@@ -1,4 +1,4 @@
-"""Files as producers write them, one for each preset: a call that was answered, one that was not, and what is left out."""
+"""Files in the form of their producers, one for each preset: an answered and an unanswered call, and records left out."""
 
 from __future__ import annotations
 

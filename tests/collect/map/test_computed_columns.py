@@ -1,4 +1,4 @@
-"""Columns that a mapping computes: from a file to the log, rejected records beside good ones, and their proof."""
+"""Columns that a mapping computes: from a file to the log, with rejected records among good ones, and their proof."""
 
 from __future__ import annotations
 

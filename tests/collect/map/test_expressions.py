@@ -20,7 +20,7 @@ _FAILED = {NO_NUMBER: "no number", TOO_LARGE: "too large", UNCOMPUTABLE: "uncomp
 
 
 def value_of(expression: str, notation: NotationConfig = NotationConfig(), **fields: str | None) -> str | None:  # noqa: B008
-    """Return the value of an expression for one record, as text; why there is none in angle brackets."""
+    """Return the value of an expression for one record as text; without a value, return the reason in angle brackets."""
     frame = pl.DataFrame(fields, schema=dict.fromkeys(fields, pl.String))
     value = text_of(parse(expression, where="here").evaluate(Records(frame, 1, {}, notation)), 1)
     return f"<{_FAILED[int(value.error[0])]}>" if value.error[0] else value.texts[0]
@@ -175,7 +175,7 @@ def test_random_expressions_equal_pythons_fractions(tree: Tree, rows: list[tuple
 
 @settings(max_examples=60)
 @given(texts=st.lists(NUMBERS, min_size=1, max_size=6))
-def test_a_number_is_read_and_written_exactly_whatever_stands_beside_it(texts: list[str]) -> None:
+def test_a_number_is_read_and_written_exactly_next_to_any_other_number(texts: list[str]) -> None:
     numbers, no_number, too_long = read_fractions(pl.Series(texts))
     written_again, is_endless = decimal_texts(numbers, len(texts))
     assert not (no_number | too_long | is_endless).any()

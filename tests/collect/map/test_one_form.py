@@ -94,7 +94,9 @@ def test_invisible_marks_and_other_blanks_distinguish_no_keys(calls: Write, take
     assert is_proven(project)
 
 
-def test_version_3_knows_what_version_2_delivered_with_invisible_marks(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_version_3_recognises_records_with_invisible_marks_that_version_2_delivered(
+    calls: Write, take_in: TakeIn, query: Query
+) -> None:
     take_in(calls({"a.csv": HEADER + line("k1\u200b") + line("'77") + line("k2\u00a0x")}, settings="mapping_version = 2"))
     project = calls({"b.csv": HEADER + line("k1") + line("77") + line("k2 x") + line("k3")}, settings="mapping_version = 3")
     *_, unit = take_in(project).units
@@ -125,7 +127,7 @@ def test_numbers_have_the_prefixes_of_their_dialling_plan(calls: Write, take_in:
     assert query(project, ACCEPTED)["subscriber"].to_list() == right
 
 
-def test_a_number_without_cents_is_no_negative_one(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_number_without_cents_is_not_negative(calls: Write, take_in: TakeIn, query: Query) -> None:
     notation = 'notation = { decimal = ",", negative = "trailing" }'
     project = calls({"a.csv": HEADER + line("1", seconds="5,-") + line("2", seconds="5,0")}, settings=notation)
     take_in(project)

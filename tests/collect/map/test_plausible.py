@@ -52,7 +52,7 @@ def test_every_unit_of_the_settings_has_a_size() -> None:
         ("data", "MB", "10000000", "10000001"), ("data", "B", "9223372036854", "9223372036855"), ("sms", "messages", "1000000", "1000001"),
     ],
 )  # fmt: skip
-def test_a_quantity_beyond_what_its_unit_makes_plausible_is_rejected(
+def test_a_quantity_beyond_the_plausible_range_of_its_unit_is_rejected(
     service: str, unit: str, greatest: str, beyond: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quantities = ["0", greatest, beyond, "-1"]

@@ -132,7 +132,7 @@ def test_a_condition_that_cannot_be_evaluated_stops_the_source(calls: Write, tak
     assert message in "".join(errors)
 
 
-def test_a_json_member_may_be_absent_where_the_condition_says_what_that_means(calls: Write, take_in: TakeIn) -> None:
+def test_a_json_member_may_be_absent_if_the_condition_handles_its_absence(calls: Write, take_in: TakeIn) -> None:
     content = '{"id":"1","caller":"49","at":"2024-05-01 10:00:00","seconds":60}\n'
     project = calls({"a.ndjson": content}, settings='where = "test IS NULL"\nformat = "ndjson"')
     assert counts(take_in(project).units[0]) == (1, 1, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Forms in which people and programs write numbers, times and keys: each is read as meant, or its record is refused with a reason."""
+"""Forms in which people and programs write numbers, times and keys: each is read correctly or refused with a reason."""
 
 from __future__ import annotations
 

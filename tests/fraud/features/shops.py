@@ -1,4 +1,4 @@
-"""A table of shops with refunds, as a user of any table has one."""
+"""A table of shops with refunds, as an example of a user's own table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BEGIN = datetime(2024, 3, 1, 8)
 
 
 def shops(days: int = 45, first_day: int = 0) -> pl.DataFrame:
-    """Return a row per shop and day; on two days of three two shops have many refunds over the web, and are frauds."""
+    """Return a row per shop and day; on two of three days, two fraudulent shops have many refunds over the web."""
     rows = []
     for day in range(first_day, first_day + days):
         for shop in range(20):

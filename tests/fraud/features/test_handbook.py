@@ -27,7 +27,7 @@ def compared(fdh: Path) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(("computed", "published"), WINDOWS)
-def test_each_window_equals_the_published_one_but_for_one_pair_within_a_second(compared, computed: str, published: str) -> None:
+def test_each_window_equals_the_published_one_except_for_one_pair_within_a_second(compared, computed: str, published: str) -> None:
     # Without transactions in the window, the published risk is 0 and the engine's is missing.
     other = compared.filter((pl.col(computed).fill_null(0) - pl.col(published)).abs() > 1e-9 * pl.col(published).abs().clip(1))
     assert set(other["TRANSACTION_ID"].to_list()) == (SWAPPED if computed.startswith("customer") else set())

@@ -168,7 +168,7 @@ def test_values_are_in_texts_alone_and_in_no_attribute_or_script(hostile: dict[s
         assert [s for s in page.scripts if MARK in s] == [], path
 
 
-def test_each_page_with_replaced_characters_says_which_and_none_of_them_is_left(hostile: dict[str, Page]) -> None:
+def test_each_page_names_its_replaced_characters_and_contains_none_of_them(hostile: dict[str, Page]) -> None:
     for path, page in hostile.items():
         texts = " ".join(page.texts)
         if MARK not in texts:
@@ -200,7 +200,7 @@ def test_a_note_is_one_line_of_text_and_no_markdown(note: str, shown: str) -> No
     assert SafeText().value({"notes": [{"content": note}]}) == {"notes": [{"content": shown}]}
 
 
-def test_a_feed_has_a_page_of_its_own_in_the_folder_of_its_stream_whatever_its_name() -> None:
+def test_a_feed_of_any_name_has_a_page_of_its_own_in_the_folder_of_its_stream() -> None:
     names = ["msc", "..", "...", "a.b", "a..b", ".hidden", "-"]
     parts = [suite_name("usage", name).split(".") for name in names]
     assert all(len(part) == 2 and part[0] == "usage" and part[1] for part in parts)

@@ -46,7 +46,7 @@ def project(folder: Path, added: str = "", file: str = "") -> Project:
     return Project.load(folder)
 
 
-def test_every_expectation_says_why_and_row_rules_compile() -> None:
+def test_every_expectation_has_a_reason_and_row_rules_compile() -> None:
     for stream, suite in SUITES.items():
         assert len({e.name for e in suite}) == len(suite) > 0
         for e in suite:

@@ -1,4 +1,4 @@
-"""A feed whose quantities change their unit fails the expectation on its mean, whichever two units they are."""
+"""A feed whose quantities change their unit, from any unit to any other, fails the expectation on its mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Superseded ticks of a wrong clock: findings that depended on them change, and every way of running agrees on how."""
+"""Superseded ticks of a wrong clock: findings that depended on them change, in the same way in every way of running."""
 
 from __future__ import annotations
 

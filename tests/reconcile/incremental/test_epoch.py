@@ -1,4 +1,4 @@
-"""Processing a log epoch by epoch gives the outcome of one call, whatever state is kept, lost or read again."""
+"""Processing a log epoch by epoch gives the outcome of one call, whether the state is kept, lost or read again."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ POLICY = Policy(
 
 
 def passing(day: int) -> list[Item]:
-    """Return a record of each stream that begins on a day, which makes both pass by grace what ended before the day before it."""
+    """Return a record of each stream on a day; with it both streams pass, by grace, periods that ended two days earlier."""
     own = Record(
         False, "n", f"after {day}", service="iot", subscriber="z", scope="z", started_us=day * DAY_US, quantity_micros=MICRO
     )

@@ -400,14 +400,14 @@ def test_the_excess_is_the_line_with_the_greatest_time_and_then_record_key() -> 
 
 
 @pytest.mark.parametrize("other", [{"tariff_code": "B"}, {"node": "n"}, {"peer": "q"}, {"session": "K"}, {"part": 1}])
-def test_a_line_that_differs_in_a_core_column_is_no_excess(other: dict[str, Any]) -> None:
+def test_a_line_that_differs_in_a_core_column_is_not_an_excess(other: dict[str, Any]) -> None:
     first, second = lines_of(100, 100)
     assert isinstance(second, Record)
     assert line_findings(first, replace(second, invoice="I2")) == [("duplicate_charge", "line", "2024-03-01", -100)]
     assert line_findings(first, replace(second, **other)) == [("misrated", "line", "2024-03-01", -100)]
 
 
-def test_equal_credits_are_no_excess_and_lower_what_was_billed() -> None:
+def test_equal_credits_are_not_an_excess_and_lower_the_billed_amount() -> None:
     assert line_findings(*lines_of(120, -20)) == line_findings(*lines_of(140, -20, -20)) == []
     # With another credit too much is credited: without one of them the sum would be right.
     assert line_findings(*lines_of(140, -20, -20, -20)) == [("misrated", "line", "2024-03-01", 20)]
@@ -502,7 +502,7 @@ def test_a_bill_waits_for_its_last_line_and_a_surplus_line_is_overbilled() -> No
     assert changes_of(surplus, IN_LINES) == [(2, "raised", "frontier", "overbilled", "K", -75)]
 
 
-def test_lines_of_a_source_that_is_no_longer_read_stay_lines() -> None:
+def test_lines_of_a_source_that_was_removed_stay_lines() -> None:
     bill = [u("u", 0, 100, "K", service="web"), c("c", 0, 75, 225, "K", service="web"), c("d", 0, 25, 75, "K", service="web")]
     renamed = replace(IN_LINES, sources={"n": SourceRules("usage"), "m": SourceRules("charge", bill_lines=True)})
     as_duplicates = replace(IN_LINES, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})

@@ -208,7 +208,7 @@ def charged(key: str, amount_micros: int = MICRO) -> Record:
 
 
 def raised(log: Log) -> list[tuple[int, str, str, str]]:
-    """Return (position, kind, cause, session key) of what the fast path raises, which must be all that the reference model does."""
+    """Return (position, kind, cause, session key) of the fast path's findings, which must be all of the reference model's."""
     frontier = frontier_of(log, ONE_EACH)
     kernel = evaluate(events_of(log), frontier, after=0, upto=len(log))
     assert kernel.versions.is_empty(), "no record goes through all steps"
@@ -235,7 +235,7 @@ def test_a_late_record_of_the_fast_path_is_the_cause_of_its_finding() -> None:
     ]  # fmt: skip
 
 
-def test_a_late_record_that_waited_in_time_for_its_counterpart_is_no_cause() -> None:
+def test_a_late_record_whose_counterpart_arrived_in_time_is_not_a_cause() -> None:
     log: Log = [[ONE_EACH], [Close("b", 100)], [charged("A", 2 * MICRO)], [used("A")]]
     assert raised(log) == [(4, "misrated", "arrival", "A")]
 
@@ -247,7 +247,7 @@ def test_a_state_that_comes_with_the_record_that_makes_usage_final_is_the_cause(
     assert fast.raised.select("at", "kind", "cause").rows() == [(3, "unbilled", "subscriber_change")]
 
 
-def test_a_usage_record_and_a_charge_of_different_keys_with_one_hash_are_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_usage_record_and_a_charge_of_different_keys_with_one_hash_are_not_a_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "session_hashes", lambda rows: np.zeros(rows.height, dtype=np.uint64))
     policy = Policy(
         0, {"voice": service(("session_key",), grace=10)}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")}

@@ -1,4 +1,4 @@
-"""What is expected of items: each case calculated by hand, on local days of Berlin unless the case says otherwise."""
+"""Expected amounts of items: each case calculated by hand, on local days of Berlin unless stated otherwise."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Group:
 
     @property
     def by_book(self) -> bool:
-        """Return whether the tariff book prices the session, since the rules in force do not."""
+        """Return whether the tariff book prices the session, because the rules in force have no flat price."""
         return self.rules.price is None and bool(self.known.book)
 
     def call(self, quantity: int | None) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Group:
 
 
 def in_bill_lines(record: Record, known: KnownAtPosition) -> bool:
-    """Return whether a charge is a line of a bill: its source says so or said so at last, and it has no part number."""
+    """Return whether a charge is a line of a bill: by the latest rule of its source, and because it has no part number."""
     return record.part is None and known.bill_lines.get(record.source, False)
 
 
@@ -216,7 +216,7 @@ def pool_of(session: Group) -> tuple[Pool, int] | None:
 
 
 def billing_period(time_us: int, period: str, zone: str, cycle_day: int) -> tuple[object, int]:
-    """Return what names the billing period that contains an instant, and the period's last microsecond."""
+    """Return the name of the billing period that contains an instant, and the period's last microsecond."""
     day = (EPOCH + time_us * US).astimezone(ZoneInfo(zone)).date()
     if period == "cycle":
         month = day.year * 12 + day.month

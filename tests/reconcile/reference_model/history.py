@@ -1,7 +1,7 @@
 """The last third of the reference model: all finding changes of a log, its sums, bookings and settled pairs after each position.
 
-The run carries from position to position only the counted content of each record, the settled pairs, and the frontiers. All else is
-what `bookings` computes afresh at each position.
+The run carries from position to position only the counted content of each record, the settled pairs, and the frontiers. `bookings`
+computes everything else afresh at each position.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Supersede:
-    """Voids a tick of an earlier commit, and all others of that commit, from this position on: a log names ticks by position."""
+    """Voids all ticks of an earlier commit from this position on, because a log names ticks by position."""
 
     tick: Tick
 
@@ -95,7 +95,7 @@ class Tariff:
 
 @dataclass(frozen=True)
 class State:
-    """A state of a subscription, as the network knows it: of each subscriber and instant the last one that arrived counts."""
+    """A state of a subscription in the network; for each subscriber and instant the state that arrived last counts."""
 
     subscriber: str
     from_us: int
@@ -278,7 +278,7 @@ def rules_of(service: str | None, policy: Policy) -> ServiceConfig:
 
 
 def line_of(service: str | None, policy: Policy) -> str | None:
-    """Return the service that covers another, else that service itself: in its sums is the money of both."""
+    """Return the service that covers another, or else that service itself; its sums contain the money of both."""
     lines = [name for name, rules in policy.services.items() if service in rules.covers]
     return lines[0] if lines else service
 

@@ -1,4 +1,4 @@
-"""Bills of contracts: lines for several services, invoices and credit notes, their mistakes, and what is found of them."""
+"""Bills of contracts: lines for several services, invoices and credit notes, and the findings about their mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions as events: what they do to status and money, what is refused, and two persons at once."""
+"""Decisions as events: their effect on status and money, refused decisions, and two persons at once."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_texts_with_markup_formulas_and_controls_are_kept_as_they_are(project: P
 
 
 @pytest.mark.parametrize("text", ["", "1e400", "nan", "0.0000001", "ten", "1,5"])
-def test_an_amount_that_is_no_exact_number_is_refused(text: str) -> None:
+def test_an_amount_that_is_not_an_exact_number_is_refused(text: str) -> None:
     with pytest.raises(TrueupError, match="invalid amount"):
         amount_micros_of(text)
 
@@ -162,7 +162,7 @@ def test_money_is_exact(project: Project) -> None:
     assert row == {"amount": Number("0.000001")}
 
 
-def test_key_figures_and_the_catalogue_of_controls_show_what_decisions_say(project: Project) -> None:
+def test_key_figures_and_the_catalogue_of_controls_follow_decisions(project: Project) -> None:
     decide(project, hexed("f2"), "claimed", decided_by="ann", clock=clock)
     decide(project, hexed("f3"), "dismissed", note="a test line", decided_by="ann", clock=clock)
     (voice,) = rows(

@@ -1,4 +1,4 @@
-"""What changed between two points of a small log."""
+"""Changes between two points of a small log."""
 
 from __future__ import annotations
 

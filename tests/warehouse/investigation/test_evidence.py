@@ -78,7 +78,7 @@ def test_text_of_any_script_and_length_is_a_page_and_a_pdf() -> None:
     assert as_pdf(document).startswith(b"%PDF") and as_pdf(document) == as_pdf(document)
 
 
-def test_a_bill_shows_each_charge_what_is_wrong_with_it_and_what_would_be_right(project: Project) -> None:
+def test_a_bill_shows_each_charge_with_its_error_and_the_right_amount(project: Project) -> None:
     shown = with_retries(project, lambda warehouse: explain_bill(warehouse, "s1", "2024-03"))
     (total,) = shown.totals
     assert total == {"currency": "IDR", "billed": Decimal(225), "findings": Decimal(-45), "right": Decimal(180)}
@@ -88,7 +88,7 @@ def test_a_bill_shows_each_charge_what_is_wrong_with_it_and_what_would_be_right(
 
 
 @pytest.mark.parametrize("text", ["2024-13", "2024-02-30", "2024-03-02..2024-03-01", "March", "", "9999-12", "2024"])
-def test_what_is_no_period_is_refused(text: str) -> None:
+def test_text_that_is_not_a_period_is_refused(text: str) -> None:
     with pytest.raises(TrueupError, match="is no period"):
         period_of(text)
 

@@ -1,4 +1,4 @@
-"""The money of rentals and fees back: a back-bill of their findings, delivered as charges, recovers them and moves nothing else."""
+"""Recovery of rentals and fees: a back-bill of their findings, delivered as charges, recovers them and changes nothing else."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_back_bill_of_items_recovers_them_and_moves_nothing_else(operator: Ope
     assert_whole(operator)
 
 
-def test_a_credit_of_items_returns_what_was_charged_too_much(operator: Operator) -> None:
+def test_a_credit_of_items_returns_the_overcharge(operator: Operator) -> None:
     operator.deliver(bill_2=operator.back_bill(Selection(credits=True)))
     assert operator.statuses() == opened(*(key for key, impact in OPEN.items() if impact < 0))
     assert operator.ask("SELECT sum(recovered) AS recovered FROM recoveries") == [{"recovered": Decimal("-62.321429")}]

@@ -31,7 +31,7 @@ def traits(rows: list[tuple[str, str, str, str, int]]) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def test_parties_are_linked_by_what_they_share_and_rare_traits_weigh_more() -> None:
+def test_parties_are_linked_by_shared_traits_and_rare_traits_weigh_more() -> None:
     rows = [
         ("A", "suspected", "handset", "h1", 0), ("B", "suspected", "handset", "h1", 0),
         ("B", "suspected", "cell", "c1", 0), ("C", "suspected", "cell", "c1", 0), ("D", "ordinary", "cell", "c1", 0),

@@ -131,7 +131,7 @@ def test_a_message_is_harmless_text_and_is_not_appended_twice(tmp_path: Path) ->
         append_line(tmp_path / "out", message)
 
 
-def test_without_a_channel_or_with_an_unknown_address_the_message_says_so(project: Project) -> None:
+def test_a_missing_channel_or_an_unknown_address_is_named_in_the_message(project: Project) -> None:
     with pytest.raises(TrueupError, match="no channel is configured"):
         notify(project, clock=clock)
     with pytest.raises(TrueupError, match="does not know the address pigeon"):

@@ -1,4 +1,4 @@
-"""The money back: a back-bill of findings, delivered as charges, recovers them and moves nothing else."""
+"""Recovery of money: a back-bill of findings, delivered as charges, recovers them and changes nothing else."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_back_bill_of_all_leakage_recovers_it_and_moves_nothing_else(operator:
         assert [result for result in audit(warehouse) if not result.passed] == []
 
 
-def test_credits_return_what_was_charged_twice(operator: Operator) -> None:
+def test_credits_return_double_charges(operator: Operator) -> None:
     operator.deliver("billing/credit.csv", operator.back_bill(Selection(credits=True)))
     assert operator.statuses() == OPEN | {("A4", "duplicate_charge"): ("recovered", Decimal(-10))}
 

@@ -1,4 +1,4 @@
-"""Cases, decisions and the money ledger follow from files and decisions: an empty lake and an empty warehouse give them again."""
+"""Cases, decisions and the money ledger can be rebuilt from files and decisions, with an empty lake and warehouse."""
 
 from __future__ import annotations
 

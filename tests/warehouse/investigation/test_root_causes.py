@@ -109,7 +109,7 @@ def test_a_later_finding_of_the_pattern_is_filed_in_the_open_case_and_opens_it_a
     assert (again["case_id"], again["status"], again["findings"], again["open_findings"]) == (case["case_id"], "open", 41, 1)
 
 
-def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_says_how_much(failing: Project, make: Any) -> None:
+def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_shows_their_money(failing: Project, make: Any) -> None:
     investigate(failing, clock=clock)
     case_id = bad_case(failing)["case_id"]
     record(failing, [case_id], Decision("dismissed", "test calls", "ann", until=NOW + timedelta(days=30)), clock=clock)
@@ -206,7 +206,7 @@ def test_a_case_whose_pattern_was_changed_is_detected(failing: Project) -> None:
     assert faults and all("was changed after it was opened" in fault.detail for fault in faults)
 
 
-def test_a_title_names_what_all_findings_share_and_shows_markup_as_text() -> None:
+def test_a_title_names_the_values_that_all_findings_share_and_shows_markup_as_text() -> None:
     assert title_of({"kind": "unbilled", "pattern": '[["side", "leakage"]]'}) == "unbilled: no dimension in common"
     assert (
         title_of({"kind": "misrated", "pattern": '[["side", "overcharge"], ["attribute:apn", "<b>"]]'})

@@ -1,4 +1,4 @@
-"""A rule that is supposed catches what it catches once it is in the settings; nothing is written."""
+"""A supposed rule gives the matches that it gives once it is in the settings; nothing is written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueup.warehouse.query import run
 RULE = 'name = "quiet", kind = "range", prefixes = ["B1"]'
 
 
-def test_a_supposed_rule_catches_what_it_catches_once_it_is_set(tmp_path: Path) -> None:
+def test_a_supposed_rule_gives_the_matches_that_it_gives_once_it_is_set(tmp_path: Path) -> None:
     project = write_files(tmp_path)
     assert not ingest(project, clock=clock).errors
     for source in ("msc", "billing"):

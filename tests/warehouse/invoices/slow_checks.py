@@ -225,7 +225,7 @@ def order(document: Row) -> tuple[str, str]:
 
 
 def days_of(document: Row) -> list[date]:
-    """Return the days of a document's period: its end is excluded, and it has its first day at least."""
+    """Return the days of a document's period, without its end but at least its first day."""
     first, end = date.fromisoformat(document["period_from"]), date.fromisoformat(document["period_to"])
     return [first + n * DAY for n in range(max((end - first).days, 1))]
 

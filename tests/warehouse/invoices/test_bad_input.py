@@ -1,4 +1,4 @@
-"""Invoices that cannot be meant: each is quarantined with a rule, and settings that cannot be meant are refused."""
+"""Invalid invoices: each is quarantined with a rule; and invalid settings are refused."""
 
 from __future__ import annotations
 

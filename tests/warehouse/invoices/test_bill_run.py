@@ -63,7 +63,7 @@ def holds(checked: BillRun) -> list[tuple[str | None, str | None, Decimal, Decim
     return [(h.account, h.currency, h.too_little, h.too_much, h.reasons) for h in checked.holds]
 
 
-def test_accounts_of_a_draft_are_held_back_for_what_is_billed_too_little_or_too_much(month: Invoicing) -> None:
+def test_accounts_of_a_draft_are_held_back_if_too_little_or_too_much_is_billed(month: Invoicing) -> None:
     positions = month.ask("SELECT count(*) FROM lake.events.position")
     charges = draft(month, "draft.csv", CHARGE, [rated("right", "3", "3"), rated("dear", "4", "6")])
     checked = check(month, ("charges", charges))

@@ -1,4 +1,4 @@
-"""Which account has no invoice of a period, and which charges are on none: each case by hand."""
+"""Accounts without an invoice of a period, and charges on no invoice: each case worked out by hand."""
 
 from __future__ import annotations
 

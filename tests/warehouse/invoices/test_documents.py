@@ -1,4 +1,4 @@
-"""What is wrong with single invoices and credit notes, each case by hand: one account, one row, its money to the micro."""
+"""Errors of single invoices and credit notes, each case worked out by hand: one account, one row, exact money."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_ids_of_findings_are_their_own(billed: Invoicing) -> None:
     assert billed.ask("SELECT count(*) - count(DISTINCT invoice_finding_id) FROM invoice_findings") == [(0,)]
 
 
-def test_credits_lower_what_they_refer_to_once(billed: Invoicing) -> None:
+def test_credits_lower_the_corrected_booking_once(billed: Invoicing) -> None:
     remains = billed.ask(
         "SELECT number, status, credited, remaining FROM invoices WHERE account IN ('credited', 'reissued') ORDER BY ALL"
     )

@@ -1,4 +1,4 @@
-"""Random invoices, charges and states: the views find what a slow recomputation in fractions finds, whatever the order of arrival."""
+"""Random invoices, charges and states: the views agree with a slow recomputation in fractions, for any order of arrival."""
 
 from __future__ import annotations
 
