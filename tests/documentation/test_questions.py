@@ -112,7 +112,7 @@ def test_no_row_breaks_the_sum_of_the_money(published: Any) -> None:
 
 
 def test_the_damaged_record_waits_in_quarantine_with_its_text(published: Any) -> None:
-    (row,) = answer(published, "What waits in quarantine")
+    (row,) = answer(published, "Which records are in quarantine")
     assert (row["records"], row["example"].startswith("X-1,not a time")) == (1, True)
 
 

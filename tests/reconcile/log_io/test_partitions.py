@@ -51,7 +51,7 @@ def test_moved_records_have_one_history_for_any_partitions_and_steps_and_each_bu
     tmp_path: Path,
 ) -> None:
     facets = tuple(sorted(moved_facets(random.Random("moved facets"))))
-    check_divisions("moved", 0, (8, 64), 3, tmp_path / "divided", facets)
+    check_divisions("moved", 0, (8,), 2, tmp_path / "divided", facets)
     log, rows, by = random_log("moved/0", facets)
     expected = sorted(
         (at, r.event_id, scope, delivered, first) for at, r, scope, delivered, first in moved_rows_of_log(log)
