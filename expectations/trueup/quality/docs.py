@@ -1,7 +1,7 @@
 """Render Data Docs in which data is text: characters with a meaning to a browser are replaced before rendering.
 
-The library puts values of records into HTML, attributes, scripts and string templates, and escapes some of them in some of these
-places. So no value reaches its renderers unchanged. A character with a meaning in one of these places is replaced by one that
+The library writes values of records into HTML, attributes, scripts and string templates, and does not escape all of them
+everywhere. So no value reaches its renderers unchanged. A character with a meaning in one of these places is replaced by one that
 looks alike and has no meaning. Each page states which characters were replaced. The stored results stay as they are.
 """
 
@@ -20,7 +20,7 @@ from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 
 PAGES_VERSION = "1"
-"""Version of what these classes render; pages of another version are built again."""
+"""Version of the rendered pages; pages of another version are built again."""
 LOOK_ALIKES = {"<": "‹", ">": "›", "&": "＆", '"': "″", "'": "′", "`": "ˋ", "\\": "＼", "$": "＄", "{": "｛", "}": "｝"}
 """Characters with a meaning in HTML, an attribute, a script or a string template, and their replacements."""
 MARKDOWN = {"[": "［", "]": "］", "*": "＊", "_": "＿", "#": "＃", "~": "～", "|": "｜"}

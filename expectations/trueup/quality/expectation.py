@@ -1,4 +1,4 @@
-"""One expectation: what must hold of a stream, why, and what follows from a failure.
+"""One expectation: the condition that a stream must meet, the reason for it, and the consequence of a failure.
 
 An expectation uses the vocabulary of Great Expectations: the name of one of its types and that type's own arguments. The
 collectors run a row rule without importing that library (`row_rules.py`); validation of whole days hands the same expectation to it
@@ -24,22 +24,22 @@ class Fact:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What must hold of a stream.
+    """A condition that a stream must meet.
 
     Parameters
     ----------
     name:
-        Its name, unique within a stream.
+        The name, unique within a stream.
     stream:
-        Whose rows it is about; `source` limits it to one feed of the stream.
+        The stream whose rows it checks; `source` limits it to one feed of the stream.
     type:
         A type of Great Expectations, such as `expect_column_values_to_be_between`.
     arguments:
-        That type's arguments, over columns of the log.
+        The arguments of that type, over columns of the log.
     severity:
-        What follows from a failure.
+        The consequence of a failure.
     notes:
-        Why it exists and what money hangs on it.
+        Why the expectation exists, and which money depends on it.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Expectation:
 
     @property
     def column(self) -> str | None:
-        """The column it is about, None for several or none."""
+        """The column that it checks; None for several columns or none."""
         found = self.arguments.get("column")
         return None if found is None else str(found)
 

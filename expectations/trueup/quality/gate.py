@@ -31,7 +31,7 @@ class Day:
 
 
 def gate(findings: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities) -> list[Day]:
-    """Return the days with reasons against them, the heaviest reason deciding; a day that is not listed is sound.
+    """Return the days with reasons against them, each with the verdict of its most serious reason; all other days are sound.
 
     `standing` are the open findings of feeds that no decision has dismissed.
     """
@@ -51,8 +51,8 @@ def blocked_from(days: Iterable[Day]) -> date | None:
 def verdict_of(kind: str, stream: str, subject: str, config: GateConfig, severities: Severities) -> Verdict:
     """Return the effect of a finding on its days: by the configuration of its kind, or the severity of its expectation.
 
-    A record that a quarantine rule would refuse today arrived before the rule: its day is marked. A finding of an expectation
-    that is no longer configured is noted only.
+    A record that a quarantine rule would refuse now, but that arrived before the rule, marks its day. A finding of an expectation
+    that is no longer configured is only noted.
     """
     if kind != KIND:
         verdict: Verdict = getattr(config, kind)

@@ -15,14 +15,14 @@ HISTORY_DAYS = 28
 LEAST_DAYS = 5
 """With fewer days of history, an expectation that needs them is not checked."""
 _DEVIATIONS = 6.0
-"""How many deviations from the median are still usual, by the median absolute deviation scaled to a normal one."""
+"""How many standard deviations from the median are still usual, estimated by the median absolute deviation."""
 _SCALE = 1.4826
 _LEAST_SHARE_SLACK, _LEAST_MEAN_SLACK = 0.02, 0.25
-"""Slack on top: a share may always fall by this much, a mean always differ by this share of it."""
+"""Additional slack: a share may always fall by this much, and a mean may always differ by this share of itself."""
 
 
 class History:
-    """What is known of a feed before each of the days from `first` to `last`, as known at a snapshot; the lake is read once."""
+    """The history of a feed before each of the days from `first` to `last`, as of a snapshot; the lake is read once."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, first: DayOf, last: DayOf, snapshot_id: int) -> None:
         self._days, self._nodes, self._codes = pl.DataFrame(), pl.DataFrame(), list[str]()

@@ -1,6 +1,6 @@
 """The quality policy, declared in the log: in force from a position on, so that earlier findings stay as they are.
 
-The gate is not part of it: the verdict on a day is computed at each run.
+The gate is not part of the policy, because the verdict on a day is computed at each run.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def ensure_quality_policy(lake: Lake) -> int | None:
 
 
 def _is_in_force(content: Content, declared: Sequence[tuple[int, Content]]) -> bool:
-    """Return whether the last declared policy is this one, whatever the notes of built-in expectations."""
+    """Return whether the last declared policy equals this one, regardless of the notes of built-in expectations."""
     return bool(declared) and _without_built_in_notes(declared[-1][1]) == _without_built_in_notes(content)
 
 
 def _without_built_in_notes(content: Content) -> Content:
-    # The notes of built-in expectations are texts of the program: a better sentence is no new policy.
+    # The notes of built-in expectations are texts of the program, so a reworded note is not a new policy.
     rules = [{n: v for n, v in e.items() if n != "notes" or _built_in(e) is None} for e in content["expectations"]]
     return {**content, "expectations": rules}
 

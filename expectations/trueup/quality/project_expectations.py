@@ -15,7 +15,7 @@ from trueup.quality.suites import SUITES
 _LISTS = ("column_list", "column_set")
 """Arguments that name several columns."""
 EXPECTATIONS = "EXPECTATIONS"
-"""What the Python file named by `[quality] file` must define: a sequence of `Expectation`."""
+"""The name that the Python file in `[quality] file` must define: a sequence of `Expectation`."""
 
 
 def expectations(project: Project, stream: str) -> tuple[Expectation, ...]:

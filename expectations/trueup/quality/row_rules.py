@@ -58,7 +58,7 @@ def _column(a: Arguments) -> pl.Expr:
 
 
 def _missing_passes(a: Arguments, holds: pl.Expr) -> pl.Expr:
-    """Accept a missing value: whether a value is required is a rule of its own."""
+    """Accept a missing value, because another rule states whether a value is required."""
     return _column(a).is_null() | holds
 
 

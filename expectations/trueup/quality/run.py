@@ -48,7 +48,7 @@ class FeedState:
 
     @property
     def expected(self) -> tuple[int, int]:
-        """The least and most records that should have arrived."""
+        """The minimum and maximum number of records that should have arrived."""
         return self.arrived + self.missing_low, self.arrived + self.missing_high
 
 
@@ -110,7 +110,7 @@ def _feeds(project: Project, open_rows: pl.DataFrame, arrived: pl.DataFrame, sev
     for source in project.config.source:
         of_source = open_rows.filter(pl.col("source") == source.name)
         stale = of_source.filter(pl.col("kind") == "stale_feed")["reason"].to_list()
-        # Records that arrived and are wrong are not missing, whatever money is at stake.
+        # Wrong records that have arrived are not missing, even if money is at stake.
         missing = of_source.filter(pl.col("kind") != KIND)
         worst = _worst(of_source, project.config.quality.gate, severities)
         states.append(

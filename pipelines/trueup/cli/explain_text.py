@@ -39,7 +39,7 @@ _OMITTED_STATE_COLUMNS = frozenset({
     "event_id", "stream", "record_key", "valid_from", "valid_to", "attributes", "key_scope", "snapshot_id", "source_id",
     "source_row", "source_offset", "source_length", "source", "path", "position", "taken_at",
 })  # fmt: skip
-"""Columns of a state that are shown in another line, or not at all."""
+"""Columns of a state that are shown on another line, or not at all."""
 
 
 def explanation_lines(result: Explanation) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The application: all commands, and the one line that an error becomes."""
+"""The application: all commands, and errors as one line on stderr."""
 
 from __future__ import annotations
 

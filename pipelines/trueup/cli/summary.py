@@ -1,4 +1,4 @@
-"""The summary of a run on one screen: its steps, the results, and what to look at first."""
+"""The summary of a run on one screen: its steps, the results, and the first things to check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAKAGE = ("kind", "findings", "leakage", "overcharge", "currency")
 
 
 def show_first_look(look: FirstLook, project: str) -> None:
-    """Print the largest leakage, the first suspicious parties and the incomplete feeds, then what to do about them."""
+    """Print the largest leakage, the most suspicious parties and the incomplete feeds, then the next commands."""
     from trueup.warehouse.first_look import advice
 
     if look.leakage:

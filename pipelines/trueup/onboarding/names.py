@@ -1,4 +1,4 @@
-"""Names of columns: which event column a name of the trade usually means."""
+"""Names of columns: the event column that a usual name in the trade means."""
 
 from __future__ import annotations
 

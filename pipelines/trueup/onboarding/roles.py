@@ -1,4 +1,4 @@
-"""Roles: which column of a sample becomes which event column, and to which stream the sample belongs."""
+"""Roles: find the event column of each column of a sample, and the stream of the sample."""
 
 from __future__ import annotations
 
@@ -169,6 +169,6 @@ def _record_key(columns: Mapping[str, Column], found: Mapping[str, Column], *, h
 
 
 def overlap(first: Column, second: Column) -> Fit:
-    """Return how many distinct values two columns share, out of those of the column with fewer."""
+    """Return the number of distinct values that two columns share, and the number in the column with fewer."""
     left, right = set(first.texts.to_list()), set(second.texts.to_list())
     return Fit(len(left & right), min(len(left), len(right)))

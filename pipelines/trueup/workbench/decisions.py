@@ -1,4 +1,4 @@
-"""Decisions made on the page, by the same function as `trueup decide`: one commit for all that is selected, or none."""
+"""Decisions made on the page, by the same function as `trueup decide`: one commit for all selected cases or findings, or none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trueup.workbench.access.sessions import Session
 from trueup.workbench.workbench import Workbench
 
 MOST_AT_ONCE = 10_000
-"""Subjects that one click decides on."""
+"""Maximum number of subjects of one decision."""
 MOST_NOTE_CHARACTERS = 2_000
 
 Field = Literal["note", "amount", "day", "assignee", "into", "where"]
@@ -34,7 +34,7 @@ class Choice:
     fields: tuple[Field, ...] = ("note",)
     required: tuple[Field, ...] = ()
     subject: Literal["any", "case", "root_cause"] = "any"
-    """What it can be about, as in the registry of decisions."""
+    """The possible subjects, as in the registry of decisions."""
 
 
 CHOICES = (
@@ -57,7 +57,7 @@ FIRST = 2
 
 @dataclass(frozen=True)
 class Form:
-    """What a person entered, as text."""
+    """The input of a person, as text."""
 
     choice: Choice
     values: dict[Field, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Form:
 async def decide_all(workbench: Workbench, session: Session, subjects: Sequence[str], form: Form) -> list[Recorded]:
     """Append a decision on each subject in one commit, and return what was recorded; raise `TrueupError` for a refusal.
 
-    The page may close in the meantime: the commit is made whole.
+    The commit is completed even if the page closes in the meantime.
     """
     user = session.require("analyst")
     if not subjects:

@@ -21,14 +21,14 @@ from trueup.workbench.workbench import Workbench, workbench_of
 LogFn = Callable[[str], None]
 REFRESH_EVERY_S = 2.0
 REST = 3
-"""How many times as long as the last copy took no other begins: copying takes a quarter of the time at most."""
+"""Pause after a copy, as a multiple of its duration, so that copying takes at most a quarter of the time."""
 REST_AFTER_DECISIONS_S = 600.0
-"""How long no copy begins because of decisions alone: cases and the queue show them without one."""
+"""Minimum time between copies that are due only to decisions, which cases and the queue show without a new copy."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """The address that the page listens on."""
+    """The address at which the page listens."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""What must hold of each stream, one module a stream."""
+"""The built-in expectations of each stream, one module per stream."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ SUITES: dict[str, tuple[Expectation, ...]] = {
     "usage": USAGE, "charge": CHARGE, "stage": STAGE, "invoice": INVOICE, "subscriber": SUBSCRIBER,
     "tariff": TARIFF,
 }  # fmt: skip
-"""The expectations every project has, by stream; a project adds its own."""
+"""The expectations that every project has, by stream; a project adds its own."""

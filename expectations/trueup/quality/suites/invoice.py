@@ -1,4 +1,4 @@
-"""What must hold of invoices: a number or account that was cut off makes one invoice of many."""
+"""Expectations of invoices: a truncated number or account would merge many invoices into one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Great Expectations over DuckDB: its SQL engine on a connection that stays open.
 
-As it comes, the engine closes its connection before it fetches, and DuckDB's result goes with the connection. The one method
-that hands out connections is public and meant to be overridden per dialect; here it returns the same one each time.
+The library's engine closes its connection before it fetches, and DuckDB's result is lost with the connection. The method that
+provides connections is public and meant to be overridden per dialect. Here it returns the same connection each time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.row_rules import FORMS, checked
 
 _SEVERITY = {"quarantine": "critical", "block": "critical", "mark": "warning", "note": "info"}
-"""What the library calls our severities; the gate goes by ours, which the suite keeps beside it."""
+"""The library's names of our severities; the gate uses ours, which the suite stores in addition."""
 
 
 BATCH = "batch"
@@ -61,7 +61,7 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
         yield self.held
 
     def get_batch_data_and_markers(self, batch_spec: Any) -> tuple[Any, Any]:
-        """Return the day that `BATCH` holds, whatever query of the lake it was read by."""
+        """Return the day that `BATCH` holds, regardless of the query that read it from the lake."""
         data = SqlAlchemyBatchData(execution_engine=self, table_name=BATCH, create_temp_table=False)
         return data, BatchMarkers({"ge_load_time": datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")})
 
@@ -76,7 +76,7 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
         return {**known, **found}
 
     def close(self) -> None:
-        """Close the engine and, where it is over a lake, release the connection to it."""
+        """Close the engine and, if it reads a lake, release the connection to the lake."""
         super().close()
         if (lake := getattr(self, "lake", None)) is not None:
             self.lake = None
@@ -84,7 +84,7 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
 
 
 class DuckdbMatchesPattern(ColumnMapMetricProvider):  # type: ignore[misc]
-    """Pattern matching on DuckDB, which the library does not know: a search, as in its other engines."""
+    """Pattern matching on DuckDB, which the library does not support; it searches, as in the library's other engines."""
 
     condition_metric_name = "column_values.match_regex"
     condition_value_keys = ("regex",)
@@ -192,7 +192,7 @@ def validated(
     batch = Batch(data=SqlAlchemyBatchData(execution_engine=engine, table_name=table, create_temp_table=False))
     validator = Validator(execution_engine=engine, batches=[batch])
     result_format: dict[str, Any] = {"result_format": "COMPLETE", "unexpected_index_column_names": list(index)}
-    # The library returns failed computations first, so each carries its number.
+    # The library returns failed computations first, so each result needs its number.
     numbered = [e.configuration for e in expectations]
     for number, configuration in enumerate(numbered):
         configuration.meta = {**(configuration.meta or {}), "number": number}

@@ -43,8 +43,8 @@ def open_failures(
 ) -> pl.DataFrame:
     """Return the open failures after validations at one tick (rows of `OPEN_FINDING`); `previous` were open before.
 
-    `others` are the completeness findings open at the tick. Records that one of them counts have no bounds here, so that no money
-    is at stake twice. `currency` is used where a failure has no charges of its own.
+    `others` are the completeness findings open at the tick. Records that are part of such a finding have no bounds here, so that no
+    money counts twice. `currency` is used where a failure has no charges of its own.
     """
     days = pl.DataFrame([(d.stream, d.source, d.from_us) for d, _ in validated], _schema(_DAY_OF), orient="row")
     unknown = [(d.stream, d.source, subject_of(c.name, d)) for d, v in validated for c in v.checks if c.passed is None]
@@ -58,7 +58,7 @@ def open_failures(
 def of_days_over(failures: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
     """Return the failures (rows of `OPEN_FINDING`) of days over by the clock of a tick, and of states, which have no day.
 
-    Under a wrong clock the other days were validated before they were over.
+    Under a wrong clock, other days were validated before they were over.
     """
     lateness = {name: feed.lateness_us for name, feed in rules.feeds.items()}
     over_us = pl.col("to_us") + pl.col("source").replace_strict(lateness, default=0, return_dtype=pl.Int64)
@@ -79,14 +79,14 @@ def _row(of: DayOf, check: Check) -> dict[str, object]:
 
 
 def _rows(validated: Sequence[tuple[DayOf, Validated]]) -> pl.DataFrame:
-    """Return failures as rows of `FOUND`, with the least and most records concerned and the `measure` of their share."""
+    """Return failures as rows of `FOUND`, with the minimum and maximum number of records, and the `measure` of their share."""
     ends = {"low": pl.Float64(), "high": pl.Float64(), "measure": pl.String()}
     schema = {**{n: t for n, t in FOUND.items() if n != "records"}, **ends}
     return pl.DataFrame([_row(d, c) for d, v in validated for c in v.failed], schema)
 
 
 def _bounded(rows: pl.DataFrame, inputs: CompletenessInputs, money: pl.DataFrame, currency: str) -> pl.DataFrame:
-    """Return failures with bounds: the least worth of the fewest records concerned, and the most of the most."""
+    """Return failures with bounds: the least value of the minimum number of records, and the greatest value of the maximum."""
     found = rows.with_row_index("failure")
     ends = {}
     for end in ("low", "high"):
@@ -99,7 +99,7 @@ def _bounded(rows: pl.DataFrame, inputs: CompletenessInputs, money: pl.DataFrame
 
 
 def _once(failures: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    """Remove the records of failures that a shifted share counts already."""
+    """Remove the records of failures that a finding about a shifted share already counts."""
     shifts = others.filter(pl.col("control") == "mix").select(
         "stream", "source", measure=pl.col("subject").str.replace(r" \d+$", ""), low_us="from_us", high_us="to_us"
     )

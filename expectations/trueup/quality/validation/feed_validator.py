@@ -1,8 +1,8 @@
-"""Validate the days of a feed by Great Expectations, with the work that does not depend on a day done once.
+"""Validate the days of a feed by Great Expectations, and do the work that does not depend on the day only once.
 
-Without this module the library builds the graph of metrics and each expectation's configuration anew for every day. It also
-queries the rows that break an expectation where none does. Here the graph is kept, and the rows are queried where the count is
-not zero. A validation that this module cannot compute is left to the unchanged library, which reports the reason.
+Without this module the library builds the graph of metrics and each expectation's configuration anew for every day. It also queries
+the rows that break an expectation even if there are none. This module keeps the graph, and queries rows only if their count is not
+zero. Where this module cannot compute a validation, the unchanged library does, and reports the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESULT_FORMAT: dict[str, Any] = {
 }  # fmt: skip
 _COUNT = "unexpected_count"
 _LISTED: dict[str, Any] = {"unexpected_values": [], "unexpected_index_list": [], "unexpected_index_query": None}
-"""The metrics that list rows which break an expectation, and their values where no row does."""
+"""The metrics that list rows which break an expectation, and their values if no row does."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FeedValidator(Validator):  # type: ignore[misc]
         self._kept: dict[str, _Prepared] = {}
 
     def graph_validate(self, configurations: Sequence[Any], runtime_configuration: dict[str, Any] | None = None) -> list[Any]:
-        """Return the library's result of each configuration on the day that the batch holds now."""
+        """Return the library's result of each configuration on the day that is now the batch."""
         try:
             prepared = [self._prepared(one, runtime_configuration) for one in configurations]
             metrics = self._metrics(prepared, runtime_configuration)
@@ -158,7 +158,7 @@ def steady(expectation: Any) -> Any:
 
 @cache
 def _steady(kind: Any) -> Any:
-    """Return a type whose instances are of `kind` and keep what they build; the library's registry does not have it."""
+    """Return a subtype of `kind` whose instances cache their configuration; the library's registry does not contain it."""
 
     def configuration(self: Any) -> Any:
         if self._configuration is None:

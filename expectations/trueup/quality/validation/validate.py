@@ -33,14 +33,14 @@ class Validation:
         folder = project.directory / FOLDER
         folder.mkdir(exist_ok=True)
         with warnings.catch_warnings():
-            # Its configuration and its own libraries are older than the Python they run on.
+            # The library's configuration and dependencies are older than the Python version, and cause warnings.
             warnings.simplefilter("ignore")
             self.context = gx.get_context(mode="file", project_root_dir=str(folder))
             self.context.variables.progress_bars = {"globally": False}
             for name, site in with_safe_pages(self.context.list_data_docs_sites()).items():
                 self.context.update_data_docs_site(name, site)
             self._source = self.context.data_sources.add_or_update_trueup_lake(name=_LAKE, project_directory=str(project.directory))
-        # The mark is missing while a run validates: after one that was killed, all pages are built.
+        # The mark is missing while a run validates, so that after a killed run all pages are built again.
         self._mark = folder / "gx" / "pages_version"
         complete = self._mark.exists() and self._mark.read_text("utf-8") == PAGES_VERSION
         self._with_pages = set(self.context.validation_results_store.list_keys()) if complete else None
@@ -59,7 +59,7 @@ class Validation:
     ) -> Iterator[Validated]:
         """Validate the expectations of days of one feed, in their order, as each day was known at a position."""
         history = History(self._lake, days[0], days[-1], snapshot_id)
-        # A policy may have been declared under a version of the library with other expectations.
+        # A policy may have been declared under another version of the library, with other expectations.
         unmeant = {e.name: said for e in expectations if (said := _not_meant(e)) is not None}
         meant = [e for e in expectations if e.name not in unmeant]
         for of, records in DueRecords(self._engine, snapshot_id).batches(days):
@@ -171,7 +171,7 @@ def _short(value: object) -> str:
 
 
 def _concerned(expectation: Expectation, found: dict[str, Any], records: int, facts: dict[str, Any]) -> tuple[int, int] | None:
-    """Return the least and most records that a failure concerns, None where it is only noted."""
+    """Return the minimum and maximum number of records that a failure concerns; None where it is only noted."""
     if expectation.severity == "note":
         return None
     if "unexpected_count" in found:
@@ -179,7 +179,7 @@ def _concerned(expectation: Expectation, found: dict[str, Any], records: int, fa
     least, observed = expectation.arguments.get("min_value"), found.get("observed_value")
     least = facts[least.name] if isinstance(least, Fact) else least
     if expectation.type == _SHARE and least is not None and observed is not None and observed < least:
-        # At least the records that are short of the least share, at most all empty ones.
+        # At least the records missing to the minimum share, at most all empty records.
         return math.floor((least - observed) * records), math.ceil((1 - observed) * records)
     return 0, records
 

@@ -1,4 +1,4 @@
-"""Validate along the log the days that are due at each tick, as known at it, and record failures as findings."""
+"""Validate the days that are due at each tick of the log, as known at that tick, and record failures as findings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from trueup.quality.validation.validate import Validation
 
 VALIDATOR = "validation"
-"""The consumer whose position says up to where ticks have been validated."""
+"""The consumer whose position is that of the last validated tick."""
 Judge = Callable[[Sequence[DayOf], int], Iterable[Validated]]
 """A function that validates days of one feed as of a position, in their order."""
 
@@ -53,7 +53,7 @@ def validate_days(
     """Validate what was due at the ticks since the last validation, and commit failures and position at once.
 
     The controls have been evaluated up to `upto`; `inputs` are their inputs, where one policy covers them and they reach back to
-    the last validation. Without the library nothing is validated, and days due stay due.
+    the last validation. Without the library nothing is validated, and due days stay due.
     """
     if importlib.util.find_spec("great_expectations") is None:
         return ValidatedDays(notice="days are not validated: trueup[quality] is not installed")
@@ -124,7 +124,7 @@ def feed_findings(lake: Lake, upto: int) -> pl.DataFrame:
 
 
 class _Library:
-    """Opens Great Expectations when the first day needs it: most runs have no day due."""
+    """Opens Great Expectations when the first day needs it, because most runs have no day due."""
 
     def __init__(self, lake: Lake, log_day: LogFn | None) -> None:
         self._lake, self._log_day = lake, log_day

@@ -15,8 +15,8 @@ NOT_COMPUTED = "not computed"
 class Check:
     """The result of one expectation: `passed` is None where history is missing, or the library could not compute it.
 
-    `records` are the records concerned by a failure, at least and at most: None where it is only noted. `share_of`
-    is the column whose share of values a feed-level rule is about.
+    `records` are the records concerned by a failure, at least and at most: None where it is only noted. `share_of` is the column
+    whose share of present values a feed-level rule checks.
     """
 
     name: str

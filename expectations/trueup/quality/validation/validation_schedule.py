@@ -21,9 +21,9 @@ _FEED = ["stream", "source"]
 
 @dataclass(frozen=True)
 class DayOf:
-    """A day of a feed, of the project's time zone, and its first UTC microsecond and the one after its last.
+    """A day of a feed in the project's time zone, with its first UTC microsecond and the first one after it.
 
-    States have no day: for a feed of them all three are None.
+    States have no day: for a feed of states all three are None.
     """
 
     stream: str
@@ -36,7 +36,8 @@ class DayOf:
 def due(inputs: CompletenessInputs, rules: Rules, tick: Tick, before: Tick | None) -> list[DayOf]:
     """Return the days to validate at a tick, and the feeds of states with new records.
 
-    A day is due when it is over by the clock of this tick and was not at the tick `before`, or received records since.
+    A day is due if it is over by the clock of this tick, and was not over at the tick `before`. It is also due if it is over and
+    has received records since.
     """
     days = _days(inputs.hours.filter(pl.col("position") <= tick.position), rules)
     over, new = pl.col("over_us") <= tick.at_us, pl.lit(True)

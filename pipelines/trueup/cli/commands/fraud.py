@@ -175,7 +175,7 @@ def score(
 
 
 def first_cases_of(project: Project, summary: ScoreSummary, *, again: bool) -> list[dict[str, Any]]:
-    """Return the first open cases of a run, those with the greatest expected loss; `again`: it also judged earlier records."""
+    """Return the open cases of a run with the greatest expected loss; `again`: the run also scored earlier records."""
     from trueup.warehouse.query import with_retries
 
     values = {"after": -1 if again else summary.from_position, "most": _FIRST_CASES}

@@ -70,7 +70,7 @@ def _write_template(folder: Path, path: Path, *, json: bool) -> None:
     text = f"{SCHEMA_LINE}\n" + files("trueup.cli").joinpath("template.toml").read_text("utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     Lake.create(Project(folder.resolve(), parse(text)))
-    # The file is written last: where it exists, the lake exists too.
+    # Write the file last, so that the lake exists wherever the file does.
     _write(path, text)
     if json:
         output.json_value({"project": str(folder.resolve()), "config": str(path.resolve())})
@@ -79,7 +79,7 @@ def _write_template(folder: Path, path: Path, *, json: bool) -> None:
 
 
 def _propose(folder: Path, path: Path, samples: list[Path], *, json: bool) -> None:
-    """Write the project that samples show. The lake is created by the first ingestion: what it fixes is to be checked before."""
+    """Write the project proposed from samples; a person checks the fixed settings before the first ingestion creates the lake."""
     from trueup.clock import system_clock
     from trueup.config import Project, parse
     from trueup.config.json_schema import SCHEMA_LINE
@@ -114,7 +114,7 @@ def _propose(folder: Path, path: Path, samples: list[Path], *, json: bool) -> No
 
 
 def _each_once(samples: list[Path]) -> list[Path]:
-    """Return the samples; raise `TrueupError` for one that is named twice, which would be two sources of one file."""
+    """Return the samples; raise `TrueupError` for one that is named twice, because it would give two sources of one file."""
     seen: dict[Path, Path] = {}
     for sample in samples:
         real = sample.resolve()
@@ -125,7 +125,7 @@ def _each_once(samples: list[Path]) -> list[Path]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a new trueup.toml, and beside it the JSON Schema that its first line names."""
+    """Write a new trueup.toml, and in the same folder the JSON Schema that its first line names."""
     from trueup.config.json_schema import SCHEMA_NAME
 
     beside = path.with_name(SCHEMA_NAME)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trueup.warehouse.query import Answer
 
 MAX_TABLE_ROWS, MAX_TABLE_CHARACTERS = 1_000, 2_000_000
-"""Largest table; the other formats write all rows."""
+"""Maximum number of rows of a table; the other formats write all rows."""
 FORMATS = ("table", "json", "csv")
 _SHOWN = (
     "finding",
@@ -78,7 +78,7 @@ def sql(
 
 
 def _end_overdue(error: QueryError) -> None:
-    """End the process at once: the query is in a call that cannot be interrupted."""
+    """End the process at once, because the call that runs the query cannot be interrupted."""
     output.problem(f"trueup: {error}")
     os._exit(FAILED)
 

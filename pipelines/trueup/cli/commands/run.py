@@ -77,7 +77,7 @@ def run(
     took = Durations()
     with took.step("ingest", drawn=False), ingest_progress() as progress:
         ingested = ingest(opened, progress=progress)
-    # Held open, so that the lake is attached once for all steps.
+    # Keep a connection open, so that the lake is attached once for all steps.
     with Lake.open(opened):
         problems += checked.check_log(opened)
         with took.step("quality"):
@@ -119,7 +119,7 @@ def run(
 
 
 def _score(project: Project) -> ScoreSummary | str:
-    """Score, and return the summary, or why it was skipped: no model and no rule, or the extra is not installed."""
+    """Score, and return the summary or the reason for skipping: no model and no rule, or the extra is not installed."""
     if importlib.util.find_spec("xgboost") is None:
         return "trueup[fraud] is not installed"
     from trueup.fraud.scoring.score_run import ScoreSummary, pending

@@ -72,7 +72,7 @@ def train_table(
     columns = TableColumns(identity, time, label, party, known, money, tuple(category or ()), tuple(ignore or ()))
     if review_cost is not None and money is None:
         raise TrueupError("a cost needs the money that reviews save", where="--review-cost", todo="name its column with --money")
-    # A row of a table is stopped itself, at once.
+    # A fraud in a table is stopped at once, with its own row.
     cost = None if review_cost is None else ReviewCost(_micros(review_cost), reaction_us=0)
     settings = Settings(alerts_per_day, _duration_us(label_delay), trials=trials, seed=seed, review_cost=cost)
     done = trained(file, columns, settings, models=models)

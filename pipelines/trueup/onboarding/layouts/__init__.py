@@ -1,1 +1,1 @@
-"""Layouts: how the records of a sample lie in it, by format."""
+"""Layouts: find the records of a sample, by format."""

@@ -169,7 +169,7 @@ def header_lines(grid: Grid) -> list[Line]:
 
 
 def shape_of_cell(cell: str) -> str:
-    """Return what a cell looks like: empty, time, number or text."""
+    """Return the apparent type of a cell: empty, time, number or text."""
     text = cell.strip()
     if not text:
         return "empty"

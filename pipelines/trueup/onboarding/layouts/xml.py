@@ -1,4 +1,4 @@
-"""Layout of XML: finds which element is a record, by how often it is repeated and whether each of its paths occurs once."""
+"""Layout of XML: find the element that is a record, by the number of its repetitions and by paths that occur once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_xml(data: bytes) -> bool:
 
 @dataclass
 class _Elements:
-    """The elements of a document: how often each name has content, at which depth, and which elements are open at the end."""
+    """The elements of a document: by name the number with content and the depth, and the elements open at the end."""
 
     counts: Counter[str] = field(default_factory=Counter)
     depths: dict[str, int] = field(default_factory=dict)

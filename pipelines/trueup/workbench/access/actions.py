@@ -1,7 +1,7 @@
-"""The log of actions: what each person did on the page, one JSON object per line, chained by hashes.
+"""The log of actions: each action of a person on the page, one JSON object per line, chained by hashes.
 
-It is a file of its own and not a table of the lake. So a reader of a page neither waits for a writer nor makes one wait.
-Decisions are events of the lake besides.
+It is a file and not a table of the lake, so a reader of a page neither waits for a writer nor delays one. Decisions are recorded as
+events of the lake as well.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ActionLog:
         self._lock, self._between_processes = threading.Lock(), FileLock(f"{self.path}.lock")
 
     def append(self, user: User | None, action: str, subject: str = "", **details: Any) -> None:
-        """Append one action; `subject` is what it was done to. Raises `TrueupError` where the file cannot be written."""
+        """Append one action on `subject`. Raises `TrueupError` where the file cannot be written."""
         entry: dict[str, Any] = {
             "at": self._clock().isoformat(),
             "user": user.name if user else None,

@@ -1,6 +1,6 @@
 """The gate: pure ASGI middleware in front of every request and every websocket.
 
-Starlette's HTTP middleware does not see websockets, over which NiceGUI sends each click and each row. This one does.
+Starlette's HTTP middleware does not handle websockets, over which NiceGUI sends each click and each row. This middleware does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Gate:
     sessions: Sessions
     actions: ActionLog
     names: frozenset[str]
-    """Host names by which the page may be reached: any other name is another site's, pointed at this address."""
+    """Host names by which the page may be reached; another name would be that of another site that points at this address."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on with its session."""

@@ -1,4 +1,4 @@
-"""Sessions: who is signed in, by a random key in a cookie, until the session ends."""
+"""Sessions: signed-in users, each identified by a random key in a cookie until the session ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trueup.errors import TrueupError
 from trueup.workbench.access.users import User
 
 MOST_SESSIONS = 10_000
-"""Sessions that are kept at most; the oldest ends when another begins."""
+"""Maximum number of sessions; beyond it, the oldest session ends when another begins."""
 
 
 class NotAllowedError(TrueupError):
@@ -34,14 +34,14 @@ class Session:
 
     @property
     def is_active(self) -> bool:
-        """Return whether the session still holds."""
+        """Return whether the session is still valid."""
         now = self.clock()
         over = self.ends_at is not None and now >= self.ends_at
         idle = self.idle_after is not None and now >= self.seen_at + self.idle_after
         return not (self.ended or over or idle)
 
     def touch(self) -> None:
-        """Note that the person does something: opens a page, or acts on one."""
+        """Note activity of the person, who opens a page or acts on one."""
         self.seen_at = self.clock()
 
     def require(self, role: Role) -> User:
@@ -55,7 +55,7 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one server, in memory only: they end with it."""
+    """The sessions of one server, which are only in memory and end with it."""
 
     def __init__(self, clock: Clock, *, lasts: timedelta, idle: timedelta, local: User | None = None) -> None:
         self._clock, self._lasts, self._idle = clock, lasts, idle

@@ -12,13 +12,13 @@ from trueup.errors import ConfigError
 from trueup.secret import remember
 
 SHORTEST_TOKEN = 24
-"""Characters that a token has at least: guessing is hopeless then."""
+"""Minimum number of characters of a token, so that guessing it is hopeless."""
 _RANKS: dict[Role, int] = {"reader": 0, "analyst": 1, "admin": 2}
 
 
 @dataclass(frozen=True)
 class User:
-    """A person with the name that decisions carry, and the role that bounds what the person may do."""
+    """A person, with the name shown in decisions, and the role that limits the permitted actions."""
 
     name: str
     role: Role
@@ -45,7 +45,7 @@ class Users:
 
 
 def users_of(config: WorkbenchConfig, host: str) -> Users:
-    """Return the users that may come in by `host`; raise `ConfigError` for a short or repeated token, or an open door."""
+    """Return the users that may sign in at `host`; raise `ConfigError` for a short or repeated token, or access without tokens."""
     by_hash: dict[bytes, User] = {}
     for user in config.user:
         token = expand(user.token)
@@ -73,7 +73,7 @@ def _name_of_process_owner() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # A container may run under a number that no name belongs to.
+        # A container may run under a user number without a name.
         return "local"
 
 

@@ -1,4 +1,4 @@
-"""Bill: the lines of one subscriber's bill, what was used for each, and what is wrong with it."""
+"""Bill: the lines of one subscriber's bill, with the usage and the errors of each."""
 
 from __future__ import annotations
 

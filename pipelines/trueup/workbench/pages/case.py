@@ -74,7 +74,7 @@ def register(workbench: Workbench) -> None:
         with shell(workbench, request, "Case") as session:
             rows = await workbench.questions.rows("case/case", id=case_id)
             if not rows and await asyncio.to_thread(workbench.copy.follow) == "more":
-                # It may have been opened a moment ago.
+                # The case may have been opened a moment ago.
                 await workbench.wait_for_newer_copy()
                 rows = await workbench.questions.rows("case/case", id=case_id)
             if not rows:
@@ -305,7 +305,7 @@ def _timeline(entries: Sequence[tuple[Any, str, str | None, str | None]], workbe
 
 
 def detail_text(details: object) -> str:
-    """Return the details of an event of a case as words: millionths of money as money, of a share as per cent."""
+    """Return the details of an event of a case in words, with millionths as money, or as per cent for a share."""
     loaded = json.loads(details) if isinstance(details, str) else details
     return ", ".join(_detail(str(name), value) for name, value in loaded.items()) if isinstance(loaded, dict) else ""
 

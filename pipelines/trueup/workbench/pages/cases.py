@@ -1,4 +1,4 @@
-"""Cases: the queue of what to decide, ranked by undecided money and confidence."""
+"""Cases: the queue of cases to decide, ranked by undecided money and confidence."""
 
 from __future__ import annotations
 

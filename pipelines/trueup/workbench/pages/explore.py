@@ -1,4 +1,4 @@
-"""Explore: charts over findings or suspicious transactions that filter one another, with millions of rows."""
+"""Explore: linked charts over findings or suspicious transactions, each of which filters the others, over millions of rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def register(workbench: Workbench) -> None:
 
 
 def _start(box: str, link: str, table: str, spec: Spec) -> str:
-    """Return the script that draws the charts once the page is there; all it holds is this module's own text."""
+    """Return the script that draws the charts once the page is loaded; it contains only text of this module."""
     return (
         "import('/static/explore.js').then(({mount}) => { const wait = () => { "
         f"const box = document.getElementById({json.dumps(box)}), link = document.getElementById({json.dumps(link)}); "

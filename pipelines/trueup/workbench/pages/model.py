@@ -1,4 +1,4 @@
-"""Model: what the model in force was trained on, how well it is calibrated, how it drifts, and what it cannot see."""
+"""Model: training data, calibration, drift and blind spots of the model in force."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ _MEASURES = {
     "average_precision": ("Average precision", "on {others}", _number),
     "auc": ("AUC", "0.5 is chance", _number),
 }
-"""What a card may have measured: its title, note and form. A measure that the card lacks is left out."""
+"""Measures that a card may have, each with title, note and form; a measure that the card lacks is left out."""
 
 
 def _drift(drift: Sequence[Row]) -> None:
@@ -197,7 +197,7 @@ def _alerts(daily: Sequence[Row]) -> None:
 
 
 def _caught(card: Mapping[str, Any]) -> None:
-    """Draw the share that is caught of each type: of its transactions, or of its cases where the card counts those."""
+    """Draw the share of each fraud type that is caught: of its transactions or, if the card counts cases, of its cases."""
     by_type, by_case = card.get("by_type") or [], card.get("cases_caught") or {}
     types = [(str(each["type"]), int(each["transactions"]), int(each["alerted"])) for each in by_type]
     types = types or [(name, int(each["cases"]), int(each["caught"])) for name, each in by_case.items()]

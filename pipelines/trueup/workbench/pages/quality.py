@@ -1,4 +1,4 @@
-"""Quality: what the feeds deliver, what they lack, and what waits in quarantine."""
+"""Quality: the deliveries of feeds, missing records, and records in quarantine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Today: leakage by day and cause, where the money went, what the feeds lack, and what changed."""
+"""Today: leakage by day and cause, the flow of money, missing records of feeds, and recent changes."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _by_day(period: Period, leakage: Sequence[Row]) -> None:
     by_kind: dict[str, dict[date, float]] = {}
     for row in leakage:
         amounts = by_kind.setdefault(words(row["kind"]), {})
-        # One kind is on one side; where a kind has both, the bar shows what is left.
+        # Most kinds are on one side; if a kind has both, the bar shows the difference.
         amounts[row["day"]] = float((row["leakage"] or 0) - (row["overcharge"] or 0))
     order = sorted(by_kind, key=lambda kind: -sum(abs(amount) for amount in by_kind[kind].values()))
     series = {kind: [round(by_kind[kind].get(day, 0.0), 6) for day in days] for kind in order}
@@ -179,7 +179,7 @@ def _cases(cases: Sequence[Row]) -> None:
 def _sentence(period: Period, sums: Row, standing: Sequence[Row]) -> str:
     """Return the conservation of the period as a sentence, computed from its parts and not from their difference.
 
-    Findings of every status count in it, provisional ones too, so its leakage may be more than that of the views of leakage.
+    It includes findings of every status, and provisional ones, so its leakage may exceed that of the leakage views.
     """
     lost, over = (sum(row[f"{side}_micros"] for row in standing) for side in ("leakage", "overcharge"))
     tolerated = sums["tolerated_under_micros"] - sums["tolerated_over_micros"]
@@ -223,7 +223,7 @@ def _flows(period: Period, sums: Row, services: Sequence[Row], standing: Sequenc
 def flows_of(sums: Row, services: Sequence[Row], standing: Sequence[Row]) -> list[tuple[str, str, int]]:
     """Return the flows (source, target, millionths) that lead from expected money to billed money, all positive.
 
-    What flows into `Expected` is the expected money, what flows into `Billed` is the billed money.
+    The flows into `Expected` add up to the expected money, those into `Billed` to the billed money.
     """
     flows = [(str(row["service"]), "Expected", int(row["expected_micros"])) for row in services]
     losses = [("Expected", f"Leak: {words(row['kind'])}", int(row["leakage_micros"])) for row in standing]

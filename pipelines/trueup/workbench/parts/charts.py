@@ -11,7 +11,7 @@ from trueup.workbench.parts.palette import series_colours
 
 Options = dict[str, Any]
 _FONT = 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
-"""The font of the page by name: ECharts measures text on a canvas, which knows no inheritance."""
+"""The font of the page by name, because ECharts measures text on a canvas, which does not inherit fonts."""
 _GRID = {"left": 8, "right": 16, "top": 40, "bottom": 8, "containLabel": True}
 
 
@@ -47,7 +47,7 @@ def stacked_days(days: Sequence[str], amounts: dict[str, list[float]], currency:
 
 
 def ranked_bars(names: Sequence[str], amounts: Sequence[float], colours: Sequence[str], formatter: str) -> Options:
-    """Return horizontal bars, the first on top, each with its value beside it."""
+    """Return horizontal bars, the first one on top, each with its value next to it."""
     data = [{"value": amount, "itemStyle": {"color": colour}} for amount, colour in zip(amounts, colours, strict=True)]
     return {
         "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}, ":valueFormatter": formatter, "confine": True},

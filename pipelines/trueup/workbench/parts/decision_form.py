@@ -1,4 +1,4 @@
-"""The form of a decision: what it is about, its fields, and the button that makes it an event."""
+"""The form of a decision: its subject, its fields, and the button that records it as an event."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _OFFERED: dict[Subject, tuple[str, ...]] = {
     "fraud": ("any", "case"),
     "root_cause": ("any", "case", "root_cause"),
 }
-"""The decisions offered, by what is decided on."""
+"""The decisions offered, by type of subject."""
 
 
 def decision_buttons(workbench: Workbench, session: Session, selected: Selected, done: Done, subject: Subject) -> None:
-    """Draw a button for each decision on a subject; a reader sees none. `done` is called with what was recorded."""
+    """Draw a button for each decision on a subject; a reader sees none. `done` is called with the recorded decisions."""
     if not session.user.may("analyst"):
         return
     maker = _FormMaker(workbench, session, selected, done)
@@ -64,7 +64,7 @@ def _key(choice: Choice) -> str:
 
 
 class _FormMaker:
-    """Opens the form of each decision for what is selected."""
+    """Opens the form of each decision for the selected subjects."""
 
     def __init__(self, workbench: Workbench, session: Session, selected: Selected, done: Done) -> None:
         self._workbench, self._session, self._selected, self._done = workbench, session, selected, done
@@ -104,7 +104,7 @@ class _FormMaker:
 
 
 async def _options(workbench: Workbench, choice: Choice, subjects: Sequence[str]) -> dict[str, str]:
-    """Return what a merge or a split can choose from, by value; raise `TrueupError` where there is nothing, or several subjects."""
+    """Return the choices for a merge or a split, by value; raise `TrueupError` for several subjects or without choices."""
     if choice.subject != "root_cause":
         return {}
     if len(subjects) > 1:

@@ -1,4 +1,4 @@
-"""The button that downloads the evidence of a case or finding: what `trueup evidence` writes, as one archive."""
+"""The button that downloads the evidence of a case or finding: the files of `trueup evidence` as one archive."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def _archive(warehouse: Warehouse, subject: str) -> bytes:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(Path(written.folder).iterdir()):
-                # A fixed time: equal evidence is an equal archive.
+                # Use a fixed time, so that equal evidence gives an equal archive.
                 archive.writestr(zipfile.ZipInfo(f"evidence-{subject[:12]}/{path.name}"), path.read_bytes(), zipfile.ZIP_DEFLATED)
         return packed.getvalue()

@@ -1,4 +1,4 @@
-"""Amounts, counts and times as people read them."""
+"""Format amounts, counts and times for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colours that colour-blind people distinguish (Okabe and Ito); a label or a sign always says the same."""
+"""Colours that colour-blind people can distinguish (Okabe and Ito); a label or a sign always shows the same."""
 
 from __future__ import annotations
 

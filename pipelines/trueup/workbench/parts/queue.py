@@ -1,4 +1,4 @@
-"""A queue of cases: rows that the address filters, a table of them, decisions on what is selected, and CSV of all."""
+"""A queue of cases: rows filtered by the address, their table, decisions on the selected rows, and CSV of all rows."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ EVERY = "all"
 
 
 class Queue(ABC):
-    """The queue of one page as one browser shows it."""
+    """The queue of one page in one browser."""
 
     name: ClassVar[str]
-    """The word for it in the log of actions, and the name of its CSV file."""
+    """The name of the queue in the log of actions, and of its CSV file."""
     label: ClassVar[str]
     columns: ClassVar[Sequence[Column]]
     subject: ClassVar[Subject]
@@ -39,7 +39,7 @@ class Queue(ABC):
 
     @abstractmethod
     async def ask(self, most: int) -> list[Row]:
-        """Return at most so many rows that the filters keep, with `case_id`, `key` and `status`."""
+        """Return the rows that pass the filters, up to a maximum, with `case_id`, `key` and `status`."""
 
     @abstractmethod
     def counted(self) -> str:
@@ -50,7 +50,7 @@ class Queue(ABC):
         ui.navigate.to(f"/case/{row['key']}")
 
     async def after_decision(self) -> None:
-        """Draw again what else a decision changes: nothing, where the page is the table alone."""
+        """Draw the other parts of the page that a decision changes; a page with only the table has none."""
         return
 
     def value_of(self, name: str) -> str:
@@ -58,7 +58,7 @@ class Queue(ABC):
         return "" if self.state[name] == EVERY else self.state[name]
 
     def draw_actions(self) -> None:
-        """Draw the buttons that decide on what is selected, open it, and download all rows."""
+        """Draw the buttons that decide on selected rows, open one, and download all rows."""
         with ui.element("div").classes("tu-actions tu-push"):
             decision_buttons(self.workbench, self.session, self.selected, self._decided, self.subject)
             ui.button("Open", on_click=self._open_selected).props('outline dense no-caps data-key="Enter" title="Open (Enter)"')
@@ -77,7 +77,7 @@ class Queue(ABC):
         self.grid.on("rowDoubleClicked", lambda event: self.open_row(event.args["data"]), ["data"])
 
     def filter(self, name: str) -> Callable[[events.ValueChangeEventArguments[Any]], Awaitable[None]]:
-        """Return what follows when the value of a filter changes."""
+        """Return the handler for a change of a filter's value."""
 
         async def changed(event: events.ValueChangeEventArguments[Any]) -> None:
             self.state.set(**{name: event.value if event.value is not None else ""})

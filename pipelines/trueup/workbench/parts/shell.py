@@ -1,4 +1,4 @@
-"""The frame around every page: navigation, what the page shows, the theme and the way out."""
+"""The frame around every page: navigation, the position shown, the theme and signing out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ THEMES = {"light": False, "dark": True}
 
 @contextmanager
 def shell(workbench: Workbench, request: Request, title: str) -> Iterator[Session]:
-    """Draw the frame of a page and give the session; what is drawn within the context is the page's content."""
+    """Draw the frame of a page and yield the session; elements drawn within the context are the page's content."""
     session = workbench.session_of(request)
     theme = request.cookies.get("trueup_theme", "")
     ui.dark_mode(value=THEMES.get(theme))
@@ -52,12 +52,12 @@ def shell(workbench: Workbench, request: Request, title: str) -> Iterator[Sessio
     with ui.element("main").classes("tu-main").props('id="content" tabindex="-1"'):
         text("h1", title).classes("tu-hidden")
         yield session
-    # Last: a timer waits for the browser, and NiceGUI would deliver the page before its content.
+    # Do this last: a timer waits for the browser, and NiceGUI would deliver the page before its content.
     look_for_newer()
 
 
 def _freshness(workbench: Workbench) -> Callable[[], None]:
-    """Show the position that the page is of; return what begins to look for a newer copy of the views, to offer it."""
+    """Show the position of the page; return a function that starts to look for a newer copy of the views, to offer it."""
     shown = workbench.copy.current
     behind = f", findings up to {shown.reconciled}" if shown.reconciled < shown.position else ""
     label = ui.label(f"position {shown.position}{behind}").classes("tu-asof tu-wide")

@@ -45,7 +45,7 @@ _NUMERIC = ("money", "number", "share")
 
 
 def grid(columns: Sequence[Column], rows: Sequence[Row], *, label: str, select: bool = False, height: str = "") -> ui.aggrid:
-    """Draw a grid of rows; a row needs the key `key` where rows are selected. Cells are text, whatever the data hold."""
+    """Draw a grid of rows; a row needs the key `key` where rows are selected. Cells always show data as text."""
     options: dict[str, Any] = {
         "columnDefs": [_definition(column) for column in columns],
         "rowData": [cells(columns, row) for row in rows],

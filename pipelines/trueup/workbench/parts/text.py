@@ -1,4 +1,4 @@
-"""Text elements: data is shown as text in the tag that its meaning asks for, never as HTML."""
+"""Text elements: show data as text in the tag that fits its meaning, never as HTML."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def facts_table(rows: Iterable[tuple[str, object]]) -> None:
 
 
 NEVER_EQUAL = ("stream", "record key", "file", "bytes", "event", "billed at")
-"""Facts in which any two records differ."""
+"""Facts that differ between any two records."""
 
 
 def side_by_side(titles: Sequence[str], rows: Iterable[tuple[str, Sequence[object]]]) -> None:

@@ -1,4 +1,4 @@
-"""State of a page in its URL: reloading a page, and sending its address, shows the same."""
+"""State of a page in its URL, so that reloading the page, or sending its address, shows the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_CHARACTERS = 300
 
 
 class UrlState:
-    """The query parameters of one page, with the values that hold where one is missing."""
+    """The query parameters of one page, with their default values."""
 
     def __init__(self, request: Request, defaults: Mapping[str, str]) -> None:
         self._path, self._defaults = request.url.path, dict(defaults)

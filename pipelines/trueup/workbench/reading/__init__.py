@@ -1,1 +1,1 @@
-"""What pages read: a copy of the views, questions to it, the browser's own queries, and live questions to the lake."""
+"""Reading for pages: a copy of the views, queries of it, the browser's own queries, and live queries of the lake."""

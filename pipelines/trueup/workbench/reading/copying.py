@@ -1,4 +1,4 @@
-"""Write a copy of the views: the tables that pages read, and what the state after a decision is computed from."""
+"""Write a copy of the views: the tables that pages read, and the tables from which the state after a decision is computed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COPIED = (
 )  # fmt: skip
 """The tables that pages read: views, each with the columns and rows that its file in `queries/copy/` selects, if it has one."""
 KEPT = ("changes", "former_filings", "decisions", "case_opening", "case_sums", "fraud_money", "position")
-"""What `decided.py` computes the state after a decision from: files in `queries/copy/kept/`, tables of the schema `kept`."""
+"""The inputs of `decided.py` for the state after a decision: files in `queries/copy/kept/`, tables of the schema `kept`."""
 _INLINED = ("money_ledger",)
-"""Views that one copied view reads, and no page."""
+"""Views that a copied view reads, but no page."""
 
 
 def write_copy(warehouse: Warehouse, path: Path, name: str) -> None:

@@ -1,8 +1,8 @@
-"""What decisions since the copy of the views have changed, computed by the views themselves for what they concern.
+"""Effects of decisions since the copy of the views, computed by the views themselves for the findings and transactions concerned.
 
-The views and their steps are asked with other sources. In place of the log they read the copy's rows of the findings and
-transactions that decisions concern, and the lake's decisions. So a decision costs as much as its case, and no rule is repeated.
-Pages read the schema `shown`: the copy, with these results in place of its rows.
+The views and their steps run over other sources. In place of the log they read the copy's rows of the findings and transactions
+that decisions concern, and the lake's decisions. So the cost of a decision depends on the size of its case, and no rule is
+repeated. Pages read the schema `shown`: the copy, with these results in place of its rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SHOWN = (*COPIED, "loose_findings")
-"""What pages read; of one with a file in `queries/shown/`, what that file selects, else the table of the copy."""
+"""The tables that pages read: each is selected by its file in `queries/shown/`, or else is the table of the copy."""
 _CONCERNED = ("case", "finding", "change", "provisional", "filing", "suspicion", "fraud_money", "decision")
 """Files of `queries/decided/`, in the order in which each may read the temporary tables `concerned_NAME` before it."""
 _GIVEN: dict[Source, str] = {
@@ -35,16 +35,16 @@ _GIVEN: dict[Source, str] = {
     ("steps", "suspicion"): "temp.main.concerned_suspicion",
     ("steps", "fraud_money"): "temp.main.concerned_fraud_money",
 }
-"""What the views read in place of the log and of steps that no decision changes."""
+"""The sources that views read in place of the log, and of steps that no decision changes."""
 _MOVES_FINDINGS = ("merged", "split")
 
 
 class Decided:
-    """What is shown of one copy: its tables, and what decisions since have changed of them.
+    """The shown state of one copy: its tables, with the changes by decisions since then.
 
-    `snapshot` is the commit up to which decisions are shown, `commits` the number of those that brought them. `needs_copy` says
-    that a decision has changed more than is computed here. It moved findings to another case, or was about a feed, which decides
-    what findings are provisional.
+    `snapshot` is the commit up to which decisions are shown, `commits` the number of those that brought them. `needs_copy` is true
+    if a decision has changed more than this class computes. It moved findings to another case, or concerned a feed, which changes
+    which findings are provisional.
     """
 
     def __init__(self, root: duckdb.DuckDBPyConnection, project: Project, snapshot: int) -> None:
@@ -61,7 +61,7 @@ class Decided:
     def apply(self, decisions: pa.Table, snapshot: int) -> bool:
         """Show decisions: rows of the log's table committed after `self.snapshot` and up to `snapshot`.
 
-        Return whether only another copy shows all that they change.
+        Return whether only a new copy can show all of their changes.
         """
         moves_more = False
         if decisions.num_rows:
@@ -88,7 +88,7 @@ class Decided:
         steps = SharedSteps(connection, with_views=True, given=_GIVEN)
         for name in ("findings", "transactions", "case_sums", "accounts"):
             connection.execute(steps.read(statement_text(f"decided/show_{name}")))
-        # These two are of all findings and cases, not of those concerned alone.
+        # These two cover all findings and cases, not only those concerned.
         precision = SharedSteps(connection, given={("steps", "finding_now"): "memory.shown.findings"})
         connection.execute(f"CREATE TEMP TABLE precision_now AS {precision.read_view('kind_precision')}")
         steps.give(("steps", "kind_precision"), "temp.main.precision_now")

@@ -1,4 +1,4 @@
-"""Questions of pages: the rows of a query file, asked of the copy of the views in another thread."""
+"""Queries of pages: run a query file on the copy of the views, in another thread, and return its rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Questions:
-    """Asks the copy of the views, and where one record or case is concerned, the lake itself."""
+    """Runs queries on the copy of the views or, for a single record or case, on the lake itself."""
 
     project: Project
     copy: ViewCopy
@@ -28,11 +28,11 @@ class Questions:
         return await asyncio.to_thread(self._rows, path, values)
 
     async def of_lake(self, question: Callable[[Warehouse], T]) -> T:
-        """Ask the lake itself, for what no page shows in bulk: records, history, explanations."""
+        """Query the lake itself, for data that no page shows in bulk: records, history, explanations."""
         return await asyncio.to_thread(with_retries, self.project, question)
 
     async def lake_rows(self, path: str, /, **values: object) -> list[Row]:
-        """Return the rows of a file in `queries/` asked of the lake's views."""
+        """Return the rows of a file in `queries/`, run on the views of the lake."""
 
         def ask(warehouse: Warehouse) -> list[Row]:
             text = statement_text(path)

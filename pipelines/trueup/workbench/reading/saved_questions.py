@@ -1,4 +1,4 @@
-"""Saved questions of the page SQL: one `.sql` file each in the project's folder `questions/`, beside those that come along."""
+"""Saved questions of the page SQL: one `.sql` file each in the project's folder `questions/`, in addition to trueup's own."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A copy of the views as tables of a DuckDB file, which all pages read; it is replaced when the lake has changed.
 
-A page that read the views themselves would compute every finding again. The copy is written once for each state of the lake, by
-a connection that only reads the lake. Pages and browsers attach it read-only, and ask the lake nothing. Decisions made since are
-shown on top of it (`decided.py`).
+A page that read the views themselves would compute every finding again. The copy is written once for each state of the lake, by a
+connection that only reads the lake. Pages and browsers attach the copy read-only, and do not query the lake. Decisions since the
+copy are shown in addition to it (`decided.py`).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Behind = Literal["nothing", "decisions", "more"]
-"""What the lake has that pages do not show: nothing; the effects of decisions on pages that show no case; or more."""
+"""The changes of the lake that pages do not show: none; effects of decisions on pages without cases; or more."""
 
 
 @dataclass
 class CopyVersion:
-    """One copy: the lake's snapshot and position that it shows. It is deleted once replaced and no longer read."""
+    """One copy, with the lake's snapshot and position that it shows. It is deleted once it is replaced and no longer read."""
 
     path: Path
     snapshot: int
@@ -83,11 +83,11 @@ class ViewCopy:
             return self._current
 
     def show_decisions(self) -> bool:
-        """Show the decisions that anyone has committed since the copy; return whether only another copy shows all they change."""
+        """Show the decisions committed since the copy; return whether only a new copy can show all of their changes."""
         return self._caught_up()[1]
 
     def follow(self) -> Behind:
-        """Show the decisions since the copy, and return what else the lake has; a locked catalog counts as unchanged."""
+        """Show the decisions since the copy, and return which other changes the lake has; a locked catalog counts as unchanged."""
         try:
             newest, _ = self._caught_up()
         except LogBusyError:
@@ -105,7 +105,7 @@ class ViewCopy:
             return self._catch_up(self._current)
 
     def _catch_up(self, version: CopyVersion) -> tuple[int, bool]:
-        """Show in a copy the decisions it lacks; return the lake's newest commit, and whether they change more than is shown."""
+        """Show missing decisions in a copy; return the lake's newest commit, and whether they change more than is shown."""
         shown = version.decided.snapshot
 
         def fresh(warehouse: Warehouse) -> tuple[int, pa.Table | None]:
@@ -122,7 +122,7 @@ class ViewCopy:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[tuple[CopyVersion, duckdb.DuckDBPyConnection]]:
-        """Give the newest copy and a connection to it, which stay valid within the context."""
+        """Yield the newest copy and a connection to it, which stay valid within the context."""
         self.current  # noqa: B018 - the first reader writes the copy
         with self._lock:
             version = self._current
@@ -164,7 +164,7 @@ class ViewCopy:
         self._written += 1
         path = Path(self._folder.name) / f"views-{self._written}.duckdb"
         path.unlink(missing_ok=True)  # A locked catalog may have ended an attempt.
-        # Read before the tables: a commit in between makes the copy look older than it is, never newer.
+        # Read this before the tables, so that a commit in between makes the copy look older than it is, never newer.
         snapshot, position = _snapshot(warehouse), warehouse.lake.last_position()
         reconciled = min(position, warehouse.lake.consumer_position("reconcile"))
         write_copy(warehouse, path, f"workbench_copy_{self._written}")
