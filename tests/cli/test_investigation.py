@@ -41,7 +41,7 @@ def test_what_if_gives_the_result_of_making_the_change_and_writes_nothing(invoke
         (("--set", "sql.threads=1"), "[sql] changes no finding"),
         (("--set", "reconcile.voice.pric=1"), "reconcile.voice.pric: this setting is unknown"),
         (("--set", "source.lost.path=x"), "there is no source.lost"),
-        (("--set", "project.currency.x=1"), "project.currency is no table"),
+        (("--set", "project.currency.x=1"), "project.currency is not a table"),
         (("--rule", "name = "), "invalid rule"),
         (("--book", "lost.csv"), "sources of tariffs"),
     ],
@@ -75,6 +75,6 @@ def test_searching_as_of_an_earlier_point_and_unknown_types_are_refused(invoke: 
     assert "leave out --search" in invoke("cases", "--search", "--as-of", "1", "--project", done).err
     assert "unknown type" in invoke("cases", "--type", "leak", "--project", done).err
     assert (
-        "is no case"
+        "is not a case"
         in invoke("cases", parsed(invoke("findings", "--json", "--project", done).out)[0]["finding_id"], "--project", done).err
     )

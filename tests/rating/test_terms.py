@@ -28,7 +28,7 @@ FROM_ANYWHERE = rated_at("0.80", destination="49")
         ("from 44…, with the mark 00", "00442079460001", 300_000),
         ("from 1…: a minute at 0.80", "12125550100", 800_000),
         ("from a number that is shorter than the origin", "4", 800_000),
-        ("from a number that is no number", "pbx-44", 800_000),
+        ("from a text that is not a number", "pbx-44", 800_000),
         ("from an unknown number", None, 800_000),
     ],
 )

@@ -77,7 +77,7 @@ def _folder(subject: str, folder: Path) -> Result:
     """Return whether a folder is readable and writable; where it is missing, whether it can be created."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
-        return Result("error", subject, f"{existing} is no folder", "move it elsewhere, or name another path")
+        return Result("error", subject, f"{existing} is not a folder", "move it elsewhere, or name another path")
     if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
         return Result("error", subject, f"{existing} may not be read and written", "give this user the right to read and write it")
     missing = "" if existing == folder else "; it is created when it is needed"

@@ -50,7 +50,7 @@ def period_of(text: str) -> tuple[date, date]:
                 return first, last
     except (ValueError, OverflowError):
         pass
-    raise TrueupError(f"{text!r} is no period", where="PERIOD", todo="write 2024-03, 2024-03-31 or 2024-03-01..2024-03-15")
+    raise TrueupError(f"{text!r} is not a period", where="PERIOD", todo="write 2024-03, 2024-03-31 or 2024-03-01..2024-03-15")
 
 
 def explain_bill(warehouse: Warehouse, subscriber: str, period: str) -> Bill:

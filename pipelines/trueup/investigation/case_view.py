@@ -50,7 +50,7 @@ def view_case(warehouse: Warehouse, id_prefix: str, *, most: int = 20) -> CaseVi
     case_id = subject_id_of(warehouse, id_prefix)
     found = warehouse.rows("queries/cases/case", {"case_id": case_id})
     if not found:
-        raise TrueupError(f"{case_id} is no case", todo="take an id from `trueup cases`; `trueup explain` shows a finding")
+        raise TrueupError(f"{case_id} is not a case", todo="take an id from `trueup cases`; `trueup explain` shows a finding")
     (case,) = found
     path = "largest_members" if case["type"] == "root_cause" else "largest_transactions"
     members = warehouse.rows(f"queries/cases/{path}", {"case_id": case_id, "most": most})

@@ -119,7 +119,7 @@ def _condition(text: str) -> tuple[str, str]:
 def _case(warehouse: Warehouse, case_id: str) -> dict[str, str]:
     found = warehouse.rows("queries/cases/root_cause", {"case_id": case_id})
     if not found:
-        raise TrueupError(f"{case_id} is no case of a root cause", todo="take an id from `trueup cases --type root_cause`")
+        raise TrueupError(f"{case_id} is not a case of a root cause", todo="take an id from `trueup cases --type root_cause`")
     return found[0]
 
 

@@ -100,7 +100,7 @@ def _put(tables: dict[str, Any], keys: Sequence[str], value: object) -> None:
         else:
             here = here.setdefault(key, {})
         if not isinstance(here, dict | list):
-            raise ConfigError(f"{'.'.join(keys[: number + 1])} is no table", where="--set", todo="write TABLE.KEY=VALUE")
+            raise ConfigError(f"{'.'.join(keys[: number + 1])} is not a table", where="--set", todo="write TABLE.KEY=VALUE")
     if isinstance(here, list):
         raise ConfigError(f"{'.'.join(keys[:-1])} is a list of tables", where="--set", todo="write TABLE.NAME.KEY=VALUE")
     here[keys[-1]] = value

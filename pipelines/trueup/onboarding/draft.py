@@ -117,7 +117,7 @@ class Draft:
 
     @cached_property
     def quantities(self) -> pl.Series:
-        """The quantities as plain decimals in the unit of the file; missing where a text is no number."""
+        """The quantities as plain decimals in the unit of the file; missing where a text is not a number."""
         column = self.column("quantity")
         if self.counters:
             return self._volumes
@@ -150,7 +150,7 @@ class Draft:
         return None
 
     def plain(self, values: pl.Series) -> pl.Series:
-        """Return numbers in the source's notation as plain decimals; missing where a text is no number."""
+        """Return numbers in the source's notation as plain decimals; missing where a text is not a number."""
         notation = self.notation.notation
         plain = values if notation == NotationConfig() else plain_numbers(values, notation)
         return plain.set((~plain.str.contains(r"^-?[0-9]+(\.[0-9]*)?$")).fill_null(True), None)

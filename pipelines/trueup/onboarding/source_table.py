@@ -337,7 +337,7 @@ def _constants(draft: Draft, shared: Shared) -> list[Line]:
 
 
 def zone_is_open(draft: Draft) -> bool:
-    """Return whether the times of a source have no offset, so that the zone cannot be seen."""
+    """Return whether the times of a source have no offset, so that the sample does not show their zone."""
     if draft.layout.format == "asterisk" or draft.roles.day is not None:
         return True
     started = draft.column("started_at")

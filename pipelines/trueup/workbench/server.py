@@ -128,5 +128,5 @@ async def _keep_fresh(workbench: Workbench) -> None:
                 copied_at = now()
                 took_s = copied_at - began
         except TrueupError:
-            # A lake that cannot be read for a moment: the pages keep what they show, with its position.
+            # If the lake cannot be read for a moment, pages keep their content, with its position.
             continue

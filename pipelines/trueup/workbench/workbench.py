@@ -1,4 +1,4 @@
-"""The workbench as one value: what every page needs."""
+"""The workbench as one value: the objects that every page needs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Workbench:
     async def wait_for_newer_copy(self) -> None:
         """Wait until the copy of the views shows the lake as it is now, but no longer than a person waits.
 
-        A copy of very many findings takes longer; it goes on, and the page offers it when it is there.
+        A copy of very many findings takes longer; it continues, and the page offers it once it is complete.
         """
         await asyncio.wait({asyncio.create_task(asyncio.to_thread(self.copy.refresh))}, timeout=MOST_WAIT_S)
 

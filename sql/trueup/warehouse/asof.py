@@ -1,4 +1,4 @@
-"""As of: the earlier position or time that a question is answered for."""
+"""As of: the earlier position or time for which a query is answered."""
 
 from __future__ import annotations
 

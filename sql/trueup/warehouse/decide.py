@@ -1,4 +1,4 @@
-"""Record what a person decides on findings, cases and suspicious transactions."""
+"""Record the decisions of a person on findings, cases and suspicious transactions."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _QUERIES = (
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person decides.
+    """A decision of a person.
 
-    `amount_micros` is the part of the money it is about; None means all. `until` ends a snooze, or the suppression of later
-    findings of a dismissed pattern. `assignee` is who becomes responsible, `day` the day by which the case is due.
+    `amount_micros` is the part of the money that it concerns; None means all. `until` ends a snooze, or the suppression of later
+    findings of a dismissed pattern. `assignee` is the person who becomes responsible, `day` the day by which the case is due.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Decision:
     assignee: str = ""
     day: date | None = None
     action: str = ""
-    """Of a request, what a system downstream is asked to do, such as `block`."""
+    """For a request, the action that a system downstream should take, such as `block`."""
     into: str = ""
-    """Of a merge, the case that takes the findings; of a split, the new case. Set by `trueup.investigation`."""
+    """For a merge, the case that takes the findings; for a split, the new case. Set by `trueup.investigation`."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def check_decision(decision: Decision, now: datetime) -> None:
 
 
 def _check_extras(kind: DecisionKind, decision: Decision, now: datetime) -> None:
-    """Raise `TrueupError` for a detail that the decision has no use for."""
+    """Raise `TrueupError` for a detail that the decision does not use."""
     if decision.until is not None:
         if kind.name not in ("snoozed", "dismissed"):
             raise TrueupError(f"{kind.name} has no end", todo="leave the duration out; snoozed and dismissed have one")
@@ -168,7 +168,7 @@ def _subjects(warehouse: Warehouse, ids: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def subjects_by_id(warehouse: Warehouse, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what each of a list of full ids is, with its merger; ids that the log does not have are missing."""
+    """Return the type of each of a list of full ids, with its merger; ids that the log does not have are missing."""
     found: dict[str, dict[str, Any]] = {}
     # All scores are read only for ids that are neither findings nor cases of root causes.
     for query in ("queries/cases/subjects", "queries/cases/suspected_subjects"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _ID_DIGITS = 32
 _MAX_TRACED_RECORDS = 1_000
-"""A session of more records is explained by its sums, without the steps of its price."""
+"""A session of more records than this is explained by its sums, without the steps of its price."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FindingExplanation:
 
 @dataclass(frozen=True)
 class EventExplanation:
-    """A record of the log, the findings it belongs to, and of usage the fraud cases; a quarantined record or a state has none."""
+    """A record of the log, its findings and, for usage, its fraud cases; a quarantined record or a state has none."""
 
     event: dict[str, Any]
     findings: list[dict[str, Any]]
@@ -137,7 +137,7 @@ def _explain_finding(warehouse: Warehouse, finding_id: str) -> FindingExplanatio
     finding = warehouse.rows("queries/findings/finding", value)[0]
     members = warehouse.rows("queries/findings/finding_members", value)
     rules = _rules(warehouse, finding)
-    # Each usage record of a line for several services is rated by the price of its own.
+    # Each usage record of a line for several services is rated by the price of its own service.
     is_flat = rules["price"] is not None and not rules.get("covers")
     price = (Decimal(rules["price"]).scaleb(-6), int(rules["price_per"])) if is_flat else None
     trace = None if price else _trace_price(warehouse, finding, members)
@@ -155,14 +155,14 @@ def _explain_finding(warehouse: Warehouse, finding_id: str) -> FindingExplanatio
 
 
 def _trace_price(warehouse: Warehouse, finding: dict[str, Any], members: list[dict[str, Any]]) -> PriceTrace | None:
-    """Return the rating steps of a finding about usage, as of the position it last changed at."""
+    """Return the rating steps of a finding about usage, as of the position of its last change."""
     usage = [bytes.fromhex(m["event_id"]) for m in members if m["stream"] == "usage"]
     if not usage or len(members) > _MAX_TRACED_RECORDS or finding["kind"].startswith("conflicting_"):
         return None
     charges = [bytes.fromhex(m["event_id"]) for m in members if m["stream"] == "charge"]
     position = _explained_position(finding)
     billed_micros = int(finding["part_billed"].scaleb(6)) if finding["kind"] == "misrated" else None
-    from trueup.reconcile.reprice import trace_price  # Imports the kernel, which most explanations do without.
+    from trueup.reconcile.reprice import trace_price  # This imports the kernel, which most explanations do not need.
 
     return trace_price(warehouse.lake, usage, charges, billed_micros, position=position)
 

@@ -1,4 +1,4 @@
-"""What a person should look at first, from a published file: its largest leakage, suspicious parties and incomplete feeds."""
+"""The first things to check in a published file: its largest leakage, suspicious parties and incomplete feeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 class FirstLook:
     """Rows of leakage by kind and currency, of suspicious parties, of incomplete feeds, and of pending money by currency.
 
-    In each the most important is first.
+    In each the most important row is first.
     """
 
     leakage: list[dict[str, Any]]
@@ -54,7 +54,7 @@ _MONEY = ("leakage", "overcharge", "impact")
 
 
 def advice(look: FirstLook) -> list[str]:
-    """Return at most four sentences: what to do about the most money, the first party, the first feed, and pending money."""
+    """Return at most four sentences: the next steps for the most money, the first party, the first feed, and pending money."""
     sentences = []
     if look.leakage and look.leakage[0]["impact"]:
         row = look.leakage[0]

@@ -180,7 +180,7 @@ def _chain_feeds(project: Project) -> list[dict[str, object]]:
 
 
 def _invoice_rules(project: Project) -> dict[str, object]:
-    """Return the settings of `[invoice]`, with the groups of its patterns and the feeds that tell how far invoices have come."""
+    """Return the settings of `[invoice]`, the groups of its patterns, and the feeds whose frontier is that of invoices."""
     rules = project.config.invoice.model_dump(mode="json")
     series = [
         {"pattern": pattern, **{f"{name}_group": re.compile(pattern).groupindex.get(name, 0) for name in ("sequence", "series")}}

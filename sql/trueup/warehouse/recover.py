@@ -22,7 +22,7 @@ FIELDS = (
     "line", "finding_id", "kind", "service", "day", "currency", "amount", "record_key", "session_key", "account", "subscriber",
     "peer", "started_at", "item", "period_from", "period_to",
 )  # fmt: skip
-"""What a template may name in braces. `line` identifies a line: the same finding and money give the same line again."""
+"""The names that a template may have in braces. `line` identifies a line; equal finding and money give an equal `line`."""
 _TIMES = ("day", "started_at", "period_from", "period_to")
 _DELIMITERS = ",;\t|"
 DEFAULT_TEMPLATE = (
@@ -95,7 +95,7 @@ def _check_fields(cell: str, where: str) -> None:
 
 @dataclass(frozen=True)
 class BackBill:
-    """What a back-bill file has: its lines, and their sums by currency. A credit is negative.
+    """The content of a back-bill file: its lines, and their sums by currency. A credit is negative.
 
     `left_out` are findings about items (rentals, fees) where the template does not name the item, and those that no line can name.
     """
@@ -108,7 +108,7 @@ class BackBill:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which findings a back-bill is for: kinds (none: all), service and days; credits are those that were charged too much."""
+    """The findings of a back-bill, by kinds (none: all), service and days; `credits` selects those that were charged too much."""
 
     kinds: tuple[str, ...] = ()
     service: str | None = None
@@ -136,7 +136,7 @@ def back_bill_rows(warehouse: Warehouse, selection: Selection) -> list[dict[str,
 
 
 def write_back_bill(rows: Sequence[Mapping[str, Any]], template: BackBillTemplate, path: Path) -> BackBill:
-    """Write a back-bill at once or not at all; raise `TrueupError` where the file exists already: it may have been delivered."""
+    """Write a back-bill at once or not at all; raise `TrueupError` if the file exists, because it may have been delivered."""
     named = [row for row in rows if template.names(row)]
     write_new(path, template.write(named), todo="name another file, or remove this one if it was not delivered")
     sums: dict[str, Decimal] = {}

@@ -94,7 +94,7 @@ def test_bytes_that_are_not_text_reject_their_packet(calls: Write, take_in: Take
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("\n\n\n", "the file has only empty lines"), ("id,caller\n1,2\n", "its first lines are no RADIUS attributes `Name = value`")],
+    [("\n\n\n", "the file has only empty lines"), ("id,caller\n1,2\n", "its first lines are not RADIUS attributes `Name = value`")],
 )
 def test_a_file_of_another_format_is_one_error(calls: Write, take_in: TakeIn, content: str, message: str) -> None:
     (error,) = take_in(calls({"detail": content}, settings=RADIUS)).errors

@@ -116,7 +116,7 @@ def test_json_and_parquet_are_filtered_alike(calls: Write, take_in: TakeIn, quer
     ("condition", "message"),
     [
         ("legs = 'a'", "`where` reads the column 'legs', which does not exist; there are id, caller, at, seconds, leg, state"),
-        ("1 = 1", "names no column"), ("leg", "is a text, no condition"), ("leg = ", "is no SQL expression"),
+        ("1 = 1", "names no column"), ("leg", "is a text, not a condition"), ("leg = ", "is not an SQL expression"),
         ("random() > seconds", "uses RANDOM, which is not permitted"), ("(SELECT leg) = 'a'", "contains 'subquery'"),
         ("seconds > '9'", "orders texts by '9'; write numbers without quotes"), ("seconds > caller", "orders two columns"),
         ("leg = 'a') FROM secrets WHERE (1 = 1", "is a query"), ("seconds > 1e3", "has a number with an exponent"),

@@ -17,7 +17,7 @@ BOOKED = {"pending", "tolerated"}
 
 
 def stored_in(column: str) -> Iterator[tuple[str, str]]:
-    """Every text that a producer stores in a column, with the file: literals in a keyword argument or variable of that name."""
+    """Return each text that a producer stores in a column, with its file: literals in an argument or variable of that name."""
     for folder in PRODUCERS:
         for path in sorted(folder.rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):

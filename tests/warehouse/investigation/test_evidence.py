@@ -89,7 +89,7 @@ def test_a_bill_shows_each_charge_with_its_error_and_the_right_amount(project: P
 
 @pytest.mark.parametrize("text", ["2024-13", "2024-02-30", "2024-03-02..2024-03-01", "March", "", "9999-12", "2024"])
 def test_text_that_is_not_a_period_is_refused(text: str) -> None:
-    with pytest.raises(TrueupError, match="is no period"):
+    with pytest.raises(TrueupError, match="is not a period"):
         period_of(text)
 
 

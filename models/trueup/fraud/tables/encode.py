@@ -27,7 +27,7 @@ def _refuse_unusable(values: pl.Series, *, is_money: bool) -> None:
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         todo = f"declare it with --category {values.name}, or leave it out with --ignore {values.name}"
         raise TableError(f"the column {values.name!r} is text, and a feature is a number", todo=todo)
-    todo = f"write a number, such as the hours since it, or leave it out with --ignore {values.name}"
+    todo = f"write a number, for example the hours since then, or leave it out with --ignore {values.name}"
     raise TableError(f"the column {values.name!r} holds {dtype}, and a feature is a number", todo=todo)
 
 
@@ -57,7 +57,7 @@ def encoded(rows: pl.DataFrame, features: TableFeatures) -> pl.DataFrame:
         number = rows[name].cast(pl.Float64, strict=False)
         wrong = (number.is_null() & rows[name].is_not_null()).arg_true()
         if wrong.len():
-            raise TableError(f"row {wrong[0] + 1} has {rows[name][wrong[0]]!r} as {name!r}, which is no number")
+            raise TableError(f"row {wrong[0] + 1} has {rows[name][wrong[0]]!r} as {name!r}, which is not a number")
         own.append(number.fill_nan(None).alias(name))
     for name, levels in features.levels.items():
         texts = _category(rows[name])

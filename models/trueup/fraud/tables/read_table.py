@@ -135,7 +135,9 @@ def _parsed(text: str | None, number: int, name: str, option: str) -> int | None
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise TableError(
-            f"row {number + 1} has {text!r} as {name!r}, which is no time", where=option, todo="write it like 2024-03-31T12:00:00"
+            f"row {number + 1} has {text!r} as {name!r}, which is not a time",
+            where=option,
+            todo="write it like 2024-03-31T12:00:00",
         ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     since = moment - datetime.combine(date(1970, 1, 1), datetime.min.time(), UTC)
@@ -172,7 +174,7 @@ def _micros(rows: pl.DataFrame, name: str | None) -> pl.Series:
     wrong = ((decimals.is_null() & values.is_not_null()) | (decimals < 0) | (decimals * MICROS > _INT64_MAX)).arg_true()
     if wrong.len():
         raise TableError(
-            f"{wrong.len()} values of {name!r} are no amounts of money; row {wrong[0] + 1} has {values[wrong[0]]!r}",
+            f"{wrong.len()} values of {name!r} are not amounts of money; row {wrong[0] + 1} has {values[wrong[0]]!r}",
             where="--money", todo="write numbers that are not negative",
         )  # fmt: skip
     return (decimals * MICROS).cast(pl.Int64)

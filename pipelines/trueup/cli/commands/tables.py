@@ -45,7 +45,7 @@ def train_table(
         list[str] | None, typer.Option("--category", metavar="COLUMN", help="A column of categories; may be repeated.")
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", metavar="COLUMN", help="A column that is no feature; may be repeated.")
+        list[str] | None, typer.Option("--ignore", metavar="COLUMN", help="A column that is not a feature; may be repeated.")
     ] = None,
     label_delay: Annotated[
         str, typer.Option("--label-delay", metavar="DURATION", help="The age at which a row without a label counts as honest.")

@@ -194,7 +194,7 @@ def _without_zeros(multiplier: int) -> tuple[int, int]:
 
 
 def _write_exact(out: FixedPoint, row: int, text: str, power: int, multiplier: int) -> None:
-    """Convert one row whose text is a number; the decimal context sets flags, instead of raising, where the number did not fit."""
+    """Convert one row whose text is a number; where the number does not fit, the decimal context sets flags instead of raising."""
     exact = Context(prec=10_000, Emax=10**9, Emin=-(10**9), traps=[])
     scaled = exact.scaleb(exact.create_decimal(text), power)
     if scaled.is_zero():

@@ -19,7 +19,7 @@ _EXACT = Context(prec=200)
 
 
 def declared_micros(source: SourceConfig, declared: Mapping[str, str], *, where: str) -> dict[str, int]:
-    """Return declared sums in millionths, by column; raise `SourceError` for a sum that is no number.
+    """Return declared sums in millionths, by column; raise `SourceError` for a sum that is not a number.
 
     A sum is read like a value of its column: in the column's notation or kind of duration, and multiplied by its scale.
     """

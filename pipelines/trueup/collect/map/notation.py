@@ -31,7 +31,7 @@ _DIGITS = 15
 
 
 def plain_numbers(texts: pl.Series, notation: NotationConfig, *, version: int = 4) -> pl.Series:
-    """Return numbers in a notation as plain decimals (`-1234.5`); a text that does not fit becomes a text that is no number.
+    """Return numbers in a notation as plain decimals (`-1234.5`); a text that does not fit becomes a text that is not a number.
 
     `5,-` may mean 5 without cents or the negative of 5, so from version 3 of the mapping on it fits no notation. No country groups
     digits after a zero: `0.500` is a half in another notation, so from version 4 on it does not fit either.
@@ -97,7 +97,7 @@ def _sign(name: str) -> str:
 
 
 def plain_seconds(texts: pl.Series, clock: Clock) -> pl.Series:
-    """Return durations in a notation as decimals of seconds; a text that does not fit becomes a text that is no number.
+    """Return durations in a notation as decimals of seconds; a text that does not fit becomes a text that is not a number.
 
     >>> plain_seconds(pl.Series(["00:08:10", "01:00:00.5", "8:10", None]), "h:m:s").to_list()
     ['490', '3600.5', '?', None]

@@ -42,7 +42,7 @@ class InvoiceTaxConfig(Table):
     decimals: Annotated[Whole, Field(ge=0, le=6)] = 2
     """The decimals to which it is rounded."""
     tolerance: Tolerance = 0
-    """The difference that is no finding, for billing that rounds the tax of each line."""
+    """The difference that raises no finding, for billing that rounds the tax of each line."""
 
 
 class InvoiceConfig(Table):

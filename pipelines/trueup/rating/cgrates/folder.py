@@ -79,7 +79,7 @@ def _instant(profile: Line) -> datetime:
     try:
         moment = datetime.fromisoformat(profile[3])
     except ValueError:
-        raise profile.refusal(f"{profile[3]!r} is no activation time", "write it like 2024-01-01T00:00:00Z") from None
+        raise profile.refusal(f"{profile[3]!r} is not an activation time", "write it like 2024-01-01T00:00:00Z") from None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -123,7 +123,7 @@ class _Plans:
             raise priced.refusal(f"there is no destination {priced[1]}")
         for line in self._prefixes[priced[1]]:
             if not line[1].removeprefix("+").isdecimal():
-                raise line.refusal(f"{line[1]!r} is no prefix of digits")
+                raise line.refusal(f"{line[1]!r} is not a prefix of digits")
         return [line[1].removeprefix("+") for line in self._prefixes[priced[1]]]
 
     def _timing_of(self, line: Line) -> Timing:
@@ -158,5 +158,5 @@ class _Plans:
 def _weight_of(line: Line) -> Fraction:
     weight = decimal_of(line[3] or "0")
     if weight is None:
-        raise line.refusal(f"{line[3]!r} is no weight", "write a number like 10")
+        raise line.refusal(f"{line[3]!r} is not a weight", "write a number like 10")
     return weight

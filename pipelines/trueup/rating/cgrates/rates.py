@@ -35,7 +35,7 @@ def _maximum(priced: Line) -> int | None:
     """
     cost, strategy = decimal_of(priced[5] or "0"), priced[6]
     if cost is None or cost < 0 or (cost * MICROS).denominator != 1:
-        raise priced.refusal(f"{priced[5]!r} is no greatest cost of a call", "write it like 1.5, with six decimals at most")
+        raise priced.refusal(f"{priced[5]!r} is not a greatest cost of a call", "write it like 1.5, with six decimals at most")
     if strategy not in ("", _FREE, _DISCONNECT):
         raise priced.refusal(f"the strategy {strategy!r} is unknown", f"write {_FREE} or {_DISCONNECT}")
     if cost and not strategy:
@@ -74,7 +74,7 @@ def _slots(lines: list[Line]) -> dict[str, Any]:
         )
         if rate is None or per is None or step is None or begins is None or step.number <= 0 or (per.number <= 0 and rate):
             raise line.refusal(
-                "a rate, its unit, its increment or its start is no number or duration", "write them like 0.1,60s,1s,0s"
+                "a rate, its unit, its increment or its start is not a number or duration", "write them like 0.1,60s,1s,0s"
             )
         units |= {q.unit for q in (per, step, begins) if q.number}
         slots.append(_Slot(begins.number, rate * MICROS / (per.number or 1), step.number))

@@ -69,10 +69,10 @@ def timing_of(line: Line) -> Timing:
             raise line.refusal(f"a timing of some {what} is not supported")
     begins = clock_of(line[5])
     if begins is None:
-        raise line.refusal(f"{line[5]!r} is no time of day of whole minutes", "write it like 08:00:00")
+        raise line.refusal(f"{line[5]!r} is not a time of day in whole minutes", "write it like 08:00:00")
     days = [str(d) for d in WEEK] if line[4] in ("", ANY) else line[4].split(";")
     if not set(days) <= {str(d) for d in WEEK}:
-        raise line.refusal(f"{line[4]!r} are no weekdays", "write them like 1;2;3, Monday is 1")
+        raise line.refusal(f"{line[4]!r} are not weekdays", "write them like 1;2;3, Monday is 1")
     return Timing(begins, frozenset(map(int, days)))
 
 

@@ -39,8 +39,8 @@ class PeriodSums:
     """The sums of periods as of spans of positions.
 
     `totals` have one row for each period and span, with its rules and the position `passed_at` at which both streams have passed
-    it. `members` are the records in them (`component`, `at`, `record_no`, `charge`, `cell`). `repeated` (`REPEATED`) has, for each
-    set of equal lines of a period, the line that may be an excess.
+    it. `members` are the records of the periods (`component`, `at`, `record_no`, `charge`, `cell`). `repeated` (`REPEATED`) has,
+    for each set of equal lines of a period, the line that may be an excess.
     """
 
     totals: pl.DataFrame

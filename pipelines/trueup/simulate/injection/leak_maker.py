@@ -147,7 +147,7 @@ class LeakMaker:
     def _charges(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Return the complete charges of pairs, in the order of the pairs, with their `position`."""
         ids = pairs.select(event_id="charge_event_id", position="charge_position")
-        events = query_frames(self._lake.connection, statement("collect_charges"), ids=ids.select("event_id"))
+        events = query_frames(self._lake.connection, statement("charges_of"), ids=ids.select("event_id"))
         return ids.join(events, on="event_id", how="left", maintain_order="left").with_columns(is_additional=pl.lit(False))
 
     def _usage(self, pairs: pl.DataFrame) -> pl.DataFrame:

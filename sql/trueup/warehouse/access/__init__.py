@@ -1,1 +1,1 @@
-"""Access of user queries: what they may read, and what they may cost."""
+"""Access of user queries: the tables that they may read, and the resources that they may use."""

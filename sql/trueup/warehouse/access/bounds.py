@@ -80,7 +80,7 @@ class TimeLimit:
         return self._over.is_set()
 
     def check(self) -> None:
-        """Raise `QueryError` once the time has passed: between two batches there is no query to interrupt."""
+        """Raise `QueryError` once the time has passed, because between two batches there is no query to interrupt."""
         if self.is_over:
             raise too_long(self._bounds)
 
@@ -91,7 +91,7 @@ class TimeLimit:
         self._over.set()
         give_up = self._overdue
         while not self._done.is_set():
-            # Again and again: an interrupt between two calls of DuckDB is forgotten by the next one.
+            # Interrupt repeatedly, because the next call of DuckDB ignores an interrupt before it.
             self._connection.interrupt()
             if give_up is not None and time.monotonic() > self._end + OVERDUE_AFTER_S:
                 give_up(too_long(self._bounds))
@@ -117,8 +117,8 @@ def interruptible(connection: duckdb.DuckDBPyConnection, call: Callable[[], T]) 
 def process_within(bounds: SqlConfig) -> Iterator[None]:
     """Limit the growth of the process's data to twice `memory` plus 1 GiB, on Linux; elsewhere do nothing.
 
-    Meant for a process that only answers one question. DuckDB does not count what functions allocate for long values:
-    `repeat('x', 1_000_000_000)` takes gigabytes whatever its memory limit is.
+    Meant for a process that only answers one question. DuckDB does not count what functions allocate for long values: `repeat('x',
+    1_000_000_000)` takes gigabytes under any memory limit.
     """
     if sys.platform != "linux":
         yield

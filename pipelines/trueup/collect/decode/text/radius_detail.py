@@ -44,7 +44,7 @@ class DetailReader:
         names = sorted({name for one in self._first for name in one})
         if not names:
             todo = f"correct `format` of source {self._unit.source.name}"
-            raise SourceError("its first lines are no RADIUS attributes `Name = value`", where=self._unit.shown, todo=todo)
+            raise SourceError("its first lines are not RADIUS attributes `Name = value`", where=self._unit.shown, todo=todo)
         return names
 
     @property

@@ -85,7 +85,7 @@ def as_truth(node: Node) -> Node:
     if node.kind == "null":
         return Node("truth", lambda records: null_of("truth", records.rows))
     if node.kind != "truth":
-        raise Refused(f"takes a {node.kind} for a condition; compare it, such as with = 'true'")
+        raise Refused(f"takes a {node.kind} for a condition; compare it, for example with = 'true'")
     return node
 
 

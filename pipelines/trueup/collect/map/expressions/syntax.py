@@ -47,7 +47,7 @@ def parse_condition(text: str, *, where: str) -> Node:
     node = parse(text, where=where)
     if node.kind != "truth":
         raise ConfigError(
-            f"the expression {text!r} is a {node.kind}, no condition", where=where, todo="write a comparison, such as leg = 'a'"
+            f"the expression {text!r} is a {node.kind}, not a condition", where=where, todo="write a comparison such as leg = 'a'"
         )
     return node
 
@@ -61,7 +61,7 @@ def _parsed(text: str) -> Node:
     )
     parsed = json.loads(tree)
     if parsed["error"]:
-        raise Refused(f"is no SQL expression: {parsed['error_message']}")
+        raise Refused(f"is not an SQL expression: {parsed['error_message']}")
     node = parsed["statements"][0]["node"]
     others = (node.get("modifiers"), node.get("where_clause"), node.get("group_expressions"), node.get("having"))
     is_one = len(parsed["statements"]) == len(node.get("select_list", ())) == 1
