@@ -110,6 +110,12 @@ def test_records_that_arrive_when_their_month_ends_are_judged_with_all_others(tm
     assert results[-1].outcome.history["kind"].to_list() == ["underbilled"]
 
 
+def test_a_month_that_is_right_without_its_newest_record_is_judged_with_it(tmp_path: Path) -> None:
+    results = results_of(tmp_path, [[usage(1)], [line(1)], [*FEBRUARY, usage(9)]])
+    assert results[-1].read_again == 2
+    assert results[-1].outcome.history["kind"].to_list() == ["underbilled"]
+
+
 def test_a_record_that_a_closing_dates_joins_the_sums_of_its_month(tmp_path: Path) -> None:
     undated = replace(line(2), started_us=None)
     results = results_of(tmp_path, [[usage(1), usage(5)], [undated], [Close("b", 20 * DAY_US)], FEBRUARY])

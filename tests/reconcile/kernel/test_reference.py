@@ -92,14 +92,20 @@ def events_of(log: list[Any], scope_of: Any, config: Any) -> pl.DataFrame:
 
 def raised_by_fast_path(evaluated: Evaluated, events: pl.DataFrame) -> list[tuple[Any, ...]]:
     """Return the findings of the fast path as rows of the reference model."""
-    keys = {event_id: (scope, key) for event_id, scope, key in events.select("event_id", "scope", "record_key").iter_rows()}
+    # Events of equal content have one id here, unlike in the log; a session of the fast path has one record of each side.
+    columns = events.select("event_id", "scope", "session_key", "record_key")
+    keys = {tuple(row[:3]): row[3] for row in columns.iter_rows()}
     rows = []
     for f in evaluated.raised.iter_rows(named=True):
+        own = f["session_key"] is None
         usage, charges = (
-            tuple((side, *keys[f[f"{side}_event_id"]]) for _ in range(f[f"{side}_event_id"] is not None))
+            tuple(
+                (side, f["scope"], f["record_key"] if own else keys[event_id, f["scope"], f["session_key"]])
+                for event_id in (f[f"{side}_event_id"],)
+                if event_id is not None
+            )
             for side in ("usage", "charge")
         )
-        own = f["session_key"] is None
         name = f["record_key"] if own else f["session_key"]
         subject = ("record" if own else "key", f["scope"], name, "charge" if f["charge"] else "usage")
         money = (int(f["expected_micros"]), int(f["billed_micros"]))
