@@ -57,7 +57,7 @@ def events_of(charges: pl.DataFrame) -> set[Event]:
 
 
 def test_random_files_are_read_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_files(tmp_path, range(40), monkeypatch, proves=True)
+    check_files(tmp_path, range(20), monkeypatch, proves=True)
 
 
 @pytest.mark.slow

@@ -88,6 +88,7 @@ def test_a_killed_job_resumes_and_a_lost_state_is_rebuilt_from_the_log(tmp_path:
     assert not stale.exists()
 
 
+@pytest.mark.slow
 def test_a_job_whose_savepoint_is_late_ends_without_it_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, rows = random_log("late savepoint", size=3)
     project = project_with(tmp_path, log, rows, len(log) - 1)

@@ -18,7 +18,7 @@ LARGE = st.integers(0, 62).map(lambda n: 2**n) | st.integers(0, 2**63 - 1)
 ROUNDINGS = ["half_even", "half_up", "up", "down"]
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(BOOKS, RECORDS)
 def test_the_rater_agrees_with_the_slow_rater_to_the_last_millionth(rows: list[Row], calls: list[Row]):
     assert answers(rated(rows, calls)) == fractions_rater.price(rows, calls)

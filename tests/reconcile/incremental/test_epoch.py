@@ -28,7 +28,7 @@ def test_any_division_of_eighty_logs_into_epochs_gives_the_outcome_of_one_call(p
 
 @pytest.mark.parametrize("n", range(1))
 def test_correcting_charges_have_the_same_outcome_in_any_division_into_epochs(n: int, tmp_path: Path) -> None:
-    compare_epochs_with_one_call("recovered epochs", n, tmp_path, facets_of=recovery_facets)
+    compare_epochs_with_one_call("recovered epochs", n, tmp_path, 2, facets_of=recovery_facets)
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_covering_services_of_five_logs_have_the_same_outcome_in_any_division_in
         compare_epochs_with_one_call("many epochs with lines", n, tmp_path / str(n), facets_of=line_facets)
 
 
-@pytest.mark.parametrize("n", range(2))
+@pytest.mark.parametrize("n", range(1))
 def test_sums_of_billing_cycles_have_the_same_outcome_in_any_division_into_epochs(n: int, tmp_path: Path) -> None:
     compare_epochs_with_one_call("epochs with cycles", n, tmp_path, 2, facets_of=cycle_facets)
 

@@ -112,7 +112,7 @@ def compare_epochs_with_one_call(n: int, folder: Path, files: int) -> set[str]:
     return causes
 
 
-@pytest.mark.parametrize("n", [3, 8])
+@pytest.mark.parametrize("n", [8])
 def test_back_dated_prices_and_subscriptions_give_the_outcome_of_one_call(n: int, tmp_path: Path) -> None:
     assert "tariff_change" in compare_epochs_with_one_call(n, tmp_path, files=7)
 

@@ -56,6 +56,7 @@ def test_random_logs_of_items_are_conserved_and_may_be_divided(n: int, tmp_path:
     check(f"item law {n}", tmp_path)
 
 
+@pytest.mark.slow
 def test_charges_of_items_that_move_to_another_subscription_are_conserved_and_may_be_divided(tmp_path: Path) -> None:
     assert check("moved items 0", tmp_path, moved=True)["correction"] > 0
 
