@@ -82,10 +82,9 @@ pictures: .venv/.tests ## draw the results of `make run` and its page for the RE
 wheel: $(BIN)/uv ## build the wheel into dist/
 	@$(BIN)/uv build --quiet --wheel --out-dir dist
 
-# Three processes keep two cores busy, as tests wait for Java and browsers. Their frames are small, so further threads of Polars cost
-# a fifth; `make slow` has them.
+# Each of the two processes has one core. Its frames are small, so further threads of Polars cost a fifth; `make slow` has them.
 test: .venv/.tests lint ## set up, check style and types, run the tests
-	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not slow" --durations 25
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --durations 25
 
 one: .venv/.tests ## run one test file or test: make one T=tests/log/test_lake.py
 	$(BIN)/python -m pytest -q -x $(T)
