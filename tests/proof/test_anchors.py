@@ -19,6 +19,7 @@ from rewriting import both, delete, edit, edit_and_rehash, with_new_id
 from small_project import clock, reconcile
 from tampering import TAMPERINGS, by, record
 
+from trueup.collect import ingest as ingest_module
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.errors import ConfigError, LogError, TrueupError
@@ -28,6 +29,7 @@ from trueup.proof.anchors.check import AnchorCheck, check_anchors
 from trueup.proof.anchors.keys import make_key, read_private_key, read_public_keys
 from trueup.proof.anchors.make import AnchorResult, Request, anchor
 from trueup.proof.anchors.statement import Anchor, AnchorError, read
+from trueup.proof.verify import verify
 from trueup.reconcile.results.digest import digests
 from trueup.warehouse.close import close
 from trueup.warehouse.maintain import maintain
@@ -166,6 +168,28 @@ def test_an_anchor_names_a_removed_end_of_the_log(anchored: Path) -> None:
     assert "the end of the log was removed" in end.detail
     with pytest.raises(LogError, match="contradicts its newest anchor"):
         write_anchor(anchored)
+
+
+def test_an_anchor_names_the_removed_last_part_of_the_newest_unit(anchored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_module, "PART_RECORDS", 2)
+    ingest_more(anchored, text=MORE + "u9,A5,B1,2024-03-02 13:05:00,7,15\nu10,A5,B1,2024-03-02 13:10:00,7,15\n")
+    write_anchor(anchored)
+    with Lake.open(Project.load(anchored), read_only=True) as lake:
+        tick = lake.last_position()
+        query = "SELECT event_id FROM lake.events.declaration WHERE snapshot_id = ?"
+        ((tick_id,),) = lake.connection.execute(query, [lake.snapshot_of(tick)]).fetchall()
+    both(
+        delete("usage", record("u10")),
+        delete("control", lambda row: row["path"] == "landing/msc-3.csv" and row["part_no"] == 1),
+        delete("declaration", by("event_id", tick_id)),
+        delete("position", lambda row: row["position"] >= tick - 1),
+    )(anchored)
+    with Lake.open(Project.load(anchored), read_only=True) as lake:
+        verified = verify(lake)
+    # The log now equals that of an interrupted ingestion, so only the anchor proves the removal.
+    assert verified.sound
+    assert any("msc-3.csv" in note and "its last part is not committed" in note for c in verified.checks for note in c.notes)
+    assert {f"position {tick}", "source msc, control row 3"} <= set(fault_places(check(anchored)))
 
 
 def test_an_anchor_names_results_removed_after_the_last_position(anchored: Path) -> None:

@@ -476,6 +476,11 @@ def sum_facets(rng: random.Random) -> frozenset[str]:
     return random_facets(rng) - {"keys only"} | {"sums", *(["lines"] if rng.random() < 0.3 else [])}
 
 
+def moved_line_facets(rng: random.Random) -> frozenset[str]:
+    """Return the facets of covering services and equal lines, whose records also move, and half of the time those of sums."""
+    return line_facets(rng) | {"versions", "moved", *(["sums"] if rng.random() < 0.5 else [])}
+
+
 def with_states(rng: random.Random, generator: LogGenerator, items: list[Item]) -> list[Item]:
     """Add states of subscriptions: early and late ones, back-dated ones, and corrections of earlier ones."""
     days = [(EPOCH + generator.middle * generator.step_us * US + timedelta(days=n)).day for n in (-1, 0, 1)] + [31, 1, None]

@@ -241,6 +241,37 @@ def test_the_greatest_version_of_a_stage_record_counts(reconciled: Reconciled) -
     assert losses == [{"hop_no": 2, "loss": Decimal("1")}, {"hop_no": 3, "loss": Decimal("2")}]
 
 
+@pytest.mark.parametrize(
+    ("versions", "losses"),
+    [
+        ([], []),
+        (["rating 2 A2"], [("A2", 2, "added", 0)]),
+        (["invoice 2 A2"], [("A1", 3, "lost", 10), ("A2", 3, "added", -10)]),
+        (["rating 2 A2", "invoice 2 A2"], [("A1", 2, "lost", 10), ("A2", 2, "added", -10)]),
+        (["rating 2 A2", "invoice 2 A2", "rating 3 A1", "invoice 3 A1"], []),
+    ],
+)
+def test_a_version_of_another_subscriber_moves_the_record_of_a_stage(
+    reconciled: Reconciled, versions: list[str], losses: list[tuple[str, int, str, int]]
+) -> None:
+    text = toml().replace('amount = "amount"', 'amount = "amount"\nrecord_version = "version"')
+    head = "id,call,caller,at,units,amount,version\n"
+    rows = {
+        f"{stage}/1.csv": f"{head}{stage}1,c,A1,2024-03-01 10:00:00,10,10,1\n{stage}2,d,A3,2024-03-01 15:00:00,10,10,1\n"
+        for stage in STAGES
+    }
+    for stage, version, caller in map(str.split, versions):
+        rows[f"{stage}/{version}.csv"] = f"{head}{stage}1,c,{caller},2024-03-01 10:00:00,10,10,{version}\n"
+    ask = reconciled(rows, text)
+    found = ask(
+        "SELECT subscriber, hop_no, change, loss::INT AS loss FROM chain_losses WHERE change IN ('lost', 'added', 'changed') ORDER BY ALL"
+    )
+    assert [tuple(row.values()) for row in found] == losses
+    sums = ask("SELECT coalesce(sum(l.loss_micros), 0) - (SELECT coalesce(sum(impact_micros), 0) FROM findings) AS difference "
+               "FROM chain_losses l")  # fmt: skip
+    assert sums == [{"difference": 0}]
+
+
 def test_an_amount_in_another_currency_counts_by_its_quantity(reconciled: Reconciled) -> None:
     text = toml().replace(
         'stage = "rating"\nconstants = { service = "voice" }',

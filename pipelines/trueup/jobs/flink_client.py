@@ -35,7 +35,7 @@ HASH_RUNS = "shelves"
 """Folder next to the state with the hash runs of settled keys; the name stays, since stored state refers to these files."""
 _CHECK_EVERY_S = 0.2
 _STOP_WITHIN_S = 60
-"""Longest wait for the savepoint of a job that ends; a worker that is still starting may never write one."""
+"""Longest wait for the savepoint, and for the cancellation, of a job; a worker that is still starting may never write one."""
 _TRUEUP_ERROR = re.compile(r"trueup(?:\.\w+)*\.(\w+Error): (.+)")
 
 
@@ -316,13 +316,10 @@ class Job:
         from py4j.protocol import Py4JJavaError
         from pyflink.java_gateway import get_gateway
 
-        jvm = get_gateway().jvm
-        kind = jvm.org.apache.flink.core.execution.SavepointFormatType.CANONICAL
-        seconds = jvm.java.util.concurrent.TimeUnit.SECONDS
+        kind = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.CANONICAL
         try:
             with _translate_java_errors():
-                savepoint = self._client._j_job_client.stopWithSavepoint(False, folder.as_uri(), kind)
-                savepoint.get(_STOP_WITHIN_S, seconds)
+                _wait_for(self._client._j_job_client.stopWithSavepoint(False, folder.as_uri(), kind))
         except TrueupError as error:
             if not isinstance(error.__cause__, Py4JJavaError):
                 raise
@@ -331,9 +328,9 @@ class Job:
         return True
 
     def abandon(self) -> None:
-        """Cancel the job without a savepoint, if it still runs."""
+        """Cancel the job without a savepoint, if it still runs; its processes end with this one at the latest."""
         try:
-            self._client.cancel().result()
+            _wait_for(self._client._j_job_client.cancel())
         except Exception as error:  # noqa: BLE001 - the failure that ended the job is reported already
             logging.getLogger(__name__).debug("the job had ended: %s", error)
 
@@ -343,6 +340,13 @@ class Job:
         except Exception as error:  # noqa: BLE001 - Flink passes on any Java exception
             return worker_error(str(error))
         return LogError("the Flink job has ended by itself", todo="run `trueup stream` again")
+
+
+def _wait_for(future: Any) -> None:
+    """Wait for a Java future, at most `_STOP_WITHIN_S`."""
+    from pyflink.java_gateway import get_gateway
+
+    future.get(_STOP_WITHIN_S, get_gateway().jvm.java.util.concurrent.TimeUnit.SECONDS)
 
 
 def _submit(options: StreamOptions, settings: Mapping[str, str], log_file: Path) -> Job:

@@ -51,6 +51,7 @@ def append_as_files(connection: duckdb.DuckDBPyConnection, data: str, table: str
         return False
     absent = {name: pl.lit(None, dtype) for name, dtype in columns.items() if name not in rows.columns}
     parts = list(_divide_by_subfolder(rows.with_columns(**absent).select(pl.col(n).cast(t) for n, t in columns.items()), folder))
+    # A random name, as DuckLake's own: no result depends on it, and a file that an interrupted commit left is never overwritten.
     paths = [subfolder / f"{uuid.uuid4()}.parquet" for subfolder, _ in parts]
     written += paths
     for path, (_, part) in zip(paths, parts, strict=True):

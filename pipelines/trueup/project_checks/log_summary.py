@@ -141,8 +141,8 @@ def _of_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
 
 
 def _moved_records(lake: Lake, project: Project) -> Iterable[MovedRecords]:
-    """Yield records whose corrections have another bucket key; streams without versions are not read."""
-    versioned = {source.stream for source in project.config.source if "record_version" in source.columns}
+    """Yield reconciled records whose corrections have another bucket key; streams without versions are not read."""
+    versioned = {s.stream for s in project.config.source if s.stream in MOVEMENTS and "record_version" in s.columns}
     if not versioned:
         return
     # This import loads Polars, which no other summary needs.

@@ -6,69 +6,44 @@ from pathlib import Path
 
 import lake_fixture
 import pytest
-from random_logs import cycle_facets, line_facets, moved_facets, recovery_facets, service
+from random_logs import cycle_facets, line_facets, moved_facets, moved_line_facets, recovery_facets, service
 from reference_model.log import Item, Log, Record, State
 from run_epochs import compare_epochs_with_one_call, process_epochs
 
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.results.outcome import merge_outcomes
 
-
-@pytest.mark.parametrize("n", range(2))
-def test_any_division_into_epochs_gives_the_outcome_of_one_call(n: int, tmp_path: Path) -> None:
-    compare_epochs_with_one_call("epochs", n, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(8))
-def test_any_division_of_eighty_logs_into_epochs_gives_the_outcome_of_one_call(part: int, tmp_path: Path) -> None:
-    for n in range(10 * part, 10 * part + 10):
-        compare_epochs_with_one_call("many epochs", n, tmp_path / str(n))
-
-
-@pytest.mark.parametrize("n", range(1))
-def test_correcting_charges_have_the_same_outcome_in_any_division_into_epochs(n: int, tmp_path: Path) -> None:
-    compare_epochs_with_one_call("recovered epochs", n, tmp_path, 2, facets_of=recovery_facets)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(4))
-def test_correcting_charges_of_sixty_logs_have_the_same_outcome_in_any_division_into_epochs(part: int, tmp_path: Path) -> None:
-    for n in range(15 * part, 15 * part + 15):
-        compare_epochs_with_one_call("many recovered epochs", n, tmp_path / str(n), facets_of=recovery_facets)
+FACETS = {
+    "epochs": None,
+    "recovered epochs": recovery_facets,
+    "moved epochs": moved_facets,
+    "epochs with lines": line_facets,
+    "moved epochs with lines": moved_line_facets,
+    "epochs with cycles": cycle_facets,
+}
+"""Seeds of random logs, each with what its logs must have: any records, corrections, moved records, lines of several services."""
+MANY = {
+    "epochs": 80,
+    "recovered epochs": 60,
+    "moved epochs": 20,
+    "epochs with lines": 5,
+    "moved epochs with lines": 10,
+    "epochs with cycles": 5,
+}
+PART = 10
+"""Random logs of one slow test, so that workers share them."""
 
 
-@pytest.mark.parametrize("n", range(1))
-def test_moved_records_have_the_same_outcome_in_any_division_into_epochs(n: int, tmp_path: Path) -> None:
-    compare_epochs_with_one_call("moved epochs", n, tmp_path, 2, facets_of=moved_facets)
+@pytest.mark.parametrize("seed", [seed for seed in FACETS if seed != "moved epochs with lines"])
+def test_any_division_into_epochs_gives_the_outcome_of_one_call(seed: str, tmp_path: Path) -> None:
+    compare_epochs_with_one_call(seed, 0, tmp_path, facets_of=FACETS[seed])
 
 
 @pytest.mark.slow
-def test_moved_records_of_twenty_logs_have_the_same_outcome_in_any_division_into_epochs(tmp_path: Path) -> None:
-    for n in range(20):
-        compare_epochs_with_one_call("many moved epochs", n, tmp_path / str(n), facets_of=moved_facets)
-
-
-@pytest.mark.parametrize("n", range(1))
-def test_covering_services_have_the_same_outcome_in_any_division_into_epochs(n: int, tmp_path: Path) -> None:
-    compare_epochs_with_one_call("epochs with lines", n, tmp_path, 2, facets_of=line_facets)
-
-
-@pytest.mark.slow
-def test_covering_services_of_five_logs_have_the_same_outcome_in_any_division_into_epochs(tmp_path: Path) -> None:
-    for n in range(5):
-        compare_epochs_with_one_call("many epochs with lines", n, tmp_path / str(n), facets_of=line_facets)
-
-
-@pytest.mark.parametrize("n", range(1))
-def test_sums_of_billing_cycles_have_the_same_outcome_in_any_division_into_epochs(n: int, tmp_path: Path) -> None:
-    compare_epochs_with_one_call("epochs with cycles", n, tmp_path, 2, facets_of=cycle_facets)
-
-
-@pytest.mark.slow
-def test_sums_of_billing_cycles_of_five_logs_have_the_same_outcome_in_any_division_into_epochs(tmp_path: Path) -> None:
-    for n in range(5):
-        compare_epochs_with_one_call("many epochs with cycles", n, tmp_path / str(n), facets_of=cycle_facets)
+@pytest.mark.parametrize(("seed", "first"), [(seed, first) for seed, count in MANY.items() for first in range(0, count, PART)])
+def test_any_division_of_many_logs_into_epochs_gives_the_outcome_of_one_call(seed: str, first: int, tmp_path: Path) -> None:
+    for n in range(first, min(first + PART, MANY[seed])):
+        compare_epochs_with_one_call(f"many {seed}", n, tmp_path / str(n), facets_of=FACETS[seed])
 
 
 def test_a_back_dated_state_moves_settled_records_of_a_final_cycle_epoch_by_epoch(tmp_path: Path) -> None:

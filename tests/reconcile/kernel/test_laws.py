@@ -25,7 +25,16 @@ from kernel_adapter import (
     terms_of,
 )
 from random_allowance_logs import allowance_log
-from random_logs import any_log, cycle_facets, deliver_in_time, in_time_log, line_facets, moved_facets, recovery_facets
+from random_logs import (
+    any_log,
+    cycle_facets,
+    deliver_in_time,
+    in_time_log,
+    line_facets,
+    moved_facets,
+    moved_line_facets,
+    recovery_facets,
+)
 from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Item, Log, Record
 
@@ -252,8 +261,13 @@ def test_the_history_of_moved_records_is_the_same_for_every_division() -> None:
     check_divisions("moved divided", 1, moved)
 
 
+def test_the_kernel_agrees_with_the_reference_where_moved_records_are_covered_or_summed() -> None:
+    compare_with_reference("moved lines", range(4), lambda rng, _: moved_line_facets(rng))
+
+
 @pytest.mark.slow
 def test_the_laws_hold_on_hundreds_of_logs_with_moved_records() -> None:
+    compare_with_reference("many moved lines", range(100), lambda rng, _: moved_line_facets(rng))
     compare_with_reference("many moved", range(150), moved)
     for n in range(40):
         check_deliveries_in_time("moved often in time", n, 2, moved)

@@ -1,5 +1,5 @@
 -- Records of a stream whose versions have different bucket keys, and all of them count: those ingested before a version withdrew the
--- record of another bucket key, and those of streams that are not reconciled.
+-- record of another bucket key.
 -- Grain: one source that delivered such a version. Owner: project checks.
 WITH versions AS (
     SELECT e.key_scope, e.record_key, {bucket_key} AS bucket_key, split_part(e.source_id, '@', 1) AS source

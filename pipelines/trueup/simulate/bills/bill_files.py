@@ -17,7 +17,7 @@ from trueup.simulate.bills.invoice_truth import record_invoice_truth
 from trueup.simulate.contracts.contract_draw import ZONE, Months
 from trueup.simulate.contracts.contract_files import MARKED, Contracts
 from trueup.simulate.contracts.price_list import TAX_PERCENT
-from trueup.simulate.files.write import write_rows
+from trueup.simulate.files.write import amount_text, write_rows
 from trueup.simulate.market.services import AMOUNT_TOLERANCE_MICROS, CURRENCY
 from trueup.simulate.traffic.load import SEGMENTS
 from trueup.units import MICROS
@@ -90,13 +90,6 @@ def _write_documents(documents: pl.DataFrame, landing: Path, file_format: str) -
     )  # fmt: skip
     for (month,), of_month in rows.group_by("month", maintain_order=True):
         write_rows(of_month.drop("month"), landing / f"invoices-{month}.{file_format}", file_format)
-
-
-def amount_text(micros: str) -> pl.Expr:
-    """Return a column of millionths as exact decimal text."""
-    size = pl.col(micros).abs()
-    digits = pl.concat_str((size // MICROS).cast(pl.String), (size % MICROS).cast(pl.String).str.zfill(6), separator=".")
-    return pl.concat_str(pl.when(pl.col(micros) < 0).then(pl.lit("-")).otherwise(pl.lit("")), digits)
 
 
 def bills_text(file_format: str) -> str:

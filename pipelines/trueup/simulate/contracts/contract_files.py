@@ -13,9 +13,8 @@ from trueup.simulate.contracts.billing_mistakes import CHARGE, GRACE, Bills, bil
 from trueup.simulate.contracts.contract_draw import ZONE, Months, contract_states, draw_contracts
 from trueup.simulate.contracts.day_rater import rate_contracts
 from trueup.simulate.contracts.price_list import ROUTER, SERVICE, PriceDates, price_rows
-from trueup.simulate.files.write import write_rows
+from trueup.simulate.files.write import amount_text, write_rows
 from trueup.simulate.market.services import AMOUNT_TOLERANCE_MICROS, CURRENCY
-from trueup.units import MICROS
 
 MARKED = "+9994099999999"
 """A test number without a contract; its charge lines advance the frontier."""
@@ -46,7 +45,7 @@ def write_contracts(drawn: Contracts, months: Months, directory: Path, file_form
     delivered = pl.concat([_test_line(months.first, 0), drawn.bills.charges, _test_line(months.last + timedelta(days=2), 1)])
     if numbers is not None:
         delivered = delivered.join(numbers, on="line_id", how="left", maintain_order="left")
-    by_month = delivered.with_columns(month=pl.col("billed_at").dt.strftime("%Y%m"), amount=_amount_text())
+    by_month = delivered.with_columns(month=pl.col("billed_at").dt.strftime("%Y%m"), amount=amount_text("amount_micros"))
     for (month,), lines in by_month.group_by("month", maintain_order=True):
         rows = lines.drop("month", "amount_micros")
         write_rows(rows, directory / "landing" / "rentals" / f"rentals-{month}.{file_format}", file_format)
@@ -64,13 +63,6 @@ def _test_line(day: date, number: int) -> pl.DataFrame:
         "billed_at": midnight,
     }
     return pl.DataFrame([row], schema=CHARGE)
-
-
-def _amount_text() -> pl.Expr:
-    """Return the amount as exact decimal text; expects no negative amounts."""
-    micros = pl.col("amount_micros")
-    decimals = (micros % MICROS).cast(pl.String).str.zfill(6)
-    return pl.concat_str((micros // MICROS).cast(pl.String), decimals, separator=".")
 
 
 def contracts_text(file_format: str, *, invoices: bool) -> str:

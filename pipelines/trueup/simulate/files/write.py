@@ -1,4 +1,4 @@
-"""Write frames to CSV, NDJSON or Parquet; the same frame always gives the same bytes."""
+"""Write frames to CSV, NDJSON or Parquet, and amounts as text; the same frame always gives the same bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import polars as pl
 import polars.selectors as cs
 
 from trueup.simulate.checks import SimulationError
+from trueup.units import MICROS
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 _LEVEL = 1
@@ -26,6 +27,13 @@ def write_rows(frame: pl.DataFrame, path: Path, file_format: str) -> None:
             frame.with_columns(cs.datetime().dt.strftime(TIME_FORMAT)).write_ndjson(path)
     except OSError as error:
         raise _write_error(path, error) from error
+
+
+def amount_text(micros: str) -> pl.Expr:
+    """Return a column of millionths as exact decimal text."""
+    size = pl.col(micros).abs()
+    digits = pl.concat_str((size // MICROS).cast(pl.String), (size % MICROS).cast(pl.String).str.zfill(6), separator=".")
+    return pl.concat_str(pl.when(pl.col(micros) < 0).then(pl.lit("-")).otherwise(pl.lit("")), digits)
 
 
 def write_text(text: str, path: Path) -> None:

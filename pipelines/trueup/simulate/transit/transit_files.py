@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from trueup.simulate.files.write import write_rows
+from trueup.simulate.files.write import amount_text, write_rows
 from trueup.simulate.market.services import CURRENCY
 from trueup.simulate.transit.hop_losses import GRACE, PRICE_MICROS, SERVICE, STAGES, Transit, draw_transit
-from trueup.units import MICROS
 
 _SUBSCRIBERS_OF_CARRIER = 20
 _BEGIN = datetime(2024, 1, 1)  # noqa: DTZ001 - files have no zone; their source names it
@@ -27,9 +26,11 @@ def write_transit(
     drawn = draw_transit(rng, subscribers * (end - begin).days, carriers, begin, end)
     landing = directory / "landing" / SERVICE
     for stage, frame in drawn.stages.items():
+        has_amounts = not frame["amount_micros"].null_count()
         rows = frame.select(
-            "record_id", "call_id", "carrier", pl.col("start").dt.replace_time_zone(None), "seconds", *_amount_text(frame)
-        )
+            "record_id", "call_id", "carrier", pl.col("start").dt.replace_time_zone(None), "seconds",
+            *([amount_text("amount_micros").alias("amount")] if has_amounts else []),
+        )  # fmt: skip
         write_rows(rows, landing / f"{stage}.{file_format}", file_format)
     states = carriers.to_frame().select(
         pl.col("carrier"), plan=pl.lit("CARRIER"), status=pl.lit("active"), valid_from=pl.lit(_BEGIN, pl.Datetime("us"))
@@ -37,15 +38,6 @@ def write_transit(
     both = pl.concat([states.with_columns(system=pl.lit(system)) for system in ("network", "billing")])
     write_rows(both, landing / f"carriers.{file_format}", file_format)
     return drawn
-
-
-def _amount_text(frame: pl.DataFrame) -> list[pl.Expr]:
-    """Return the amount as exact decimal text; NULL at a stage without amounts."""
-    if frame["amount_micros"].null_count():
-        return []
-    micros = pl.col("amount_micros")
-    text = pl.concat_str((micros // MICROS).cast(pl.String), (micros % MICROS).cast(pl.String).str.zfill(6), separator=".")
-    return [text.alias("amount")]
 
 
 def transit_text(file_format: str) -> str:

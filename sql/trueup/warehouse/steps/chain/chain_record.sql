@@ -44,6 +44,7 @@ SELECT
     END AS unit,                                  -- NULL: without a time no period is known
     if(c.by_period, steps.period_first_day(steps.period_number(r.own_time, c.period, z.name), c.period), CAST(timezone(z.name, r.own_time) AS DATE)) AS day, -- its day, or the first day of its period
     hash(r.stream, r.stage, r.key_scope, r.record_key) AS content_key, -- of its record
+    CASE getvariable('bucket_by') WHEN 'subscriber' THEN r.subscriber WHEN 'account' THEN r.account ELSE r.session_key END AS bucket_key, -- contents are compared within it
     r.event_id, r.record_version, r.service, r.subscriber, r.own_time, r.quantity_micros, r.amount_micros, r.currency
 FROM records r
 CROSS JOIN zone z

@@ -6,19 +6,26 @@ WITH moved AS MATERIALIZED (
     SELECT DISTINCT hash(m.stream, CAST(NULL AS VARCHAR), m.key_scope, m.record_key) AS content_key
     FROM lake.events.moved m
     WHERE m.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    UNION
+    -- No reconciliation reads inner stages, so their contents are not copied to other bucket keys.
+    SELECT r.content_key
+    FROM steps.chain_record r
+    WHERE r.stage_no NOT IN (0, r.last_no)
+    GROUP BY r.content_key
+    HAVING count(r.record_version) > 0 AND count(DISTINCT coalesce(r.bucket_key, '')) > 1
 ),
 repeated AS MATERIALIZED (
-    SELECT r.content_key, r.scope FROM steps.chain_record r GROUP BY r.content_key, r.scope HAVING count(*) > 1
+    SELECT r.content_key, r.bucket_key FROM steps.chain_record r GROUP BY r.content_key, r.bucket_key HAVING count(*) > 1
     UNION
-    SELECT r.content_key, r.scope FROM steps.chain_record r SEMI JOIN moved m ON m.content_key = r.content_key
+    SELECT r.content_key, r.bucket_key FROM steps.chain_record r SEMI JOIN moved m ON m.content_key = r.content_key
 ),
 outranked AS MATERIALIZED (
     SELECT r.event_id
     FROM steps.chain_record r
-    SEMI JOIN repeated d ON d.content_key = r.content_key AND d.scope = r.scope
+    SEMI JOIN repeated d ON d.content_key = r.content_key AND d.bucket_key IS NOT DISTINCT FROM r.bucket_key
     LEFT JOIN moved m ON m.content_key = r.content_key
     QUALIFY row_number() OVER (
-        PARTITION BY r.chain, if(m.content_key IS NULL, r.scope, ''), r.content_key
+        PARTITION BY r.chain, if(m.content_key IS NULL, r.bucket_key, ''), r.content_key
         ORDER BY r.record_version DESC NULLS LAST, r.quantity_micros DESC NULLS LAST, r.amount_micros DESC NULLS LAST, r.event_id DESC
     ) > 1
 ),
