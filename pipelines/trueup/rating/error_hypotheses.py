@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import polars as pl
 
@@ -19,6 +20,8 @@ _INCREMENTS_S = ((60, 60), (30, 6), (60, 1), (1, 1), (6, 6), (30, 30), (10, 10),
 _ROUNDINGS = (("up", "up"), ("down", "down"), ("half_up", "half up"), ("half_even", "half to even"))
 _DECIMALS = (2, 3, 4, 0, 1, 5)
 _SHIFTS_H = (*range(-12, 0), *range(1, 15))
+_MOST_AMOUNTS = 100_000
+"""The largest number of amounts that are computed at once."""
 _MOST_PLANS = 64
 """The largest number of plans that are tried one by one."""
 
@@ -39,10 +42,14 @@ def explain_billed_amount(
     found = [free.select("call", cause=pl.lit("zero_rated"), sentence=pl.lit("billed as if it were free"))]
     left = left.join(free, on="call", how="anti")
     shares: dict[str, pl.DataFrame] = {}
-    for mistake in _mistakes(book) if left.height else ():
-        made = _made(left, mistake, others, shares)
-        found.append(made)
-        left = left.join(made, on="call", how="anti")
+    for _, alike in groupby(_mistakes(book) if left.height else (), key=lambda mistake: mistake.cut or object()):
+        mistakes = list(alike)
+        # Pricing a few records by many books costs little more than pricing them by one.
+        size = max(1, _MOST_AMOUNTS // max(1, left.height))
+        for first in range(0, len(mistakes), size):
+            made = _made(left, mistakes[first : first + size], others, shares)
+            found.append(made)
+            left = left.join(made, on="call", how="anti")
         if left.is_empty():
             break
     return calls.select("call").join(pl.concat(found), on="call", how="left", maintain_order="left").select(*ALTERNATIVE)
@@ -52,7 +59,7 @@ def explain_billed_amount(
 class _Mistake:
     """A hypothesis: price records by `book`, with the values in `columns` instead of the records' own values.
 
-    Hypotheses with equal `cut` differ only in rounding, decimals or tax, so their books give the same shares.
+    Hypotheses with equal `cut` differ only in rounding, decimals or tax: their books give the same shares, and no column changes.
     """
 
     cause: str
@@ -62,11 +69,15 @@ class _Mistake:
     cut: str | None = None
 
 
-def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None, shares: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the calls whose billed amount equals the amount under a hypothesis, as `ALTERNATIVE`.
+def _made(
+    left: pl.DataFrame, mistakes: Sequence[_Mistake], others: pl.DataFrame | None, shares: dict[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """Return the calls whose billed amount equals the amount under a hypothesis, as `ALTERNATIVE`, with the first such hypothesis.
 
-    `shares` caches, by `cut`, the shares of all calls that were unexplained when an earlier hypothesis was tried.
+    Several `mistakes` must have one `cut`. `shares` caches, by `cut`, the shares of all calls that were unexplained when an earlier
+    hypothesis was tried.
     """
+    mistake = mistakes[0]
     # A hypothesis that changes no column of a record explains nothing.
     rows = left.filter(pl.all_horizontal(pl.lit(True), *(pl.col(n).ne_missing(pl.lit(v)) for n, v in mistake.columns.items())))
     rows = rows.with_columns(pl.lit(v).alias(n) for n, v in mistake.columns.items())
@@ -80,9 +91,29 @@ def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None, sh
         parts, _ = shares_of(able if others is None else rateable(pl.concat([tried, others]), book), book)
         shares |= {mistake.cut: parts} if mistake.cut else {}
     own = parts.join(able, on="call", how="semi", maintain_order="left")
-    hits = rows.join(amounts_of(own, able, book).select("call", "amount_micros"), on="call")
-    hits = hits.filter(pl.col("amount_micros") == pl.col("billed_micros"))
-    return hits.select("call", cause=pl.lit(mistake.cause), sentence=pl.lit(mistake.sentence))
+    amounts = _amounts_of_each(own, able, [m.book for m in mistakes])
+    hits = amounts.join(rows, on="call", maintain_order="left").filter(pl.col("amount_micros") == pl.col("billed_micros"))
+    names = pl.DataFrame([(n, m.cause, m.sentence) for n, m in enumerate(mistakes)], ["n", "cause", "sentence"], orient="row")
+    return hits.sort("n").unique("call", keep="first", maintain_order=True).join(names, on="n").select(*ALTERNATIVE)
+
+
+def _amounts_of_each(parts: pl.DataFrame, able: pl.DataFrame, books: Sequence[Book]) -> pl.DataFrame:
+    """Return `n`, `call` and `amount_micros` of calls with the shares `parts`, priced by each of the books, the `n`-th of them.
+
+    All copies are priced at once: each book gives the calls and the rates of their shares numbers of its own.
+    """
+    base = books[0]
+    calls = able.select(pl.col("call").max() + 1).item()
+    rates = pl.concat([base.rates["rate"], base.slots["rate"]]).max() + 1  # type: ignore[operator]
+    own_rates = pl.concat([book.rates.with_columns(pl.col("rate") + n * rates) for n, book in enumerate(books)])
+    copies = [
+        frame.with_columns(pl.col("call") + n * calls, *([pl.col("base") + n * rates] if "base" in frame.columns else []))
+        for frame in (parts, able)
+        for n in range(len(books))
+    ]
+    own_parts, own_calls = pl.concat(copies[: len(books)]), pl.concat(copies[len(books) :])
+    amounts = amounts_of(own_parts, own_calls, replace(base, rates=own_rates))
+    return amounts.select(pl.col("call") % calls, "amount_micros", n=pl.col("call") // calls)
 
 
 def _mistakes(book: Book) -> Iterator[_Mistake]:
