@@ -199,6 +199,7 @@ def test_the_history_is_the_same_for_every_way_of_running(ingested: Project) -> 
     assert stored_digests(ingested) == expected
 
 
+@pytest.mark.slow
 def test_the_history_is_the_same_when_several_processes_share_the_work(ingested: Project) -> None:
     options = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     reconcile(ingested, partitions=8, runner_options=options)

@@ -86,6 +86,7 @@ def test_a_killed_job_loses_repeats_and_changes_no_score(n: int, disorderly: Pro
     assert_scored_alike(disorderly, other)
 
 
+@pytest.mark.slow
 def test_the_job_resumes_after_scores_of_the_command(disorderly: Project, scored: Scored) -> None:
     streaming.catch_up(disorderly, "--epoch-commits", "20", "--groups", "2")
     assert position(disorderly) == 0

@@ -178,7 +178,9 @@ def test_a_second_reconciler_of_a_lake_is_refused(tmp_path: Path) -> None:
     assert committed(project)["history"] == []
 
 
-@pytest.mark.parametrize("options", [(), PROCESSES], ids=["in this process", "in two processes"])
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(PROCESSES, marks=pytest.mark.slow)], ids=["in this process", "in two processes"]
+)
 def test_a_job_that_cannot_read_the_lake_raises_one_line_and_commits_nothing(options: tuple[str, ...], tmp_path: Path) -> None:
     project = project_with(tmp_path, SMALL_LOG)
     shutil.move(tmp_path / "lake" / "data" / "events" / "usage", tmp_path / "elsewhere")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import fractions_rater
 import polars as pl
 from books import BOOKS, CALLS, RECORDS
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pricing import MICRO, Row, answers, band, book_of, call, calls_of, exchange, rated, rated_at, stepped
+from repetitions import on_many_random, on_random
 
 from trueup.rating.book import LARGEST
 from trueup.rating.rate import rate
@@ -18,22 +19,31 @@ LARGE = st.integers(0, 62).map(lambda n: 2**n) | st.integers(0, 2**63 - 1)
 ROUNDINGS = ["half_even", "half_up", "up", "down"]
 
 
-@settings(max_examples=120)
-@given(BOOKS, RECORDS)
-def test_the_rater_agrees_with_the_slow_rater_to_the_last_millionth(rows: list[Row], calls: list[Row]):
+def check_slow_rater(rows: list[Row], calls: list[Row]):
     assert answers(rated(rows, calls)) == fractions_rater.price(rows, calls)
 
 
-@given(BOOKS, RECORDS, st.randoms(use_true_random=False))
-def test_the_order_of_arrival_does_not_change_prices(rows, calls, chance):
+test_the_rater_agrees_with_the_slow_rater_to_the_last_millionth = on_random(BOOKS, RECORDS, examples=90)(check_slow_rater)
+test_the_rater_agrees_with_the_slow_rater_to_the_last_millionth_in_many_books = on_many_random(BOOKS, RECORDS, examples=300)(
+    check_slow_rater
+)
+
+
+def check_order(rows, calls, chance):
     before = answers(rated(rows, calls))
     shuffled = chance.sample(calls, len(calls))
     assert answers(rated(rows, shuffled)) == before
 
 
-@settings(max_examples=60)
-@given(BOOKS, RECORDS, st.integers(0, 7), st.integers(0, 400 * MICRO))
-def test_a_what_if_record_has_the_price_of_the_record_that_it_replaces_and_changes_no_other(rows, calls, which, quantity):
+test_the_order_of_arrival_does_not_change_prices = on_random(BOOKS, RECORDS, st.randoms(use_true_random=False), examples=40)(
+    check_order
+)
+test_the_order_of_arrival_does_not_change_prices_in_many_books = on_many_random(
+    BOOKS, RECORDS, st.randoms(use_true_random=False), examples=300
+)(check_order)
+
+
+def check_what_if(rows, calls, which, quantity):
     which %= len(calls)
     # Of several that begin at once with one id, none has a place of its own.
     assume(len({(c["start_us"], c["order"]) for c in calls}) == len(calls))
@@ -44,6 +54,14 @@ def test_a_what_if_record_has_the_price_of_the_record_that_it_replaces_and_chang
     in_place = [calls[which] | {"quantity_micros": quantity} if i == which else c for i, c in enumerate(calls)]
     assert prices.pop(1) == answers(rated(rows, in_place))[calls[which]["call"]]
     assert prices == before
+
+
+test_a_what_if_record_has_the_price_of_the_record_that_it_replaces_and_changes_no_other = on_random(
+    BOOKS, RECORDS, st.integers(0, 7), st.integers(0, 400 * MICRO), examples=30
+)(check_what_if)
+test_a_what_if_record_has_the_price_of_the_record_that_it_replaces_and_changes_no_other_in_many_books = on_many_random(
+    BOOKS, RECORDS, st.integers(0, 7), st.integers(0, 400 * MICRO), examples=300
+)(check_what_if)
 
 
 def _plain(rows: Sequence[Row]) -> list[Row]:
@@ -67,8 +85,7 @@ def _plain(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-@given(BOOKS, CALLS, st.integers(1, 4_000 * MICRO))
-def test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded(rows, record, cut):
+def check_cut(rows, record, cut):
     """Exact prices add up, wherever a record is cut, at the edge of a band or elsewhere."""
     record |= {"service": "voice", "currency": "EUR"}
     assume(record["quantity_micros"] and cut < record["quantity_micros"])
@@ -81,8 +98,15 @@ def test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded(
         assert any(amount is None for amount, _ in parts)
 
 
-@given(BOOKS, CALLS, st.integers(0, 4_000 * MICRO), st.integers(0, 4_000 * MICRO))
-def test_a_longer_record_never_costs_less(rows, record, one, other):
+test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded = on_random(
+    BOOKS, CALLS, st.integers(1, 4_000 * MICRO), examples=40
+)(check_cut)
+test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded_in_many_books = on_many_random(
+    BOOKS, CALLS, st.integers(1, 4_000 * MICRO), examples=300
+)(check_cut)
+
+
+def check_longer(rows, record, one, other):
     """For one record at a time, of prices that are not negative, rounded not at all or at the end.
 
     Tiers are left out, because a cheaper tier may end a dearer increment early. So is rounding by increment, because a record may
@@ -95,6 +119,14 @@ def test_a_longer_record_never_costs_less(rows, record, one, other):
     whole = [r | {"rounding_stage": "total", "tier_from_micros": None} if r["item"] == "rate" else r for r in plain]
     short, long = (answers(rated(whole, [record | {"quantity_micros": q}]))[0] for q in sorted((one, other)))
     assert long[0] is None or (short[0] is not None and short[0] <= long[0])
+
+
+test_a_longer_record_never_costs_less = on_random(
+    BOOKS, CALLS, st.integers(0, 4_000 * MICRO), st.integers(0, 4_000 * MICRO), examples=40
+)(check_longer)
+test_a_longer_record_never_costs_less_in_many_books = on_many_random(
+    BOOKS, CALLS, st.integers(0, 4_000 * MICRO), st.integers(0, 4_000 * MICRO), examples=300
+)(check_longer)
 
 
 @given(

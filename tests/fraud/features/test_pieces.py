@@ -100,7 +100,7 @@ def copied(project: Project, name: str) -> Project:
     ("groups", "owner_ranges", "step", "forgetful"),
     [
         pytest.param(1, 1, 1, 0, marks=pytest.mark.slow), pytest.param(3, 2, 4, 0, marks=pytest.mark.slow),
-        pytest.param(8, 4, 3, 2, marks=pytest.mark.slow), (4, 3, 5, 2), (2, 3, 50, 0),
+        pytest.param(8, 4, 3, 2, marks=pytest.mark.slow), (4, 3, 5, 2), pytest.param(2, 3, 50, 0, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_partitions_give_the_scores_of_one_run(

@@ -175,10 +175,8 @@ def test_data_docs_open_in_a_browser(validation: Validation, results: Validated,
     browser = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
     if browser is None:
         pytest.skip("there is no browser here: apt-get install chromium")
-    common = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
-    subprocess.run([*common, f"--screenshot={tmp_path / 'docs.png'}", page.as_uri()], check=True, capture_output=True, timeout=180)
-    assert (tmp_path / "docs.png").stat().st_size > 10_000
-    shown = subprocess.run([*common, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True, timeout=180)
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom", page.as_uri()]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=180)
     assert "usage.msc" in shown.stdout
     assert "Failed" in shown.stdout or "failed" in shown.stdout
 
