@@ -33,7 +33,7 @@ from trueup.config import Project
 from trueup.fraud.features.feature_engine import history
 from trueup.fraud.features.telecom import telecom_features, transactions
 from trueup.fraud.load import usage_of
-from trueup.fraud.scoring.accused import first_is_peer
+from trueup.fraud.scoring.accused import both_accused, first_is_peer
 from trueup.fraud.scoring.detectors import detector_rules
 from trueup.fraud.scoring.model import Model, ModelError, load_model, matrix
 from trueup.fraud.scoring.model_score import contributions, margins
@@ -134,16 +134,20 @@ def alerts_by_rules(one: Operator) -> pl.DataFrame:
 
 
 def alerts_by_model(one: Operator, model: Model, threshold: float) -> pl.DataFrame:
-    """Return the transactions that a model finds suspicious, in the columns of `alerts_by_rules`."""
+    """Return the transactions that a model finds suspicious, in the columns of `alerts_by_rules`, a row for each accused end."""
     declared = telecom_features()
     probability = model.calibration.probability(margins(model.booster(), matrix(one.features, declared.names)))
     suspicious = one.features.filter(pl.Series(probability >= threshold))
     added = contributions(model, suspicious)[:, :-1]
     facts = suspicious.select("event_id", "is_received").join(one.events.select("event_id", "peer"), on="event_id", how="left")
     received, has_peer = facts["is_received"].cast(pl.Boolean).to_numpy(), facts["peer"].is_not_null().to_numpy()
-    peer_first = first_is_peer(added, [declared.owners[n] for n in declared.names], received, has_peer)
-    side = np.where(peer_first, "peer", "subscriber")
-    return _alerts(one, suspicious.select("event_id", side=pl.Series(side), score=pl.Series(probability[probability >= threshold])))
+    owners = [declared.owners[n] for n in declared.names]
+    peer_first = first_is_peer(added, owners, received, has_peer)
+    both = both_accused(added, owners, received, has_peer)
+    found = suspicious.select("event_id", score=pl.Series(probability[probability >= threshold]))
+    first = found.with_columns(side=pl.Series(np.where(peer_first, "peer", "subscriber")))
+    second = found.with_columns(side=pl.Series(np.where(peer_first, "subscriber", "peer"))).filter(pl.Series(both))
+    return _alerts(one, pl.concat([first, second]))
 
 
 def _alerts(one: Operator, found: pl.DataFrame) -> pl.DataFrame:
@@ -184,7 +188,7 @@ def outcome(one: Operator, alerts: pl.DataFrame, budget: int, *, first_day: int 
         caught=pl.col("hit").any(), money_micros=pl.col("money_micros").sum(), stopped_micros=stopped.sum()
     )  # fmt: skip
     return {
-        "reviewed": right.height, "right": int(right["right"].sum()),
+        "reviewed": right.height, "reviewed_a_day": right.height / max(1, tested), "right": int(right["right"].sum()),
         "cases_a_day": kept.select("day", "party").n_unique() / max(1, tested), "cases": cases.sort("case").to_dicts(),
     }  # fmt: skip
 
@@ -228,6 +232,8 @@ def show_table(found: dict[str, list[dict[str, Any]]], counted: dict[str, tuple[
     for title, measure_of in (("least", min), ("median", lambda v: sorted(v)[len(v) // 2]), ("most", max)):
         a_day = (measure_of([o["cases_a_day"] for o in found[way]]) for way in ways)
         print(f"| cases a day before the cut, {title} | {' | '.join(f'{value:.1f}' for value in a_day)} |")
+        within = (measure_of([o["reviewed_a_day"] for o in found[way]]) for way in ways)
+        print(f"| cases a day within the budget, {title} | {' | '.join(f'{value:.1f}' for value in within)} |")
 
 
 def after_decisions(one: Operator, alerts: pl.DataFrame, budget: int, *, by_rules: pl.DataFrame, start: Model | None) -> Model:
@@ -242,7 +248,8 @@ def after_decisions(one: Operator, alerts: pl.DataFrame, budget: int, *, by_rule
     )
     known = (rows["decided_us"].is_not_null() | (rows["honest_us"] <= end_us)) & (rows["at_us"] < end_us)
     at, later = np.flatnonzero(known.to_numpy()), np.flatnonzero((~known & (rows["at_us"] < end_us)).to_numpy())
-    taken = by_rules.filter(pl.col("at_us") < end_us).select("day", party=pl.lit(f"{one.name} ") + pl.col("party")).unique()
+    by_rules = by_rules.filter(pl.col("at_us") < end_us)
+    taken = by_rules.select("day", party=pl.lit(f"{one.name} ") + pl.col("party"), rule=pl.lit("detectors")).unique()
     settings = Settings(alerts_per_day=budget, label_delay_us=LABEL_DELAY_US, trials=1, start=start, taken=taken)
     known_table = Table(table.values[at], rows[at])
     return train_model(telecom_features(), known_table, settings, recent=Table(table.values[later], rows[later]), now_us=end_us)

@@ -39,7 +39,7 @@ cell = "cell"
 started_at = "start"
 quantity = "seconds"
 [fraud]
-alerts_per_day = 1
+alerts_per_day = 2
 label_delay = "2d"
 trials = 1
 home_prefixes = ["+999"]

@@ -18,7 +18,7 @@ from trueup.fraud.scoring.model_score import contributions, score_features, with
 from trueup.fraud.scoring.reason_text import sentence
 from trueup.fraud.scoring.reasons import reasons_of
 from trueup.fraud.scoring.typology import typology_of, typology_of_rule
-from trueup.fraud.training.budget import NEVER, threshold_for
+from trueup.fraud.training.budget import NEVER, Room, cases_of, room_for_model, threshold_for
 from trueup.fraud.training.calibrate import Calibration
 from trueup.fraud.training.card import recall_by_type
 from trueup.fraud.training.cost import CostThreshold, ReviewCost, cost_threshold
@@ -134,11 +134,44 @@ def test_the_threshold_alerts_no_more_parties_a_day_than_the_budget() -> None:
 
 def test_cases_of_rules_use_their_part_of_the_budget_and_are_not_counted_again_for_the_model() -> None:
     rows = pl.DataFrame({"day": [1, 1, 1, 1], "party": ["a", "b", "c", "d"], "score": [0.9, 0.8, 0.7, 0.6]})
-    of_rules = pl.DataFrame({"day": [1, 1, 9], "party": ["a", "x", "b"]})
-    # Of a budget of four, the rules have two on this day. Of two they leave nothing, so the model has half.
+    of_rules = pl.DataFrame({"day": [1, 1, 1, 9], "party": ["a", "a", "x", "b"], "rule": ["hot", "far", "hot", "hot"]})
+    # Of a budget of four, the rules have two on this day; of three they leave one.
     assert threshold_for(rows, 4, of_rules) == 0.7
-    assert threshold_for(rows, 2, of_rules) == 0.8
+    assert threshold_for(rows, 3, of_rules) == 0.8
     assert threshold_for(rows, 3) == 0.7
+    assert room_for_model(rows, 3, of_rules) == Room(1, 2, 1, {"hot": 2, "far": 1})
+
+
+def test_rules_that_use_the_whole_budget_leave_the_model_only_scores_above_all_others() -> None:
+    rows = pl.DataFrame({"day": [1, 1, 1], "party": ["a", "b", "c"], "score": [0.9, 0.8, 0.7]})
+    of_rules = pl.DataFrame({"day": [1, 1, 1], "party": ["a", "x", "y"], "rule": ["hot"] * 3})
+    threshold = threshold_for(rows, 2, of_rules)
+    # The highest score of no rule is that of b: with it, the day would have four cases.
+    assert 0.8 < threshold < 0.800001
+
+
+def test_a_day_of_many_cases_of_rules_takes_nothing_from_the_other_days() -> None:
+    days, parties = range(4), "abc"
+    rows = pl.DataFrame(
+        [(day, party, 0.9 - 0.1 * n) for day in days for n, party in enumerate(parties)],
+        schema=["day", "party", "score"],
+        orient="row",
+    )
+    of_rules = pl.DataFrame([(0, f"x{n}", "hot") for n in range(40)], schema=["day", "party", "rule"], orient="row")
+    # Three days have room for one case each. On the fourth, what is over the budget waits behind it.
+    assert room_for_model(rows, 1, of_rules).left == 3
+    assert threshold_for(rows, 1, of_rules) > 0.9
+    assert threshold_for(rows, 2, of_rules) == 0.9
+
+
+def test_the_second_accused_party_of_a_transaction_is_a_case_of_the_budget_too() -> None:
+    rows = pl.DataFrame({
+        "day": [1, 1, 1], "party": ["a", "b", "c"], "second_party": ["x", None, None], "score": [0.9, 0.8, 0.7],
+    })  # fmt: skip
+    assert sorted(cases_of(rows)["party"]) == ["a", "b", "c", "x"]
+    # Both ends of the first transaction are a case, so there is room for one case more.
+    assert threshold_for(rows, 3) == 0.8
+    assert threshold_for(rows.drop("second_party"), 3) == 0.7
 
 
 def test_a_threshold_is_set_on_scores_by_trees_as_many_as_the_final_ones() -> None:

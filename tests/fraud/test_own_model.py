@@ -132,19 +132,21 @@ def test_a_champion_over_its_budget_gets_a_higher_threshold_once_and_the_log_has
     put_in_force_again(operator, "champion", threshold=1e-9)
     add_days(operator, DAYS, DAYS + 6)
     score(operator)
-    # All twelve subscribers are a case on each day, against a budget of one.
+    # All twelve subscribers are a case on each day, one of them of a rule, against a budget of two.
     (done,) = advance(operator)
     assert f"the threshold of {model_id} is " in done
-    assert done.endswith("as a week had more cases than 1 a day")
+    assert "as the budget is 2 and there were " in done and done.endswith("of them of rules")
     declared = declarations(operator)[-1]
-    assert (declared["role"], declared["own_model"]) == ("champion", {"budget": 1})
+    figures = declared["own_model"]
+    assert (declared["role"], figures["budget"], figures["left_for_the_model"]) == ("champion", 2, figures["days"])
+    assert figures["cases_of_rules"] == figures["days"] < figures["cases_of_model"]
     assert declared["threshold"] > 1e-9
     assert advance(operator) == []
     add_days(operator, DAYS + 6, DAYS + 8)
     score(operator)
     later = (BEGIN + timedelta(days=DAYS + 6)).date()
     (cases,) = query_rows(operator, f"SELECT count(*) FROM cases WHERE type = 'fraud' AND day >= '{later}'")[0]
-    assert cases <= 2
+    assert cases <= 4
 
 
 def test_training_may_add_trees_to_those_of_the_starter(operator: Project) -> None:

@@ -116,7 +116,7 @@ def test_the_threshold_is_fitted_to_the_budget_and_the_declared_one_is_proven(op
     put_in_force(operator)
     score(operator)
     with Lake.open(operator) as lake:
-        with pytest.raises(TrueupError, match=r"not trained on|budget of 1 is kept"):
+        with pytest.raises(TrueupError, match=r"not trained on|budget of 2 is kept"):
             fitted_threshold(lake, model_of(operator))
         promote(lake, telecom_features(), model_of(operator), since=None, threshold=0.999)
     line = "\n".join(f"c{n},voice,+99970000003,+9999001{n % 6:04d},C1-1,2024-03-26 02:{n:02d}:00,900" for n in range(40))

@@ -40,14 +40,29 @@ def test_a_day_is_unusual_against_the_days_before_it_and_not_by_chance() -> None
 
 
 def test_a_week_with_more_cases_than_the_budget_by_more_than_chance_is_a_finding() -> None:
-    def cases(*counts: int) -> pl.DataFrame:
-        rows = [(FIRST + timedelta(days=n), 1_000, count) for n, count in enumerate(counts)]
-        return pl.DataFrame(rows, schema=["day", "transactions", "cases"], orient="row")
-
-    assert budget_findings(cases(27, 27, 27), alerts_per_day=10) == [
+    assert budget_findings(cases(27, 27, 27), NO_RULES, alerts_per_day=10) == [
         ("alert_budget", "alert_budget", "all", FIRST + timedelta(days=2), 1_000, "27 cases a day in 3 ordinary days; the budget is 10")
     ]  # fmt: skip
-    assert budget_findings(cases(12, 9, 14, 11), alerts_per_day=10) == []
+    assert budget_findings(cases(12, 9, 14, 11), NO_RULES, alerts_per_day=10) == []
+
+
+def cases(*counts: int, of_rules: int = 0) -> pl.DataFrame:
+    rows = [(FIRST + timedelta(days=n), 1_000, count, of_rules) for n, count in enumerate(counts)]
+    return pl.DataFrame(rows, schema=["day", "transactions", "cases", "rule_cases"], orient="row")
+
+
+NO_RULES = pl.DataFrame(schema={"day": pl.Date, "rule": pl.String, "cases": pl.Int64})
+
+
+def test_a_week_in_which_rules_alone_exceed_the_budget_names_the_rules_with_most_cases() -> None:
+    days = [FIRST + timedelta(days=n) for n in range(3)]
+    counts = {"wangiri-ring": 12, "sim-box": 4, "hot": 3, "far": 1}
+    of_rules = pl.DataFrame(
+        [(day, rule, count) for day in days for rule, count in counts.items()], schema=NO_RULES.schema, orient="row"
+    )
+    (finding,) = budget_findings(cases(27, 27, 27, of_rules=20), of_rules, alerts_per_day=10)
+    named = "wangiri-ring 12.0, sim-box 4.0, hot 3.0"
+    assert finding[-1] == f"27 cases a day in 3 ordinary days; the budget is 10; rules alone have 20.0 a day: {named}"
 
 
 def test_days_of_tests_and_of_a_bulk_load_are_not_ordinary() -> None:

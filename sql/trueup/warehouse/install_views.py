@@ -151,6 +151,7 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "as_of_moment": ("TIMESTAMPTZ", as_of.moment if as_of else None),
         "project_timezone": ("VARCHAR", project.config.project.timezone),
         "project_currency": ("VARCHAR", project.config.project.currency),
+        "alerts_per_day": ("BIGINT", project.config.fraud.alerts_per_day),
         "bucket_by": ("VARCHAR", project.config.lake.bucket_by),
         "chains": ("JSON", json.dumps([chain.model_dump(mode="json") for chain in project.config.chain])),
         "chain_feeds": ("JSON", json.dumps(_chain_feeds(project))),

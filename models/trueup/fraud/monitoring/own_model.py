@@ -11,19 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-import polars as pl
 
 from trueup.config import Project
-from trueup.errors import TrueupError
 from trueup.fraud.features.telecom import telecom_features
-from trueup.fraud.monitoring.fit_budget import fitted_threshold
-from trueup.fraud.monitoring.watch import is_over_budget
+from trueup.fraud.monitoring.fit_budget import fitted_threshold, realised_cases
 from trueup.fraud.scoring.model import Model, ModelError, load_model
 from trueup.fraud.scoring.model_registry import SCORER, ModelInterval, Role, declare_role, folder_of, model_intervals
 from trueup.fraud.training.train_run import learnable, measure, settings_of, train
 from trueup.log.lake import Lake
 from trueup.warehouse import install_views
-from trueup.warehouse.query import Warehouse
 from trueup.warehouse.statements import statement
 
 BY = "own_model"
@@ -44,7 +40,7 @@ def advance_own_model(lake: Lake) -> list[str]:
     """Take the steps that the settings allow, once enough cases are confirmed; return a line for each declaration.
 
     A challenger is judged once, after as many confirmed cases on later days as its training needed. The threshold of a champion is
-    raised if its last week had more cases than the budget.
+    raised if it added more cases in its last two weeks than rules left of the budget.
     """
     config = lake.project.config.fraud
     if config.own_model == "off" or not lake.consumer_position(SCORER):
@@ -54,27 +50,22 @@ def advance_own_model(lake: Lake) -> list[str]:
 
 
 def _keep_budget(lake: Lake) -> list[str]:
-    """Declare a higher threshold for the champion if its last ordinary week had significantly more cases than the budget."""
+    """Declare a higher threshold for the champion if it added significantly more cases than rules left of the budget."""
     champions = _champions(lake)
-    install_views.set_variables(lake.connection, lake.project)
-    days = pl.DataFrame(Warehouse(lake, None).table("queries/fraud/cases_of_days"))
-    budget = lake.project.config.fraud.alerts_per_day
-    if not champions or not is_over_budget(days, alerts_per_day=budget):
+    if not champions:
         return []
-    champion = champions[-1]
-    in_force = champion.threshold
-    if in_force is None:
-        in_force = load_model(folder_of(lake.project, champion.model_id), telecom_features()).threshold
-    try:
-        threshold = fitted_threshold(lake, champion.model_id)
-    except TrueupError:
-        # Two weeks together kept the budget, although the last one did not.
+    model_id = champions[-1].model_id
+    realised = realised_cases(lake, model_id)
+    if not realised.is_exceeded:
         return []
-    if threshold <= in_force:
-        return []
-    position = declare_role(lake, champion.model_id, "champion", {"threshold": threshold, BY: {"budget": budget}})
-    over = f"a week had more cases than {budget} a day"
-    return [f"the threshold of {champion.model_id} is {threshold:.4f}, declared at position {position}, as {over}"]
+    threshold = fitted_threshold(lake, model_id)
+    figures = {
+        "budget": realised.budget, "days": realised.days, "cases_of_rules": realised.by_rules,
+        "cases_of_model": len(realised.probabilities), "left_for_the_model": realised.left,
+    }  # fmt: skip
+    position = declare_role(lake, model_id, "champion", {"threshold": threshold, BY: figures})
+    over = f"the budget is {realised.budget} and there were {realised.shown}"
+    return [f"the threshold of {model_id} is {threshold:.4f}, declared at position {position}, as {over}"]
 
 
 def _advance(lake: Lake) -> list[str]:

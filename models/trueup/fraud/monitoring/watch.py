@@ -85,29 +85,33 @@ def monitoring_findings(drift: pl.DataFrame, daily: pl.DataFrame, *, label_delay
     return pl.DataFrame(rows, schema=MONITORING_FINDING, orient="row").sort("kind", "model_id", "day")
 
 
-def budget_findings(cases: pl.DataFrame, *, alerts_per_day: int) -> list[_Row]:
+def budget_findings(cases: pl.DataFrame, of_rules: pl.DataFrame, *, alerts_per_day: int) -> list[_Row]:
     """Return a finding for each day that ends a week with significantly more cases a day than the budget.
 
-    `cases`: day, transactions, cases (of champion and rules, on days that no model was trained on). Only ordinary days count.
+    `cases`: day, transactions, cases (of champion and rules, on days that no model was trained on), and rule_cases of them.
+    `of_rules`: day, rule, cases. Only ordinary days count. Where rules alone exceed the budget, the reason names them.
     """
     rows: list[_Row] = []
     if cases.height < _LEAST_BEFORE:
         return rows
-    days = list(ordinary_days(cases).sort("day").iter_rows())
-    for n in range(_LEAST_BEFORE, len(days) + 1):
+    days = ordinary_days(cases).sort("day")
+    for n in range(_LEAST_BEFORE, days.height + 1):
         week = days[max(0, n - _BEFORE) : n]
-        realised, allowed = sum(c for _, _, c in week), alerts_per_day * len(week)
+        realised, allowed = int(week["cases"].sum()), alerts_per_day * week.height
         if realised > allowed + _DEVIATIONS * sqrt(allowed):
-            day, transactions, _ = week[-1]
-            reason = f"{realised / len(week):.0f} cases a day in {len(week)} ordinary days; the budget is {alerts_per_day}"
-            rows.append(("alert_budget", "alert_budget", "all", day, transactions, reason))
+            reason = f"{realised / week.height:.0f} cases a day in {week.height} ordinary days; the budget is {alerts_per_day}"
+            by_rules = int(week["rule_cases"].sum())
+            if by_rules > allowed:
+                reason += f"; rules alone have {by_rules / week.height:.1f} a day: {_most_cases(of_rules, week)}"
+            rows.append(("alert_budget", "alert_budget", "all", week["day"][-1], int(week["transactions"][-1]), reason))
     return rows
 
 
-def is_over_budget(cases: pl.DataFrame, *, alerts_per_day: int) -> bool:
-    """Return whether the newest ordinary day ends a week over the budget (see `budget_findings`)."""
-    found = budget_findings(cases, alerts_per_day=alerts_per_day)
-    return bool(found) and found[-1][3] == ordinary_days(cases)["day"].max()
+def _most_cases(of_rules: pl.DataFrame, week: pl.DataFrame) -> str:
+    """Return the rules with the most cases in a week, each with its cases a day."""
+    counted = of_rules.join(week, on="day", how="semi").group_by("rule").agg(pl.col("cases").sum())
+    most = counted.sort("cases", "rule", descending=[True, False]).head(_NAMED)
+    return ", ".join(f"{rule} {cases / week.height:.1f}" for rule, cases in most.iter_rows())
 
 
 def changes(open_findings: pl.DataFrame, now: pl.DataFrame, position: int) -> pl.DataFrame:
@@ -142,15 +146,18 @@ def watch(lake: Lake) -> int:
         return 0
     install_views.set_variables(lake.connection, lake.project)
     warehouse = Warehouse(lake, None)
-    names = ("feature_drift", "scored_days", "monitoring_findings", "cases_of_days")
-    drift, daily, stored, cases = (pl.DataFrame(warehouse.table(f"queries/fraud/{n}"), infer_schema_length=None) for n in names)
+    names = (
+        "fraud/feature_drift", "fraud/scored_days", "fraud/monitoring_findings", "fraud/cases_of_days",
+        "fraud_cases/rule_cases_of_days",
+    )  # fmt: skip
+    drift, daily, stored, cases, of_rules = (pl.DataFrame(warehouse.table(f"queries/{n}"), infer_schema_length=None) for n in names)
     delay = timedelta(microseconds=lake.project.config.fraud.label_delay)
     now = (
         monitoring_findings(drift, daily, label_delay=delay)
         if daily.height and drift.height
         else pl.DataFrame(schema=MONITORING_FINDING)
     )
-    over_budget = budget_findings(cases, alerts_per_day=lake.project.config.fraud.alerts_per_day)
+    over_budget = budget_findings(cases, of_rules, alerts_per_day=lake.project.config.fraud.alerts_per_day)
     now = pl.concat([now, pl.DataFrame(over_budget, schema=MONITORING_FINDING, orient="row")])
     open_findings = (
         stored.select(pl.col(n).cast(t) for n, t in MONITORING_FINDING.items())

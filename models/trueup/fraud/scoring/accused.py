@@ -20,6 +20,7 @@ _SIDE_OF: dict[Owner, Side] = {"subscriber": "subscriber", "handset": "subscribe
 _SECOND_SHARE = 0.5
 """The other end is accused too if it explains at least this share of what the first one explains."""
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,23 @@ def contributions_by_side(added: Floats, owners: Sequence[Owner], actor: Side) -
     return sums
 
 
-def first_is_peer(
-    added: Floats, owners: Sequence[Owner], is_received: NDArray[np.bool_], has_peer: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def first_is_peer(added: Floats, owners: Sequence[Owner], is_received: Bools, has_peer: Bools) -> Bools:
     """Return whether the peer is the first accused, for each row of contributions (without their base)."""
+    subscriber, peer = _sums_by_side(added, owners, is_received)
+    more: Bools = np.where(is_received, peer >= subscriber, peer > subscriber) & has_peer
+    return more
+
+
+def both_accused(added: Floats, owners: Sequence[Owner], is_received: Bools, has_peer: Bools) -> Bools:
+    """Return whether both ends are accused, for each row of contributions (without their base); see `accused`."""
+    subscriber, peer = _sums_by_side(added, owners, is_received)
+    first, second = np.maximum(subscriber, peer), np.minimum(subscriber, peer)
+    both: Bools = (second > 0) & (second >= _SECOND_SHARE * first) & has_peer
+    return both
+
+
+def _sums_by_side(added: Floats, owners: Sequence[Owner], is_received: Bools) -> tuple[Floats, Floats]:
+    """Return for each row the contributions of the subscriber's and of the peer's features."""
     of = np.array([_SIDE_OF.get(o, "actor") for o in owners])
     subscriber, peer, actor = (added[:, of == name].sum(axis=1) for name in ("subscriber", "peer", "actor"))
-    subscriber, peer = subscriber + np.where(is_received, 0.0, actor), peer + np.where(is_received, actor, 0.0)
-    more: NDArray[np.bool_] = np.where(is_received, peer >= subscriber, peer > subscriber) & has_peer
-    return more
+    return subscriber + np.where(is_received, 0.0, actor), peer + np.where(is_received, actor, 0.0)

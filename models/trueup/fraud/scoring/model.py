@@ -154,7 +154,7 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
         if name in card:
             lines.append(f"- {name}: {card[name]}")
     lines += [f"- features: {len(model.feature_names)}, hash `{model.feature_hash}`", f"- threshold: {model.threshold:.6f}"]
-    lines += _cost_lines(card)
+    lines += [*_budget_lines(card), *_cost_lines(card)]
     lines += ["", "## Parameters", "", *(f"- {k}: {v}" for k, v in sorted(card.get("parameters", {}).items()))]
     others = "operators that it was not trained on" if "measured_on" in card else "later days than it was trained on"
     lines += ["", f"## How good it is, on {others}", "", "| measure | value | 90 % interval |", "|---|---:|---|"]
@@ -169,6 +169,17 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
         lines += [f"| {t['type']} | {t['transactions']} | {t['alerted']} |" for t in card["by_type"]]
     lines += ["", "## What it cannot see", "", *(f"- {spot}" for spot in card.get("blind_spots", []))]
     return "\n".join(lines) + "\n"
+
+
+def _budget_lines(card: dict[str, Any]) -> list[str]:
+    """Return the line of the card about the cases of rules; no line if training did not count them."""
+    if "budget" not in card:
+        return []
+    of = card["budget"]
+    return [
+        f"- budget: {card['alerts_per_day']} cases a day; on {of['days']} ordinary days rules had {of['cases_of_rules']}, "
+        f"and left {of['left_for_the_model']} to the model"
+    ]
 
 
 def _cost_lines(card: dict[str, Any]) -> list[str]:

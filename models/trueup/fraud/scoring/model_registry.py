@@ -83,6 +83,12 @@ def threshold_of(lake: Lake, model_id: str, *, before: int | None = None) -> flo
     return of_model[-1].get("threshold") if of_model else None
 
 
+def threshold_in_force(lake: Lake, model_id: str) -> float:
+    """Return the threshold last declared for a model as champion, or the model's own."""
+    declared = threshold_of(lake, model_id)
+    return load_model(folder_of(lake.project, model_id), telecom_features()).threshold if declared is None else declared
+
+
 def first_day_before(lake: Lake, position: int) -> date | None:
     """Return the day of the first record at or before a position; None where there is none."""
     first = (

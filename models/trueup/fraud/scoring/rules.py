@@ -160,9 +160,9 @@ def _texts(rule: HotRule, row: Mapping[str, Any]) -> list[str]:
 
 
 def cases_of_rules(matches: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
-    """Return the cases (day, party) that matches raise; `facts` has `event_id`, `day`, `subscriber` and `peer`."""
+    """Return the cases (day, party) that matches raise, with each rule; `facts` has `event_id`, `day`, `subscriber` and `peer`."""
     party = pl.when(pl.col("side") == "peer").then("peer").otherwise("subscriber").alias("party")
-    return matches.join(facts, on="event_id", how="inner").select("day", party).unique().sort("day", "party")
+    return matches.join(facts, on="event_id", how="inner").select("day", party, "rule").unique().sort("day", "party", "rule")
 
 
 def back_test(rules: Sequence[HotRule], matches: pl.DataFrame, rows: pl.DataFrame, *, by_day: bool = False) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.scoring.model import Model, threads_for
 from trueup.fraud.scoring.reasons import kinds_of
-from trueup.fraud.training.budget import NEVER, threshold_for, with_parties
+from trueup.fraud.training.budget import NEVER, Room, room_for_model, threshold_for, with_parties
 from trueup.fraud.training.calibrate import Calibration
 from trueup.fraud.training.card import Evaluated, card_of
 from trueup.fraud.training.cost import ReviewCost, cost_threshold
@@ -29,9 +29,11 @@ _GRID: dict[str, tuple[float, ...]] = {"max_depth": (5, 3), "scale": (1.0, 0.5),
 """Parameter sets in the order of trial; the weight of frauds is the class ratio to the power `scale`."""
 _MOST_ROUNDS, _USUAL_ROUNDS, _LEAST_ROUNDS, _PATIENCE = 300, 100, 30, 25
 _STOPPING_SHARE = 0.2
+_NAMED_RULES = 3
 _NEWEST_US = 14 * DAY_US
 """The time before the newest transaction in which cases per day are counted."""
 _SILENT = "at its threshold it raises no case: too many cases share its highest score"
+_FULL = "rules alone use the budget, so only a score above all of the newest days raises a case of its own"
 _HIGH = 99
 
 
@@ -40,7 +42,7 @@ class Settings:
     """Settings of training. `label_delay_us`: a transaction without a label after this time counts as honest.
 
     `start` is a model of the same features to whose trees the new ones are added; by default training begins without trees. `taken`
-    (day, party) are the cases that rules raise anyway; they use up a part of the budget.
+    (day, party, rule) are the cases that rules raise anyway; the model gets what they leave of the budget.
     """
 
     alerts_per_day: int = 100
@@ -107,6 +109,8 @@ def train_model(
     # Drift compares margins of the final trees only, because margins of other trees differ without any drift.
     newest_margin = _newest_margin(booster, table, recent)
     facts = card_of(declared, table, evaluated, newest_margin, budget=settings.alerts_per_day, seed=settings.seed)
+    if settings.taken is not None:
+        facts |= _budget_facts(room_for_model(newest, settings.alerts_per_day, settings.taken), facts["blind_spots"])
     if limits["budget"] == NEVER:
         facts["blind_spots"].append(_SILENT)
     facts |= {
@@ -116,6 +120,14 @@ def train_model(
     usual = usual_of(declared.names, table)
     facts |= cost_facts
     return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, facts | (card or {}))
+
+
+def _budget_facts(room: Room, blind_spots: list[str]) -> dict[str, Any]:
+    """Return the card's facts about the days on which the budget was counted; add a blind spot where rules leave nothing."""
+    if not room.left:
+        most = ", ".join(f"{rule} {cases / room.days:.1f} a day" for rule, cases in list(room.cases_of_rule.items())[:_NAMED_RULES])
+        blind_spots.append(f"{_FULL} ({most})")
+    return {"budget": {"days": room.days, "cases_of_rules": room.by_rules, "left_for_the_model": room.left}}
 
 
 def _calibrated(unseen: pl.DataFrame) -> Calibration:

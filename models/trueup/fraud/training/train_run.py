@@ -19,7 +19,7 @@ from trueup.fraud.scoring.model_registry import folder_of, model_intervals
 from trueup.fraud.scoring.model_score import margins
 from trueup.fraud.scoring.rules import back_test, cases_of_rules, rule_matches, rules_of, with_cell_areas, with_rule_features
 from trueup.fraud.scoring.starter import starter_model
-from trueup.fraud.training.budget import with_parties
+from trueup.fraud.training.budget import cases_of, with_parties
 from trueup.fraud.training.cost import ReviewCost
 from trueup.fraud.training.folds import Table, folds, table_of
 from trueup.fraud.training.labels import contradictions, latest_decision, targets
@@ -70,7 +70,7 @@ def settings_of(config: FraudConfig) -> Settings:
 class Learnable:
     """The training data of a log: rows with a known label, later rows without one, and the position and newest time of the log.
 
-    `rule_cases` (day, party) are the cases that rules raise, which are part of the budget.
+    `rule_cases` (day, party, rule) are the cases that rules raise, which are part of the budget.
     """
 
     table: Table
@@ -196,7 +196,10 @@ def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:
     last = folds(table, settings.folds, now_us=known.newest_us)[-1]
     # Train on the transactions before the cut, with the labels known at the cut.
     earlier = Table(table.values[last.train.at], table.rows[last.train.at].with_columns(fraud=pl.Series(last.train.fraud)))
-    new = train_model(declared, earlier, replace(settings, folds=max(1, settings.folds - 1)), now_us=last.cut_us)
+    # Only whole days before the cut count, so that no case of rules is of later records.
+    by_rules = known.rule_cases.filter(pl.col("day") < pl.lit(table.rows[last.test]["day"].min()))
+    of_fold = replace(settings, folds=max(1, settings.folds - 1), taken=by_rules)
+    new = train_model(declared, earlier, of_fold, now_us=last.cut_us)
     compared = [measure(new, "challenger", table, last.test, had_seen=False, settings=settings)]
     with Lake.open(project, read_only=True) as lake:
         # The champion is the model in force for the next positions.
@@ -223,7 +226,7 @@ def measure(model: Model, role: str, table: Table, at: Any, *, had_seen: bool, s
 
 
 def _cases(rows: pl.DataFrame, suspicious: Any) -> int:
-    return rows.filter(pl.Series(suspicious)).select("day", "party").n_unique()
+    return cases_of(rows.filter(pl.Series(suspicious))).height
 
 
 def _truth(path: Path) -> pl.DataFrame:

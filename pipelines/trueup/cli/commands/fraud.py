@@ -155,14 +155,17 @@ def score(
     monitor_scores(opened)
     found = summary.suspicious or (rescored is not None and rescored.suspicious)
     first_cases = first_cases_of(opened, summary, again=rescored is not None) if found else []
+    over = over_budget_of(opened, summary, again=rescored is not None) if found else None
     if json:
-        value = {**asdict(summary), "first_cases": first_cases}
+        value = {**asdict(summary), "first_cases": first_cases, "over_budget": over}
         output.json_value(value if rescored is None else {"score": value, "again": rescored})
         return
     output.line(summary_line(summary))
     _show_money(summary)
     for case in first_cases:
         output.line(f"{case['case_id'][:_SHORT_ID]}: {case['summary']}")
+    if over is not None and over["cases"]:
+        output.line(over_budget_line(over, opened.config.fraud.alerts_per_day))
     if rescored is not None:
         counted = output.counted(rescored.transactions, "transaction")
         output.line(f"rescored by {rescored.model_id} from {first} on: {counted}, {rescored.suspicious} suspicious")
@@ -180,6 +183,21 @@ def first_cases_of(project: Project, summary: ScoreSummary, *, again: bool) -> l
 
     values = {"after": -1 if again else summary.from_position, "most": _FIRST_CASES}
     return with_retries(project, lambda warehouse: warehouse.rows("queries/fraud_cases/first_cases", values), None)
+
+
+def over_budget_of(project: Project, summary: ScoreSummary, *, again: bool) -> dict[str, Any]:
+    """Return how many cases of the days of a run are over the budget, on how many days, and their rules; see `first_cases_of`."""
+    from trueup.warehouse.query import with_retries
+
+    values = {"after": -1 if again else summary.from_position}
+    return with_retries(project, lambda warehouse: warehouse.rows("queries/fraud_cases/over_budget", values)[0], None)
+
+
+def over_budget_line(over: dict[str, Any], budget: int) -> str:
+    """Return in one line how many cases are over the budget, with the rules that match in them."""
+    of_rules = f"; with matches of rules: {over['rules']}" if over["rules"] else ""
+    counted = f"{output.counted(over['cases'], 'case')} on {output.counted(over['days'], 'day')}"
+    return f"over the budget of {output.counted(budget, 'case')} a day: {counted}, ranked last (over_budget in cases){of_rules}"
 
 
 def _show_money(summary: ScoreSummary) -> None:

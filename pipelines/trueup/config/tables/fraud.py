@@ -151,7 +151,7 @@ class FraudConfig(Table):
     label_delay: Duration = 7 * 86_400 * MICROS
     """The age at which a transaction without a decision counts as honest."""
     alerts_per_day: Annotated[Whole, Field(ge=1)] = 100
-    """How many cases analysts can review a day."""
+    """How many cases analysts can review a day, those of rules and model together."""
     review_cost: Tolerance | None = None
     """The cost of reviewing a case, in the currency of `[[fraud.loss]]`; the threshold is set so that reviews save more."""
     models: Text = "models"

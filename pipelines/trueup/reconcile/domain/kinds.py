@@ -131,7 +131,7 @@ _KINDS = (
     ),
     FindingKind(
         "alert_budget", "A week has far more fraud cases a day than can be reviewed.", "fraud", "scores", "none",
-        "Run `trueup promote MODEL --fit-budget`, put a noisy rule in shadow, or raise alerts_per_day.",
+        "Put a rule that the reason names in shadow, run `trueup promote MODEL --fit-budget`, or raise alerts_per_day.",
     ),
     FindingKind(
         "label_rate", "Analysts decided on far fewer suspicious transactions of a day than of the days before.", "fraud", "scores",

@@ -37,6 +37,7 @@ COLUMNS = (
     Column("why", "Most telling reason", grow=3),
     Column("rules", "Rules", width=120),
     Column("status", "Status", "words", 110),
+    Column("budget", "Budget", "words", 100),
     Column("case_id", "Case", "id", 125, hidden=True),
 )
 _STATUSES = ("open", "confirmed", "dismissed", "claimed", "prevented", "written_off", EVERY)
@@ -78,14 +79,18 @@ class _Parties(Queue):
 
     async def ask(self, most: int) -> list[Row]:
         values = {name: self.value_of(name) for name in ("status", "search")}
-        rows = await self.workbench.questions.rows("fraud/queue", most=most, **values)
+        budget = self.workbench.project.config.fraud.alerts_per_day
+        rows = await self.workbench.questions.rows("fraud/queue", most=most, budget=budget, **values)
         for row in rows:
+            row["budget"] = "over" if row["over_budget"] else "within"
             row["why"] = next(iter(sentences_of(row["sentences"])), row["rules"] or "")
         return rows
 
     def counted(self) -> str:
         more = f"; the first {MOST_SHOWN:,} are shown" if len(self.rows) == MOST_SHOWN else ""
-        return f"{count_text(len(self.rows), 'case')}, the greatest expected loss first{more}. Select one to see why."
+        over = sum(row["over_budget"] for row in self.rows)
+        behind = f", then {count_text(over, 'case')} over the budget of their day" if over else ""
+        return f"{count_text(len(self.rows), 'case')}, the greatest expected loss first{behind}{more}. Select one to see why."
 
     async def selected(self) -> list[str]:
         return await super().selected() or [case for case in [self.state["case"]] if case]

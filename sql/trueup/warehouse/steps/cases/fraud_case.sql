@@ -68,6 +68,7 @@ SELECT
         PARTITION BY c.day
         ORDER BY c.expected_loss_per_hour DESC NULLS LAST, c.probability DESC NULLS LAST, c.transactions DESC, c.case_id
     ) AS rank_of_day,                             -- 1 is the first to review
+    rank_of_day > getvariable('alerts_per_day') AS over_budget, -- whether as many cases of its day as alerts_per_day rank before it
     c.party,                                      -- who is suspected
     c.transactions,                               -- number of suspicious transactions
     c.first_at,                                   -- UTC

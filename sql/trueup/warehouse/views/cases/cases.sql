@@ -9,7 +9,7 @@ every AS (
         r.findings, r.open_findings, NULL AS transactions, r.currency, r.impact_micros, r.open_micros, r.hidden_findings,
         r.hidden_micros, r.confidence, r.opened_at, r.first_at, r.last_at, r.assignee, r.due_on, r.snoozed_until, r.suppressed_until,
         r.merged_into, lower(hex(r.parent)) AS parent, r.awaits_second_person, r.note, r.decisions, NULL AS rank_of_day,
-        NULL AS probability, NULL AS rules, NULL AS sentences, NULL AS typology, NULL AS action, NULL AS in_sample, NULL AS exposure,
+        NULL AS over_budget, NULL AS probability, NULL AS rules, NULL AS sentences, NULL AS typology, NULL AS action, NULL AS in_sample, NULL AS exposure,
         NULL AS exposure_per_hour, NULL AS expected_loss_per_hour, NULL AS exposure_currency, NULL AS summary
     FROM steps.root_cause r
     UNION ALL
@@ -18,8 +18,8 @@ every AS (
         0, f.transactions, coalesce(s.currency, getvariable('project_currency')), coalesce(s.micros, 0),
         if(f.status = 'open', coalesce(s.micros, 0), 0), 0, 0, coalesce(f.probability, 0.5), f.last_at, f.first_at, f.last_at,
         n.assignee, n.due_on, n.snoozed_until, NULL, NULL, NULL, coalesce(n.awaits_second_person, false), n.note,
-        coalesce(n.decisions, 0), f.rank_of_day, f.probability, f.rules, f.sentences, f.typology, f.action, f.in_sample, f.exposure,
-        f.exposure_per_hour, f.expected_loss_per_hour, f.currency, f.summary
+        coalesce(n.decisions, 0), f.rank_of_day, f.over_budget, f.probability, f.rules, f.sentences, f.typology, f.action, f.in_sample,
+        f.exposure, f.exposure_per_hour, f.expected_loss_per_hour, f.currency, f.summary
     FROM steps.fraud_case f
     LEFT JOIN fraud_sums s ON s.case_id = unhex(f.case_id)
     LEFT JOIN steps.case_note n ON n.subject = unhex(f.case_id)
@@ -66,6 +66,7 @@ SELECT
     CAST(c.decisions AS BIGINT) AS decisions,     -- number of decisions and comments
     c.party,                                      -- who is suspected of fraud; NULL for a root cause, like the columns below
     c.rank_of_day,                                -- among the fraud cases of its day; 1 is the first to review
+    c.over_budget,                                -- whether as many cases of its day as alerts_per_day rank before it
     c.probability,                                -- of its most suspicious transaction; NULL where only rules alert
     c.rules,                                      -- the rules that alert; NULL where none does
     c.sentences,                                  -- reasons of the most suspicious transaction of its kind: a JSON array
