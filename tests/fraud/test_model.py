@@ -150,6 +150,22 @@ def test_rules_that_use_the_whole_budget_leave_the_model_only_scores_above_all_o
     assert 0.8 < threshold < 0.800001
 
 
+def test_the_card_names_the_rules_that_leave_nothing_of_the_budget(model: Model, tmp_path: Path) -> None:
+    world, budget = table(), SETTINGS.alerts_per_day
+    assert "budget" not in model.card
+    days = world.rows.select("day").unique()
+    of_rules = pl.DataFrame({"rule": ["hot"] * budget, "party": range(-budget, 0)}).select(
+        "rule", pl.col("party").cast(world.rows.schema["party"])
+    )
+    crowded = train_model(DECLARED, world, replace(SETTINGS, taken=days.join(of_rules, how="cross")))
+    of = crowded.card["budget"]
+    assert (of["left_for_the_model"], of["cases_of_rules"]) == (0, budget * of["days"])
+    text = (crowded.save(tmp_path) / "card.md").read_text("utf-8")
+    assert f"on {of['days']} ordinary days rules had {budget * of['days']}, and left 0 to the model" in text
+    assert f"raises a case of its own (hot {budget:.1f} a day)" in text
+    assert crowded.threshold > model.threshold
+
+
 def test_a_day_of_many_cases_of_rules_takes_nothing_from_the_other_days() -> None:
     days, parties = range(4), "abc"
     rows = pl.DataFrame(
