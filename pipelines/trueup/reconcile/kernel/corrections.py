@@ -55,7 +55,7 @@ def corrections_at(rows: pl.DataFrame, units: list[pl.DataFrame], period_members
     """
     if rows["corrected_key"].null_count() == rows.height:
         return NO_CORRECTIONS
-    named = _named_records(rows)
+    named = _find_named_records(rows)
     by_unit = pl.concat(
         [frame.select("span_at", "at", "group_no", "charge", "owner_no", "by_aggregate", "is_matched") for frame in units]
     )
@@ -77,7 +77,7 @@ def corrections_at(rows: pl.DataFrame, units: list[pl.DataFrame], period_members
     return Corrections(money, owners)
 
 
-def _named_records(rows: pl.DataFrame) -> pl.DataFrame:
+def _find_named_records(rows: pl.DataFrame) -> pl.DataFrame:
     """Return correcting charges (`span_at`, `group_no`, `amount_micros`) with the record, group and side that each names."""
     by_name = ["component", "span_at", "scope", "currency", "named_key"]
     correcting = rows.filter(pl.col("corrected_key").is_not_null()).select(

@@ -49,11 +49,11 @@ def _price_by_book(rows: pl.DataFrame, terms: Terms, quantity: str) -> pl.DataFr
             unpriced = {"expected_micros": pl.lit(None, pl.Int128), "reason": pl.lit(NO_TARIFF)}
             priced.append(of_edition.select(pl.col("call").cast(pl.Int64), **unpriced))
         else:
-            priced.append(_rated(of_edition, terms.editions[number].book, quantity))
+            priced.append(_rate_sessions(of_edition, terms.editions[number].book, quantity))
     empty = pl.DataFrame(schema={"call": pl.Int64, **PRICED})
     return pl.concat([empty, *priced]).with_columns(pl.col("call").cast(pl.UInt32))
 
 
-def _rated(rows: pl.DataFrame, book: Book, quantity: str) -> pl.DataFrame:
+def _rate_sessions(rows: pl.DataFrame, book: Book, quantity: str) -> pl.DataFrame:
     amounts = rate(calls_of(rows, quantity), book).amounts
     return amounts.select("call", expected_micros="amount_micros", reason="reason")

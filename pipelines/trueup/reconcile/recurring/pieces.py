@@ -43,7 +43,7 @@ def pieces_of(spans: pl.DataFrame, recurring: pl.DataFrame, reach: pl.DataFrame)
     whole = pl.concat(charged).with_columns(
         first_day=pl.max_horizontal("first_day", "v_first"), last_day=pl.min_horizontal("last_day", "v_last")
     )  # fmt: skip
-    return _by_period(whole.filter(pl.col("first_day") <= pl.col("last_day")).drop("v_first", "v_last"), reach)
+    return _divide_by_period(whole.filter(pl.col("first_day") <= pl.col("last_day")).drop("v_first", "v_last"), reach)
 
 
 def _with_cycles(days: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
@@ -94,7 +94,7 @@ def period_begin_day(number: pl.Expr) -> pl.Expr:
     return pl.when(is_monthly).then(monthly).otherwise(by_days)
 
 
-def _by_period(whole: pl.DataFrame, reach: pl.DataFrame) -> pl.DataFrame:
+def _divide_by_period(whole: pl.DataFrame, reach: pl.DataFrame) -> pl.DataFrame:
     """Divide pieces by the periods of `reach`; add the period's days [`begins`, `ends`), and their number as `days`.
 
     Only periods of billing cycles are cut where the cycle day changes.

@@ -74,7 +74,7 @@ def subscription_views(
         ordered.with_columns(until=until, edition=edition).rename({"at": "since"}).filter(pl.col("until") > after)
         .with_row_index("view").with_columns(pl.col("view").cast(pl.Int64))
     )  # fmt: skip
-    spans = _spans(views, known)
+    spans = _build_spans(views, known)
     zones = spans.drop_nulls("timezone").group_by("view").agg(zone=pl.col("timezone").sort_by("from_us").last())
     number = pl.Series(policies.number_at(views["since"].to_numpy()))
     of_project = pl.Series([p.timezone for p in policies.all], dtype=pl.String)[number]
@@ -83,7 +83,7 @@ def subscription_views(
     return SubscriptionViews(zoned.select(pl.col(n).cast(t) for n, t in VIEW.items()), with_life(final), tuple(starts))
 
 
-def _spans(views: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+def _build_spans(views: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
     """Return the states known in each view, without overlap: billing's or, without any, the network's."""
     known = views.select("view", "edition", "subscriber", at="since").join(states, on="subscriber").filter(
         (pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until"))

@@ -30,12 +30,12 @@ def digests(history: pl.DataFrame) -> dict[str, str]:
     change = ["position", "action", "cause"]
     rows = history.with_columns(finding_id=pl.col("finding_id").bin.encode("hex"), impact_micros=impact)
     return {
-        "state": _sha256(open_findings(rows), [*_FINDING, "impact_micros"]),
-        "history": _sha256(rows, [*change, *_FINDING, "impact_micros"]),
+        "state": _hash_rows(open_findings(rows), [*_FINDING, "impact_micros"]),
+        "history": _hash_rows(rows, [*change, *_FINDING, "impact_micros"]),
     }
 
 
-def _sha256(rows: pl.DataFrame, columns: list[str]) -> str:
+def _hash_rows(rows: pl.DataFrame, columns: list[str]) -> str:
     texts = rows.select(pl.col("expected_micros", "billed_micros").cast(pl.Int128), pl.exclude("expected_micros", "billed_micros"))
     cells = [
         pl.coalesce(pl.col(n).cast(pl.String).str.len_bytes().cast(pl.String) + ":" + pl.col(n).cast(pl.String), pl.lit("~"))
