@@ -66,12 +66,12 @@ def moved_contents(connection: duckdb.DuckDBPyConnection, new: pl.DataFrame, str
     if not apart.is_empty():
         linked = query_frames(connection, statement("moved_keys"), {"stream": stream, "key_scope": key_scope})
         several = several.join(apart.join(linked, on=_RECORD, how="anti"), on=_RECORD, how="anti")
-    rows = _under_other_keys(several).with_columns(stream=pl.lit(stream))
+    rows = _copy_to_other_keys(several).with_columns(stream=pl.lit(stream))
     absent = {name: pl.lit(None, dtype) for name, dtype in MOVED.items() if name not in rows.columns}
     return rows.with_columns(**absent).select(pl.col(name).cast(dtype) for name, dtype in MOVED.items())
 
 
-def _under_other_keys(contents: pl.DataFrame) -> pl.DataFrame:
+def _copy_to_other_keys(contents: pl.DataFrame) -> pl.DataFrame:
     """Return each content once for each other bucket key of its record, unless both are in the log already."""
     is_known = pl.col("delivered_at").is_not_null()
     keys = contents.group_by(*_RECORD, bucket_key="scope").agg(pl.col("bucket").first(), has_key=is_known.any())

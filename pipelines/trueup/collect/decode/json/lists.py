@@ -26,17 +26,17 @@ def listed_items(pieces: Iterable[Lines], path: Sequence[str], record_bytes: int
     """
     row = 0
     for lines in pieces:
-        for records in _records(lines, path, record_bytes):
+        for records in _cut_records(lines, path, record_bytes):
             yield replace(records, rows=np.arange(row, row + len(records)))
             row += len(records)
 
 
-def _records(lines: Lines, path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
+def _cut_records(lines: Lines, path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
     is_long = len(lines) == 1 and _LONG_BYTES < lines.lengths[0] <= record_bytes
     if is_long and (records := list_of_long_line(lines, path)) is not None:
         yield from records
         return
-    starts, ends = _spans(lines, path, record_bytes)
+    starts, ends = _find_spans(lines, path, record_bytes)
     if len(starts):
         yield replace(lines, starts=starts, ends=ends, rows=np.arange(len(starts)))
 
@@ -56,7 +56,7 @@ def list_of_long_line(line: Lines, path: Sequence[str]) -> Iterator[Lines] | Non
     return scanned(DocumentScan(path, bounds)) if check.is_closed else None
 
 
-def _spans(lines: Lines, path: Sequence[str], record_bytes: int) -> tuple[Offsets, Offsets]:
+def _find_spans(lines: Lines, path: Sequence[str], record_bytes: int) -> tuple[Offsets, Offsets]:
     """Return where the records of lines begin and end in their block."""
     good = lines.only(lines.lengths <= record_bytes)
     good = screen_lines(good, "utf-8").lines
