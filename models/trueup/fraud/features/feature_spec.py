@@ -80,10 +80,10 @@ class Ratio:
 
 def ratio(name: str, over: str | Mapping[str, int], under: str | Mapping[str, int] = "") -> Ratio:
     """Return the `Ratio` of two column names, or of mappings from column to weight."""
-    return Ratio(name, _terms(over), _terms(under))
+    return Ratio(name, _list_terms(over), _list_terms(under))
 
 
-def _terms(columns: str | Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+def _list_terms(columns: str | Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     if isinstance(columns, str):
         return ((columns, 1),) if columns else ()
     return tuple(columns.items())
