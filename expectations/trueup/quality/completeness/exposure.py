@@ -144,7 +144,7 @@ def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, c
     (100, 100, None, None, 'EUR')
     """
     numbered = found.with_row_index("row")
-    valued = numbered.join(_value_by_row(numbered, money, hours), on="row", how="left", maintain_order="left")
+    valued = numbered.join(_compute_row_values(numbered, money, hours), on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
     low, high = _interval_ends(n, var)
     low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
@@ -163,7 +163,7 @@ def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, c
     ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
 
 
-def _value_by_row(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
+def _compute_row_values(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
     """Return the value of one missing record of each `row`: `mean`, `square`, `known`, `drift`, `currency`, `any_worth`."""
     parts = _divide_by_service(numbered, service_shares(hours))
     of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))
