@@ -61,7 +61,7 @@ def steps(noun: str) -> Iterator[Callable[[int, int], None]]:
     if not output.draws():
         yield lambda done, of: output.note(f"{noun} {done} of {of}")
         return
-    with _bar() as bar:
+    with _build_bar() as bar:
         task = bar.add_task(f"{noun}s", total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
@@ -72,7 +72,7 @@ def ingest_progress() -> Iterator[Progress]:
     if not output.draws():
         yield Lines()
         return
-    with _bar() as bar:
+    with _build_bar() as bar:
         yield Bars(bar)
 
 
@@ -108,7 +108,7 @@ class Lines:
             output.note(f"{unit}: {25 * quarter} % of {total_bytes} bytes read")
 
 
-def _bar() -> Bar:
+def _build_bar() -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
