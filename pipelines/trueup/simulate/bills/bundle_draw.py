@@ -48,7 +48,7 @@ class Bundles:
 
 def draw_bundles(rng: np.random.Generator, contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> Bundles:
     """Return usage and lines of all cycles of the contracts (`CONTRACT`); the cycles are those of `due` (`DUE`)."""
-    cycles = _billing_cycles(contracts, due, months)
+    cycles = _list_billing_cycles(contracts, due, months)
     usage = _draw_usage(rng, cycles, months)
     mistaken = _add_cycle_sums(cycles, usage).with_columns(_draw_mistakes(rng, cycles.height, months))
     lines = _bill_cycles(mistaken, months)
@@ -60,7 +60,7 @@ def _midnight(days: timedelta, months: Months) -> pl.Expr:
     return pl.lit(months.last + days).cast(pl.Datetime("us"))
 
 
-def _billing_cycles(contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> pl.DataFrame:
+def _list_billing_cycles(contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> pl.DataFrame:
     """Return the cycles with an active day; `first_at` and `mid_at` date their lines, `mid_at` is NULL where there is one."""
     # Sums identify a cycle by its first day. In February cycles of the 28th and of the 31st begin on the same day.
     same_begin = (pl.col("fate") == MOVE_CYCLE) & (pl.col("cycle_day") == 28)
