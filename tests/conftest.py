@@ -81,16 +81,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture
 def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     """Search captured output when a test reads it."""
-    return _checked(capsys)
+    return _check_capture(capsys)
 
 
 @pytest.fixture
 def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     """Search captured output of the descriptors when a test reads it."""
-    return _checked(capfd)
+    return _check_capture(capfd)
 
 
-def _checked(capture: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+def _check_capture(capture: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     read = capture.readouterr
 
     def readouterr() -> Any:

@@ -64,7 +64,7 @@ test_a_what_if_record_has_the_price_of_the_record_that_it_replaces_and_changes_n
 )(check_what_if)
 
 
-def _plain(rows: Sequence[Row]) -> list[Row]:
+def _keep_plain_prices(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with prices alone: exact to the microsecond, each µs at a whole number of millionths, no fees, nothing rounded."""
     off = {
         "first_increment_micros": None,
@@ -91,7 +91,7 @@ def check_cut(rows, record, cut):
     assume(record["quantity_micros"] and cut < record["quantity_micros"])
     before = record | {"quantity_micros": cut}
     after = record | {"quantity_micros": record["quantity_micros"] - cut, "start_us": record["start_us"] + cut}
-    (whole, why), *parts = answers(rated(_plain(rows), [record, before, after])).values()
+    (whole, why), *parts = answers(rated(_keep_plain_prices(rows), [record, before, after])).values()
     if why is None:
         assert whole == sum(amount for amount, _ in parts)
     else:

@@ -196,7 +196,7 @@ def test_each_mutant_of_a_query_changes_it(name: str) -> None:
 def test_the_tests_detect_each_mutant(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     mutant = MUTANTS[name]
     text = (ROOT / FOLDER / mutant.file).read_text("utf-8")
-    assert _tests_fail_with(FOLDER / mutant.file, apply(mutant, text), mutant.tests, tmp_path, pytestconfig)
+    assert _is_detected(FOLDER / mutant.file, apply(mutant, text), mutant.tests, tmp_path, pytestconfig)
 
 
 @pytest.mark.slow
@@ -204,10 +204,10 @@ def test_the_tests_detect_each_mutant(name: str, tmp_path: Path, pytestconfig: p
 def test_the_tests_detect_each_mutant_of_a_query(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     query, right, wrong = SQL_MUTANTS[name]
     file = FOLDER / "log_io" / f"affected_{query}.sql"
-    assert _tests_fail_with(file, (ROOT / file).read_text("utf-8").replace(right, wrong), AFFECTED, tmp_path, pytestconfig)
+    assert _is_detected(file, (ROOT / file).read_text("utf-8").replace(right, wrong), AFFECTED, tmp_path, pytestconfig)
 
 
-def _tests_fail_with(file: Path, text: str, tests: tuple[str, ...], folder: Path, config: pytest.Config) -> bool:
+def _is_detected(file: Path, text: str, tests: tuple[str, ...], folder: Path, config: pytest.Config) -> bool:
     """Run tests on a copy of the package in which one file has another text; print the end of their output if none fails."""
     python_path = [str(path).replace(str(ROOT / "pipelines"), str(folder / "pipelines")) for path in config.getini("pythonpath")]
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")
