@@ -121,7 +121,7 @@ def _columns_read(source: SourceConfig) -> list[str]:
     Where records differ in their columns, a sample may lack columns whose absence an expression handles.
     """
     expressions = [rule.expression for rule in source.columns.values() if not rule.optional] + [source.where]
-    read = _operands if source.has_equal_records else _needed
+    read = _operands if source.has_equal_records else _list_needed
     mapped = [name for rule in source.columns.values() if not rule.optional for name in rule.names]
     return list(dict.fromkeys([*mapped, *(name for expression in expressions for name in read(expression))]))
 
@@ -130,11 +130,11 @@ def _operands(expression: str | None) -> tuple[str, ...]:
     return () if expression is None else tuple(parse_expression(expression, where="").columns)
 
 
-def _needed(expression: str | None) -> tuple[str, ...]:
+def _list_needed(expression: str | None) -> tuple[str, ...]:
     return () if expression is None else tuple(parse_expression(expression, where="").needed)
 
 
 def _main_column(role: str, rule: ColumnRule) -> str:
     """Return the source column of an event column; for an expression, the column to which it falls back."""
-    names = rule.names or (() if role == "quantity" else (_needed(rule.expression) or _operands(rule.expression))[-1:])
+    names = rule.names or (() if role == "quantity" else (_list_needed(rule.expression) or _operands(rule.expression))[-1:])
     return names[0] if names else ""

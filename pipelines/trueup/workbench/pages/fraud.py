@@ -127,7 +127,7 @@ async def fraud_case(workbench: Workbench, session: Session, row: Row, *, with_a
             text("span", words(status)).classes(f"tu-chip {status}").mark("status")
             if with_actions:
                 _actions(workbench, session, case_id)
-            ui.link("Bill of this number", f"/bill?subscriber={_quoted(row['party'])}")
+            ui.link("Bill of this number", f"/bill?subscriber={_quote(row['party'])}")
     with ui.element("div").classes("tu-columns"):
         with section("Why", _why(reasons)):
             _reasons(reasons)
@@ -270,5 +270,5 @@ def _milliseconds(moment: datetime) -> int:
     return int(moment.astimezone(UTC).timestamp() * 1000)
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     return quote(str(value or ""), safe="")

@@ -106,7 +106,7 @@ async def _content(workbench: Workbench, period: Period) -> None:
         with section(
             "Leakage and overcharge by day", "Above the line: earned and not billed. Below: billed and not earned.", width="tu-two"
         ):
-            _by_day(period, leakage)
+            _draw_by_day(period, leakage)
         with section("Cases to decide first", "By undecided money × confidence.", width="tu-third"):
             _cases(cases)
         with section("Where the money went", _sentence(period, sums[0], standing), width="tu-span"):
@@ -141,7 +141,7 @@ def _facts(period: Period, leakage: Sequence[Row], sums: Row, counts: Row) -> No
         fact("Fraud cases", count_text(counts["fraud_cases"]), "open in these days", "leak")
 
 
-def _by_day(period: Period, leakage: Sequence[Row]) -> None:
+def _draw_by_day(period: Period, leakage: Sequence[Row]) -> None:
     if not leakage:
         empty("Nothing leaks in these days.")
         return
