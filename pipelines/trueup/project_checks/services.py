@@ -119,7 +119,7 @@ def _find_no_records(facts: Facts) -> Iterator[Instance]:
         }  # fmt: skip
 
 
-def _sums_of_other_zones(facts: Facts) -> Iterator[Instance]:
+def _find_sums_of_other_zones(facts: Facts) -> Iterator[Instance]:
     zones, rules = facts.log.other_zones, facts.config.reconcile
     summed = [name for name, of in rules.items() if of.match == ("aggregate",) and of.period_zone == "project"]
     if zones is not None and summed:
@@ -182,6 +182,6 @@ LOG_RULES = (
         "sums-of-other-zones", "warning",
         "sums of {services} begin at midnight in {zone}, but subscriptions ({subscriptions}) have another time zone, such as "
         "{example}: records around midnight may be in another period than on the bill",
-        'set period_zone = "subscriber" if each bill follows the zone of its subscription', _sums_of_other_zones,
+        'set period_zone = "subscriber" if each bill follows the zone of its subscription', _find_sums_of_other_zones,
     ),
 )  # fmt: skip
