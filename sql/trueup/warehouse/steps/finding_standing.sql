@@ -1,6 +1,7 @@
--- Open findings, up to the position to which the log is reconciled.
+-- Open findings, up to the position up to which the log is reconciled.
 -- Grain: one row per open finding. Owner: warehouse.
--- A recomputation of some days writes findings beyond that position; they are left out until the ledger reaches them.
+-- A recomputation of some days writes findings beyond that position. Such findings are left out until the ledger reaches their
+-- position.
 WITH last_changes AS (
     SELECT c.finding_id, max(c.position) AS position
     FROM steps.finding_change c

@@ -1,12 +1,12 @@
--- Money that may be at stake because a feed is incomplete, by day: bounds, separate from proven money.
+-- Bounds of the money at stake because a feed is incomplete, by day. Proven money is not included.
 -- Grain: one row per feed, node, day, currency and kind. Owner: warehouse.
--- Counts findings that are open or confirmed. The bounds of one finding are a nominal 99 % interval; their sums are wider.
+-- Open and confirmed findings count. The bounds of one finding are a nominal 99 % interval, and the bounds of their sums are wider.
 SELECT
     f.source,                                     -- the feed
-    f.node,                                       -- '' where the finding is about the whole feed
-    f.day,                                        -- day it began on, in the project's time zone
-    f.currency,                                   -- of the bounds
-    f.kind,                                       -- what is wrong
+    f.node,                                       -- network node; '' where the finding is about the whole feed
+    f.day,                                        -- day on which the finding begins, in the project's time zone
+    f.currency,                                   -- currency of the bounds
+    f.kind,                                       -- kind of the finding
     count(*) AS findings,                         -- number of findings
     CAST(sum(f.records_low) AS BIGINT) AS records_low, -- least records concerned
     CAST(sum(f.records_high) AS BIGINT) AS records_high, -- most records concerned
