@@ -115,7 +115,7 @@ def service_shares(hours: pl.DataFrame) -> pl.DataFrame:
 def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, currency: str) -> pl.DataFrame:
     """Add to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (millionths), `currency`.
 
-    The currency is that of most missing records. Where their value is unknown, money is NULL and the currency is `currency`. A
+    The currency is the one of most missing records. Where their value is unknown, money is NULL and the currency is `currency`. A
     finding without missing records has no bounds. Where the money is exact (`exact_money`), both bounds are equal to it.
 
     Examples -------- A gap in the record numbers shows that exactly 100 voice records are missing. The day before, 400 voice
