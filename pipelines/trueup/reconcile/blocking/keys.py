@@ -31,7 +31,7 @@ _BLOCKING_KEY = {COMPONENT_KEY: pl.UInt64(), "blocking_key": pl.UInt64()}
 
 
 def session_hashes_or_record(rows: pl.DataFrame) -> Hashes:
-    """Return one hash per row of `EVENTS`: that of its session key or, without one, of its record."""
+    """Return one hash per row of `EVENTS`: the hash of the session key or, without one, of the record."""
     keyed = rows["session_key"].is_not_null().to_numpy()
     return np.where(keyed, session_hashes(rows), record_hashes(rows))
 
@@ -87,8 +87,8 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
     """Return the blocking keys (`component_key`, `blocking_key`) of `candidate_keys` by time.
 
     A key stands for a party near a time, or for a service and subscriber in a period. Time is divided into steps of the widest
-    start tolerance. With `around`, a row gets the keys of its own step and of both adjacent ones. Any row within the tolerance then
-    shares a key with it, even if that row has only the key of its own step.
+    start tolerance. With `around`, a row gets the keys of its own step and of both adjacent steps. Any row within the tolerance
+    then shares a key with it, even if that row has only the key of its own step.
     """
     rules = frontier.policies.frame
     keys = [pl.DataFrame(schema=_BLOCKING_KEY)]

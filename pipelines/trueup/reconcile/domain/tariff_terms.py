@@ -60,7 +60,7 @@ class Terms:
     """Editions of the book in the order in which they became known, states (`STATE`) and changes (`CHANGE`).
 
     `causes` gives each position of an edition or state the cause of the changes it makes. `billing_since` is the first position
-    at which any subscription of billing is known, `network_since` that of the network; `NEVER_POSITION` where there is none.
+    with a subscription of billing, and `network_since` the first with one of the network; `NEVER_POSITION` where there is none.
     """
 
     editions: tuple[Edition, ...] = ()
@@ -146,8 +146,9 @@ class Terms:
     def cycle_days_at(self, rows: pl.DataFrame) -> pl.Series:
         """Return the day of the month on which the billing cycle of each row (`subscriber`, `at`, `time_us`) begins.
 
-        It is that of billing's state in force or, without one, of the network's. The default is the first of the month, for a state
-        without a cycle day and for a subscriber without a state. A subscription that has ended keeps its last cycle day.
+        The day is taken from billing's state in force or, without one, from the network's. The default is the first of the month,
+        for a state without a cycle day and for a subscriber without a state. A subscription that has ended keeps its last cycle
+        day.
         """
         numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
         days = numbered.select("row", cycle_day=pl.lit(None, pl.Int64))

@@ -103,7 +103,7 @@ def period_keys(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> Hashes:
 def keys_by_unit(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
     """Return the blocking keys (`component_key`, `blocking_key`) of the periods to which sessions and charge groups may belong.
 
-    The component key is that of the session or charge group (see `session_hashes_or_record`).
+    The component key is the key of the session or charge group (see `session_hashes_or_record`).
     """
     candidates = candidate_keys(rows.select(*EVENTS), session_hashes_or_record(rows), frontier, terms)
     return blocking_keys(candidates.with_columns(by_nearest=pl.lit(False)), frontier, around=False)
@@ -141,7 +141,7 @@ def periods_of(representatives: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFr
 
 
 def _build_segment(periods: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
-    """Build a segment of periods; their keys are those of the periods, and the names of their representatives."""
+    """Build a segment of periods; its keys are the keys of the periods and the names of their representatives."""
     names = record_hashes(periods)
     candidates = candidate_keys(periods.select(*EVENTS), names, frontier, terms)
     by_period = blocking_keys(candidates.with_columns(by_nearest=pl.lit(False)), frontier, around=False).unique()

@@ -1,9 +1,9 @@
 """Affected records: read only those records from the log that positions can affect.
 
-A run that resumes from a position need not read the whole log, but only components that can change. The reader starts from the
-records that arrived, those that may still change without an arrival, and those of changed prices or states. It then adds every
-record that could be in one component with them, until none is added. It may read too many records, but never too few. Too many
-records do not change the result of the kernel.
+A run that resumes from a position need not read the whole log, but only components that can change. The reader starts from three
+sets: records that arrived, records that may change without an arrival, and records with changed prices or states. It then adds
+every record that could be in one component with them, until none is added. It may read too many records, but never too few. Too
+many records do not change the result of the kernel.
 """
 
 from __future__ import annotations

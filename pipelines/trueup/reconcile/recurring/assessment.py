@@ -21,7 +21,7 @@ _AT = ["component", "at"]
 def with_waits(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add `due_at` and `final_at`, the positions at which charges pass `due_us` without and with the grace, and `tolerance_micros`.
 
-    The policy is that of `since`.
+    The policy is the one in force at `since`.
     """
     policies = frontier.policies
     policy = policies.number_at(rows["since"].to_numpy())

@@ -48,7 +48,7 @@ _DAY_US = 86_400 * MICROS
 
 @dataclass(frozen=True)
 class ItemInputs:
-    """The inputs for the bookings of items: states and items in `terms`, charges (`ITEM_CHARGE`), and how far back charges reach.
+    """The inputs for the bookings of items: states and items in `terms`, charges (`ITEM_CHARGE`), and the earliest time of charges.
 
     `charge_reach` is a `RunningMax` of negative times, see `first_charge_times`.
     """

@@ -1,6 +1,6 @@
 """Resolution of contents: decide which content of a record counts from which position on, and which conflicts remain.
 
-A *record* is (stream, scope, key scope, record key). Among the contents in the commit that first delivered it, the one with the
+A *record* is (stream, scope, key scope, record key). Among the contents in the commit that first delivered it, the content with the
 greatest (version, quantity, amount, content) counts. A content without a version has the least. A greater content of the same
 version in a later commit replaces it only while neither of the two is late.
 
@@ -196,7 +196,7 @@ def _content_versions(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.Da
         replacing = replacing.unique("record_no", keep="first", maintain_order=True)
         is_withdrawal = pl.when(pl.col("delivered_scope").is_not_null()).then("corrected")
         replaced = replacing.select("record_no", until="position", withdrawn=is_withdrawal)
-        # What the stream had passed may be settled: the record stays frozen, wherever a correction moves it.
+        # A record that the stream had passed may be settled, so it stays unchanged, wherever a correction moves it.
         is_frozen = pl.col("frozen_at_counted") < pl.col("position")
         frozen_at = pl.when(is_frozen).then(pl.min_horizontal("frozen_at", "frozen_at_counted")).otherwise("frozen_at")
         ended.append(current.drop("withdrawn").join(replaced, on="record_no"))
