@@ -65,7 +65,7 @@ def search(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, *, dim
     """Return the patterns of findings of one kind, in the order in which the search finds them.
 
     `findings` has `money` (micros, not negative) and the dimensions. `records` has the dimensions and `weight`, the number of
-    records that each row of the sample represents. A finding without money counts like the smallest one with money.
+    records that each row of the sample represents. A finding without money counts like the smallest finding with money.
     """
     found: list[Found] = []
     left, base = findings, records

@@ -33,7 +33,7 @@ SHARE: dict[str, pl.DataType] = {
     "piece": pl.Int64(),
     "share": pl.Int64(),  # from 0 in each piece
     "rate": pl.Int64(),  # the rate that prices the piece
-    "base": pl.Int64(),  # the rate without tiers: its terms are those of the piece
+    "base": pl.Int64(),  # the rate without tiers, whose terms the piece has
     "charged_micros": pl.Int64(),
     "free_micros": pl.Int64(),  # the part of it that is free at the beginning of the record, or covered by allowances
     "allowance": pl.String(),

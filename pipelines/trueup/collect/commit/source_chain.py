@@ -1,7 +1,7 @@
 """Cached control rows of a source: the parts that the log has, and the last link of the hash chain.
 
 Each commit of a part needs both. Reading all control rows for each commit would take longer and longer, because each commit adds a
-file to the log. A session therefore reads the control rows of a source once, and after that only new ones.
+file to the log. A session therefore reads the control rows of a source once, and afterwards only new rows.
 """
 
 from __future__ import annotations

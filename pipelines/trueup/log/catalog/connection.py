@@ -19,7 +19,7 @@ def connect(path: str = ":memory:", *, threads: int | None = None, extensions: S
 
     `extensions` are loaded from their wheels where all of them are installed. DuckDB does not check the signatures of these
     files, because hashing them costs far more than loading them. They lie beside DuckDB itself, with the same owner. It checks
-    later ones. Raises `LogError` when an extension cannot be loaded.
+    later extensions. Raises `LogError` when an extension cannot be loaded.
     """
     wheels = [_in_wheel(name) for name in extensions]
     trusted = bool(wheels) and all(wheels)

@@ -185,8 +185,8 @@ def _with_final_positions(pairs: pl.DataFrame, frontier: Frontier, end: int) -> 
     alone = np.maximum(np.maximum(alone, due_position), pairs["charge_position"].to_numpy())
     charge_own = frontier.passed_at(charge, due_us, grace, closed, policy)
     in_parts = (pairs["has_partials"] | pairs["charge_partial_no"].is_not_null()).to_numpy()
-    # Partial records and nearest matches become final only after all four frontiers; an exact match of two complete records need
-    # not.
+    # Partial records and nearest matches become final only after all four frontiers; an exact match of two complete records may be
+    # final earlier.
     waits = in_parts | ~pairs["keyed"].to_numpy()
     latest = np.maximum(np.maximum(unbilled, own), np.maximum(alone, charge_own))
     decided = pairs.with_columns(unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone))

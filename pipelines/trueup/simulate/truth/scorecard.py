@@ -108,8 +108,8 @@ class Scorecard:
 
     `misses`: leak_id, kind, finding_kind, service, currency, impact_micros, found_micros, usage_record_keys, charge_record_keys,
     reason; leaks with wrong money included. `unexplained`: finding_id, kind, status, service, day, currency, impact_micros,
-    usage_record_keys, charge_record_keys. `hops` (`HOP_SCORE`) are losses between systems; `stray_losses` (`HOP_LOSS`) are those of
-    a chain that no such leak explains. `invoices` (`INVOICE_SCORE`) are mistakes about invoices; `stray_invoices`
+    usage_record_keys, charge_record_keys. `hops` (`HOP_SCORE`) are losses between systems; `stray_losses` (`HOP_LOSS`) are losses
+    of a chain that no such leak explains. `invoices` (`INVOICE_SCORE`) are mistakes about invoices; `stray_invoices`
     (`INVOICE_FINDING`) are findings about invoices that no such mistake explains.
     """
 
