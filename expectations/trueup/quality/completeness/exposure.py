@@ -3,7 +3,7 @@
 The value of a record of a service is the sum of charges on the days before, divided by the number of records. The squares of the
 charges measure how much single records differ. The sum of many unequal records has a distribution skewed to the right. So a gamma
 distribution of the same mean and variance gives the ends of the interval. These estimates are computed in floating point and
-rounded outwards once to whole millionths. They enter no sum of money that is owed.
+rounded outwards once to whole millionths. The estimates enter no sum of money that is owed.
 """
 
 from __future__ import annotations
