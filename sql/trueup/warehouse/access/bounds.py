@@ -1,8 +1,8 @@
 """Bounds of one question: time, memory, threads and temporary files, and the error that names an exceeded bound.
 
-DuckDB enforces memory, threads and temporary files itself, once `guard.lock` has set them. It has no time limit: another thread
-interrupts the query. DuckDB does not count the memory of long values and of rows on their way to the output. `parts` bounds the
-rows that become Python values at once; on Linux `process_within` bounds the data of the whole process.
+DuckDB enforces memory, threads and temporary files itself, once `guard.lock` has set them. DuckDB has no time limit, so another
+thread interrupts the query. DuckDB does not count the memory of long values and of rows on their way to the output. `parts` bounds
+the rows that become Python values at once; on Linux `process_within` bounds the data of the whole process.
 """
 
 from __future__ import annotations
