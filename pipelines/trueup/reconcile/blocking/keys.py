@@ -46,7 +46,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     """Return the parties and times at which the sessions and charge groups of rows of `EVENTS` could be matched.
 
     Rows are (`component_key`, `party`, `aggregation_key`, `by_nearest`, `by_aggregate`, `time_us`, `aggregation_time_us`,
-    `cycle_day`). Their times are those known along a frontier. See `neighbourhood` for units of several parties.
+    `cycle_day`). The times are the times known along a frontier. See `neighbourhood` for units of several parties.
     """
     policies = frontier.policies
     rules = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any()).sort("rule")
@@ -113,8 +113,8 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
 def deadline_instants(rows: pl.DataFrame, candidates: pl.DataFrame, component_keys: Hashes, frontier: Frontier) -> pl.DataFrame:
     """Return the instants (`component_key`, `at_us`) at which rows of `EVENTS` may change once a stream passes them.
 
-    They are the times of the records and the ends of their periods, with the `rule` of the component's records. Instants of records
-    without a session key are `unkeyed`.
+    The instants are the times of the records and the ends of their periods, with the `rule` of the component's records. Instants of
+    records without a session key are `unkeyed`.
     """
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
     policies = frontier.policies

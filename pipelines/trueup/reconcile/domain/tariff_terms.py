@@ -127,8 +127,8 @@ class Terms:
         """Return `plan` and `billing_status` of each row (`subscriber`, `at`, `time_us`), in the order of the rows.
 
         The plan is billing's or, if billing has none in force, the network's. `billing_status` is `unknown_subscriber`,
-        `inactive_subscriber`, or NULL. It is NULL where billing has an active state, or where no subscriptions of billing are
-        known.
+        `inactive_subscriber`, or NULL. The column is NULL where billing has an active state, or where no subscriptions of billing
+        are known.
         """
         if self.states.is_empty() and self.billing_since == NEVER_POSITION:
             empty = pl.Series(dtype=pl.String).extend_constant(None, rows.height)
@@ -163,8 +163,8 @@ class Terms:
 def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
     """Return the (`component`, `at`) of changes that affect records known before them.
 
-    A price that begins in the middle of a component's usage affects the component. Its records count as one record that lasts as
-    long as all of them together. A state affects the records that begin at or after it.
+    A price that begins in the middle of a component's usage affects the component. The component's records count as one record that
+    lasts as long as all of them together. A state affects the records that begin at or after it.
     """
     if changes.is_empty():
         return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
@@ -246,8 +246,8 @@ def states_of(rows: pl.DataFrame) -> pl.DataFrame:
 def changes_of(editions: Sequence[tuple[int, int]], states: pl.DataFrame, billing_since: int = NEVER_POSITION) -> pl.DataFrame:
     """Return `CHANGE` rows of editions (position, first instant affected) and of states.
 
-    From the position on at which billing's subscriptions are known, every subscriber that billing does not have is unknown. That
-    affects the usage of all subscribers at all times.
+    From the position on at which billing's subscriptions are known, every subscriber that billing does not have is unknown. The
+    first known subscription of billing therefore affects the usage of all subscribers at all times.
     """
     of_all = [(position, None, from_us) for position, from_us in editions]
     of_all += [(billing_since, None, EARLIEST_US)] if billing_since != NEVER_POSITION else []

@@ -167,7 +167,7 @@ def _select(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, arriv
 def _reopened(passed: pl.DataFrame, known: pl.DataFrame, epoch: Epoch) -> pl.DataFrame:
     """Return the representatives (`EVENTS`) of passed periods that their sums do not judge.
 
-    Their sums exceed the tolerance, or they have known records besides their sums.
+    The sums of such a period exceed the tolerance, or the period has known records besides its sums.
     """
     if passed.is_empty():
         return passed.select(*EVENTS)

@@ -4,7 +4,8 @@ A period whose records are only summed is *folded*: the state holds the totals o
 *representative*. While a period is pending, a further record changes the conservation sums only by its own money. So an epoch
 evaluates new records without the earlier ones, and adds their totals. Once both streams have passed the period, its totals decide
 whether the difference is tolerated. If it is not, or if records must be evaluated again, all records of the period are read from
-the log. They are found by the representative. After that, the state keeps only the keys of the judged period and of its records.
+the log. The records are found by the representative. After that, the state keeps only the keys of the judged period and of its
+records.
 
 A period is folded only if its records depend on each other in no way except their sum (see `fold_periods`).
 """
@@ -113,8 +114,8 @@ def fold_periods(versions: pl.DataFrame, superseded: pl.DataFrame, totals: pl.Da
     """Return the components of `totals` that can be folded, with their `records` and whether they are `judged` at a position.
 
     `versions` are record versions with their component, and the rules (`by_key`, `by_nearest`, `by_aggregate`) of each. Each record
-    of such a component has a time, a single content, and its own session or charge group. All are compared only by sums and lie in
-    one period. `superseded` are the components with contents that do not count.
+    of such a component has a time, a single content, and its own session or charge group. All records of the component are compared
+    only by sums and lie in one period. `superseded` are the components with contents that do not count.
     """
     is_plain = (
         (pl.col("until") == NEVER_POSITION) & (pl.col("since") == pl.col("position")) & pl.col("time_us").is_not_null()

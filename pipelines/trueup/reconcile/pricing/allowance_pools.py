@@ -1,7 +1,7 @@
 """Allowance pools: a *pool* is the sessions of one owner, group of services and billing period that share free units or tiers.
 
-The price of a session depends on the sessions of its pool before it. It changes when one of them arrives late. The prices at
-all positions are computed before matching, over all usage, so that pools do not join components.
+The price of a session depends on the sessions of its pool before it. The price changes when one of these sessions arrives late. The
+prices at all positions are computed before matching, over all usage, so that pools do not join components.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Billing mistakes: find the first hypothesis that gives exactly the billed amount.
 
-A hypothesis is another price list or another course of the subscription. Its expectations are computed in the same way as the real
-ones.
+A hypothesis is another price list or another course of the subscription. The expectations of a hypothesis are computed in the same
+way as the real expectations.
 """
 
 from __future__ import annotations

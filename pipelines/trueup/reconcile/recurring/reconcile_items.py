@@ -106,7 +106,8 @@ def _causes(inputs: ItemInputs) -> dict[int, str]:
 def _reached(views: SubscriptionViews, charges: pl.DataFrame, inputs: ItemInputs, upto: int) -> pl.DataFrame:
     """Return the ranges of instants (`view`, `low_us`, `high_us`) in which periods can be due or charged.
 
-    They are the range from the stream's first charge to the instant that it has passed, and the instant of each charge.
+    The ranges are the range from the stream's first charge to the instant that the stream has passed, and the instant of each
+    charge.
     """
     frontier = inputs.frontier
     passed = [
@@ -175,7 +176,7 @@ def _numbered(
 def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
     """Return the contents that count since an evaluation (`ARRIVED`); they are late if their booking was already final.
 
-    They include contents that a content of another bucket key withdraws.
+    The charges include contents that a content of another bucket key withdraws.
     """
     content = charges.select(*(n for n in ARRIVED if n not in ("component", "at")), at="since")
     own = matches.select("component", "record_no", "since", "until").join(content, on="record_no").filter(
