@@ -1,7 +1,7 @@
 """Apply allowances, consumed in event order, and tiers by volume: both depend on other records of the period.
 
-A call that is `aside` is a what-if: it is priced in the order of its start among the other calls. It draws on the allowance that is
-left at that point, and takes nothing from the other calls.
+A call that is `aside` is a what-if: it is priced in the order of its start among the other calls. The what-if draws on the
+allowance that is left at that point, and takes nothing from the other calls.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class SourceChain:
 def follow(lake: Lake, transaction: Transaction, source: str) -> SourceChain:
     """Return the chain of a source as an open transaction reads it.
 
-    It holds only committed rows, so a rollback of the transaction does not invalidate it.
+    The chain holds only committed rows, so a rollback of the transaction does not invalidate the chain.
     """
     chain: SourceChain = lake.kept.setdefault(f"chain of {source}", SourceChain())
     snapshot = transaction.snapshot

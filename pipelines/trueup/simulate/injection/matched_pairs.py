@@ -1,8 +1,8 @@
 """Find the clean pairs of a log: a session and its only charge, which agree and which no other record can influence.
 
 Only clean pairs get leaks, so the truth of each leak is decidable. The session and its charge are alone in their component: no
-other record can share a session, a nearest match or a period with them. Both arrived under the policy in force, were never in a
-finding, and are no longer pending. Their record keys identify no other record.
+other record can share a session, a nearest match or a period with them. Both records arrived under the policy in force, were never
+in a finding, and are no longer pending. The record keys identify no other record.
 """
 
 from __future__ import annotations
