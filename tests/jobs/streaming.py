@@ -95,7 +95,7 @@ def running(project: Project, *options: str) -> Iterator[subprocess.Popen[str]]:
 def running_here(project: Project, notes: list[str], *, groups: int) -> Iterator[Future[StreamSummary]]:
     """Run a scoring job within the context in a thread of this process, whose Java serves all jobs that no test kills.
 
-    It declares no time, and `notes` receives its messages. The future has its summary after the context.
+    The job declares no time, and `notes` receives its messages. The future has its summary after the context.
     """
     from trueup.jobs.flink_client import prepare_java, run
 
