@@ -8,22 +8,22 @@ SELECT
     f.cause,                                      -- cause of the change
     f.kind,                                       -- kind of the finding
     coalesce(f.service, '') AS service,           -- '' for charges without a service
-    f.subscriber,                                 -- of the first record
-    f.peer,                                       -- of the first record
-    f.node,                                       -- of the first record
+    f.subscriber,                                 -- subscriber of the first record
+    f.peer,                                       -- peer of the first record
+    f.node,                                       -- node of the first record
     f.day,                                        -- day of the money in the project's time zone; NULL where no record has a time
     f.started_at,                                 -- time of the first record
     f.expected_micros,                            -- money that should have been billed
     f.billed_micros,                              -- money that was billed
     f.expected_micros - f.billed_micros AS impact_micros, -- positive: leakage, negative: overcharge
-    f.currency,                                   -- of all three amounts
+    f.currency,                                   -- currency of all three amounts
     f.usage_event_ids,                            -- ids of the usage records, ascending
     f.charge_event_ids,                           -- ids of the charges, ascending
     f.content_event_ids,                          -- of a conflict: ids of all delivered contents
     f.reason,                                     -- reason why the finding is misrated or unrated; of a plan mismatch, the two plans
     f.ended_at,                                   -- when two systems agreed again on a subscription; of a feed, the end of the affected time
     f.stream,                                     -- stream of the incomplete feed; NULL for findings of reconciliation, as are the columns below up to impact_high_micros
-    f.source,                                     -- the feed
+    f.source,                                     -- name of the feed
     f.control,                                    -- the control that raised the finding
     f.records_low,                                -- least records concerned
     f.records_high,                               -- most records concerned

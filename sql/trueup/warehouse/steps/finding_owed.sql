@@ -7,8 +7,8 @@ SELECT
     f.cause,                                      -- cause of the last change
     f.kind,                                       -- kind of the finding
     f.service,                                    -- '' for charges without a service
-    f.day,                                        -- in the project's time zone; NULL for charges without any date
-    f.currency,                                   -- of the impact
+    f.day,                                        -- day in the project's time zone; NULL for charges without any date
+    f.currency,                                   -- currency of the impact
     f.impact_micros                               -- positive: leakage, negative: overcharge
 FROM steps.finding_now f
 WHERE f.status IN ('open', 'confirmed') AND f.control IS NULL

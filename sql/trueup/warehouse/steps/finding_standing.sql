@@ -11,8 +11,8 @@ WITH last_changes AS (
 SELECT
     c.finding_id,                                 -- 16 bytes
     c.service,                                    -- '' for charges without a service
-    c.day,                                        -- in the project's time zone
-    c.currency,                                   -- of the impact
+    c.day,                                        -- day in the project's time zone
+    c.currency,                                   -- currency of the impact
     c.impact_micros                               -- expected - billed
 FROM steps.finding_change c
 JOIN last_changes l ON l.finding_id = c.finding_id AND l.position = c.position

@@ -19,7 +19,7 @@ SELECT
     a.event_id,                                   -- id of the usage record, 16 bytes
     a.position,                                   -- the position of the record; of a later score, the position of the scoring run
     a.scored_snapshot,                            -- the commit of the first score of the transaction
-    a.day,                                        -- UTC day
+    a.day,                                        -- day in UTC
     a.started_at,                                 -- time of the transaction, UTC
     a.service,                                    -- as in the usage record
     a.subscriber,                                 -- as in the usage record

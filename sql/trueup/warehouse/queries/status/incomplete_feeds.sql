@@ -1,7 +1,7 @@
 -- Feeds that are not complete, those with the most money at stake first.
 -- Grain: one row per feed, kind and currency. Reads views or the tables of a published file.
 SELECT
-    e.source,                                     -- the feed
+    e.source,                                     -- name of the feed
     e.kind,                                       -- kind of the finding
     e.currency,                                   -- currency of the bounds
     CAST(sum(e.findings) AS BIGINT) AS findings,  -- number of findings

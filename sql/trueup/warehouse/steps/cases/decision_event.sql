@@ -16,7 +16,7 @@ WITH decided AS (
 SELECT
     d.event_id,                                   -- 16 bytes
     d.finding_id,                                 -- the subject, 16 bytes: a finding, case or suspicious transaction
-    d.decision,                                   -- as recorded
+    d.decision,                                   -- name of the decision, as recorded
     d.note,                                       -- the note of the person
     d.decided_by,                                 -- name of the person who decided
     d.decided_at,                                 -- time of the decision

@@ -64,7 +64,7 @@ phrased AS (
 )
 SELECT
     c.case_id,                                    -- hash of party and day, so that the same case keeps its id
-    c.day,                                        -- UTC day
+    c.day,                                        -- day in UTC
     row_number() OVER (
         PARTITION BY c.day
         ORDER BY c.expected_loss_per_hour DESC NULLS LAST, c.probability DESC NULLS LAST, c.transactions DESC, c.case_id

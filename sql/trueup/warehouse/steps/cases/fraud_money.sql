@@ -34,7 +34,7 @@ SELECT
     r.record.scored_snapshot AS snapshot,         -- the commit of the first score of the transaction
     r.record.position AS position,                -- position of the score
     r.record.service AS service,                  -- as in the usage record
-    r.record.day AS day,                          -- UTC day
+    r.record.day AS day,                          -- day in UTC
     coalesce(any_value(c.currency), getvariable('project_currency')) AS currency, -- currency of the charges
     CAST(greatest(sum(c.amount_micros) + coalesce(sum(o.impact_micros), 0), 0) AS DECIMAL(38, 0)) AS micros -- charged amount in millionths
 FROM first_records r

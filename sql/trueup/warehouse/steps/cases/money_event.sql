@@ -26,7 +26,7 @@ decisions AS (
 )
 SELECT
     c.item_id,                                    -- 16 bytes
-    c.snapshot,                                   -- the commit
+    c.snapshot,                                   -- the commit of the change or decision
     c.position,                                   -- position of the change of the money; NULL for a decision
     c.reason,                                     -- raised, revised, resolved, retracted, scored, or the decision
     NULL AS decided_by,                           -- name of the person who decided; NULL for a change

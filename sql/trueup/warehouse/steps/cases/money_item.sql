@@ -6,8 +6,8 @@ SELECT
     if(f.impact_micros >= 0, 'leakage', 'overcharge') AS type, -- leakage, overcharge or fraud
     f.kind,                                       -- as in the finding
     f.service,                                    -- '' for charges without a service
-    f.day,                                        -- of its money
-    f.currency,                                   -- of its money
+    f.day,                                        -- day of the money
+    f.currency,                                   -- currency of the money
     if(f.stands, f.impact_micros, 0) AS micros,   -- present money of the item
     c.case_id,                                    -- the case in which the item is filed, 16 bytes; NULL without a case
     coalesce(c.snapshot, 9223372036854775807) AS filed_snapshot -- the commit that filed the finding

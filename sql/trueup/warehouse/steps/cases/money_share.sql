@@ -31,7 +31,7 @@ line AS (
 SELECT
     l.item_id,                                    -- 16 bytes
     s.event_id,                                   -- id of the decision
-    s.decision,                                   -- as recorded
+    s.decision,                                   -- name of the decision, as recorded
     s.decided_by,                                 -- name of the person who decided
     s.account,                                    -- the account to which the decision moves money
     s.snapshot,                                   -- the commit of the decision

@@ -2,8 +2,8 @@
 -- Grain: one row per case that a search or a person opened. Owner: investigation.
 SELECT
     o.case_id,                                    -- 16 bytes
-    o.kind,                                       -- of its findings
-    o.currency,                                   -- of its money
+    o.kind,                                       -- kind of the findings
+    o.currency,                                   -- currency of the money
     o.pattern,                                    -- JSON: an array of [dimension, value]
     o.parent,                                     -- the case from which a person split this case
     o.opened_at,                                  -- when the case was opened

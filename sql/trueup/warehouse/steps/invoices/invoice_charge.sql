@@ -45,6 +45,6 @@ SELECT
     -- last instant of the period.
     if(c.item IS NOT NULL AND c.billed_at >= c.period_to, c.period_to - INTERVAL 1 MICROSECOND, coalesce(c.period_from, c.started_at, c.billed_at)) AS charged_at,
     c.currency,                                   -- currency of the amount
-    c.amount_micros                               -- in millionths
+    c.amount_micros                               -- amount in millionths
 FROM charges c
 ANTI JOIN outranked o ON o.event_id = c.event_id AND o.content_key = c.content_key

@@ -50,7 +50,7 @@ SELECT
     q.session_key,                                -- as mapped
     q.quantity_micros,                            -- as mapped
     q.amount_micros,                              -- as mapped, of a charge
-    q.currency,                                   -- of the amount
+    q.currency,                                   -- currency of the amount
     q.own_time IS NOT NULL AS is_timed,           -- whether the time of the record is readable
     coalesce(q.own_time, u.first_time) AS from_time, -- time of the record, or the least possible time, UTC; NULL where any earlier time is possible
     coalesce(q.own_time, u.last_time) AS until_time -- time of the record, or the greatest possible time, UTC

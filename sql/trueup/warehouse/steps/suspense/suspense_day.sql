@@ -30,10 +30,10 @@ sizes AS (
     GROUP BY ALL
 )
 SELECT
-    d.source,                                     -- the feed
+    d.source,                                     -- name of the feed
     d.stream,                                     -- usage or charge
     d.service,                                    -- service of the records; '' where it is not readable
-    CAST(d.day AS DATE) AS day,                   -- in the project's time zone
+    CAST(d.day AS DATE) AS day,                   -- day in the project's time zone
     any_value(z.unit_records) AS unit_records,    -- number of records of the units with these records
     count(*) AS records,                          -- number of records in quarantine
     count(*) FILTER (WHERE d.is_keyless) AS keyless_records, -- number of records without a readable key

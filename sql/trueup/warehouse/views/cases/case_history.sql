@@ -7,7 +7,7 @@ SELECT
     NULL AS by,                                   -- name of the person; NULL for events of a search
     NULL AS note,                                 -- the note of the person
     CAST(o.evidence AS VARCHAR) AS details,       -- JSON: the counts of the search, the number of filed findings, or the details of the decision
-    o.snapshot                                    -- the commit
+    o.snapshot                                    -- the commit of the event
 FROM steps.case_opening o
 UNION ALL
 SELECT

@@ -2,7 +2,7 @@
 -- Grain: one row per feed, node, day, currency and kind. Owner: warehouse.
 -- Open and confirmed findings count. The bounds of one finding are a nominal 99 % interval, and the bounds of their sums are wider.
 SELECT
-    f.source,                                     -- the feed
+    f.source,                                     -- name of the feed
     f.node,                                       -- network node; '' where the finding is about the whole feed
     f.day,                                        -- day on which the finding begins, in the project's time zone
     f.currency,                                   -- currency of the bounds

@@ -34,7 +34,7 @@ SELECT
     q.own_time,                                   -- started_at; of a charge without it, billed_at; of a subscription, valid_from; UTC
     q.quantity_micros,                            -- as mapped
     steps.micros_as_money(q.amount_micros) AS amount, -- as mapped, of a charge
-    q.currency,                                   -- of the amount
+    q.currency,                                   -- currency of the amount
     e.position AS recycled_position,              -- the position at which the record was mapped again; NULL while the record is in quarantine
     e.outcome AS recycled_outcome                 -- accepted, duplicate, filtered or quarantined (then with a new row)
 FROM lake.events.quarantine q

@@ -2,10 +2,10 @@
 -- Grain: one row per feed, stream, service and day. Owner: warehouse.
 -- A record counts on its day. A record without a readable time counts on every day of its unit.
 SELECT
-    d.source,                                     -- the feed
+    d.source,                                     -- name of the feed
     d.stream,                                     -- usage or charge
     d.service,                                    -- service of the records; '' where it is not readable
-    d.day,                                        -- in the project's time zone
+    d.day,                                        -- day in the project's time zone
     d.records,                                    -- number of records in quarantine that no recycling has mapped again
     d.keyless_records,                            -- number of records without a key by which they could be matched
     d.keyless_records / d.unit_records AS keyless_share, -- keyless_records / records of the units with these records, 0 to 1

@@ -24,7 +24,7 @@ sums AS (
 )
 SELECT
     s.service,                                    -- '' for charges without a service
-    s.day,                                        -- in the project's time zone; NULL for charges without any date
+    s.day,                                        -- day in the project's time zone; NULL for charges without any date
     s.currency,                                   -- currency of all the sums
     s.expected_micros,                            -- money that should have been billed
     s.billed_micros,                              -- money that was billed

@@ -79,7 +79,7 @@ handling AS (
     GROUP BY f.day, f.service, f.currency
 )
 SELECT
-    e.day,                                        -- in the project's time zone; NULL for charges without any date
+    e.day,                                        -- day in the project's time zone; NULL for charges without any date
     e.service,                                    -- '' for charges without a service
     e.currency,                                   -- currency of the amounts
     CAST(sum(e.usage_records) AS BIGINT) AS usage_records, -- number of accepted usage records

@@ -3,7 +3,7 @@
 -- Only the findings of steps.finding_owed count: open or confirmed, and not provisional.
 SELECT
     f.service,                                    -- '' for charges without a service
-    f.day,                                        -- in the project's time zone; NULL for charges without any date
+    f.day,                                        -- day in the project's time zone; NULL for charges without any date
     f.currency,                                   -- currency of the amounts
     f.kind,                                       -- kind of the finding
     count(*) AS findings,                         -- number of findings

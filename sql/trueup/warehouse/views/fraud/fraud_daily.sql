@@ -9,7 +9,7 @@ WITH decided AS (
     GROUP BY ALL
 )
 SELECT
-    g.day,                                        -- UTC day
+    g.day,                                        -- day in UTC
     g.source,                                     -- model, rule, or none where no model was active
     g.name,                                       -- model id, or the rule's name
     g.role,                                       -- champion, challenger, alert or shadow; a challenger or shadow never alerts

@@ -14,7 +14,7 @@ shares AS (
 )
 SELECT
     s.name AS model_id,                           -- id of the model
-    s.day,                                        -- UTC day
+    s.day,                                        -- day in UTC
     s.feature,                                    -- name of the feature, or (margin)
     CAST(sum(s.transactions) AS BIGINT) AS transactions, -- number of scored transactions
     sum((s.actual - s.expected) * ln(s.actual / s.expected)) AS psi, -- population stability index; 0 for the same distribution

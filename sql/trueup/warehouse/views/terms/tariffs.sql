@@ -16,13 +16,13 @@ SELECT
     t.band,                                       -- the time band that the row applies to, or defines
     t.valid_from,                                 -- begin of the validity, UTC
     t.valid_to,                                   -- end of the validity, exclusive, UTC; NULL: until further notice
-    t.currency,                                   -- of its money
+    t.currency,                                   -- currency of the prices
     steps.micros_as_money(t.setup_micros) AS setup, -- fee for each use
     steps.micros_as_money(t.price_micros) AS price, -- price of price_per units
     t.price_per,                                  -- number of units that the price is for
     steps.micros_as_money(t.first_increment_micros) AS first_increment, -- least number of units charged
     steps.micros_as_money(t.next_increment_micros) AS next_increment, -- size of the following increments, in units
-    steps.micros_as_money(t.minimum_micros) AS minimum, -- least charge
+    steps.micros_as_money(t.minimum_micros) AS minimum, -- least price of one record
     steps.micros_as_money(t.tier_from_micros) AS tier_from, -- units from which on the price applies
     t.rounding,                                   -- how amounts are rounded
     t.decimals,                                   -- number of decimals to which amounts are rounded
@@ -42,7 +42,7 @@ SELECT
     t.to_currency,                                -- target currency of an exchange rate
     steps.micros_as_money(t.units_micros) AS units, -- units of an allowance
     t.origin,                                     -- the prefix of the subscribers that the row applies to
-    steps.micros_as_money(t.maximum_micros) AS maximum, -- greatest charge
+    steps.micros_as_money(t.maximum_micros) AS maximum, -- greatest price of one record
     steps.micros_as_money(t.chargeable_from_micros) AS chargeable_from, -- least quantity that is charged
     steps.micros_as_money(t.free_first_micros) AS free_first, -- free quantity at the beginning of each record
     t.priced_at,                                  -- increment: each increment has the price in force at its time; start: the price at the start of the record
@@ -50,7 +50,7 @@ SELECT
     t.due,                                        -- of a recurring item: whether it is due in advance or in arrears
     t.proration,                                  -- of a recurring item: how part of a period is charged: day, none or 30
     t.suspended,                                  -- of a recurring item: whether it is charged or free while the subscription is suspended
-    t.event,                                      -- of a one-off item: the event that it is charged for
+    t.event,                                      -- of a one-off item: the event that is charged
     t.applies_to,                                 -- of a discount: the item that the discount lowers
     steps.micros_as_money(t.discount_micros) AS discount, -- of a discount: fraction of the price, such as 0.25
     t.months,                                     -- of a discount: its duration in months; of a termination fee: the months of the commitment
