@@ -305,7 +305,7 @@ CREATE TABLE lake.events.quarantine (
     source_offset BIGINT,
     source_length BIGINT,
     raw BLOB,                   -- the record's bytes as delivered
-    reason VARCHAR,             -- reason code
+    reason VARCHAR,             -- code of the reason
     rule VARCHAR,               -- the rule that refused the record, and the column
     record_key VARCHAR,         -- this column and those below: the value that the mapping read from the record; NULL where it could read none
     session_key VARCHAR,
@@ -378,7 +378,7 @@ CREATE TABLE lake.events.finding (
     reason VARCHAR,             -- of misrated and unrated findings: the reason; of a plan mismatch: the two plans
     ended_at TIMESTAMPTZ,       -- of a difference between systems on a subscription: when they agreed again; of a feed: the end of the affected time
     stream VARCHAR,             -- of a finding about a feed (missing_records, …): its stream; NULL for other findings, as are the columns below
-    source VARCHAR,             -- the feed
+    source VARCHAR,             -- name of the feed
     control VARCHAR,            -- the control that raised the finding: files, records, volume, mix, schedule, expectations, …
     subject VARCHAR,            -- the affected part of the feed: the first missing number, the first hour, or the expectation and day
     records_low BIGINT,         -- least number of the records concerned
@@ -460,7 +460,7 @@ CREATE TABLE lake.events.scoring (
 -- Distribution of the features and margins that a model computed in one run, by day, feature and bin. Owner: fraud.
 CREATE TABLE lake.events.drift (
     position BIGINT,
-    name VARCHAR,               -- model id
+    name VARCHAR,               -- id of the model
     day DATE,
     feature VARCHAR,            -- name of the feature, or (margin) for the output of the model
     bin BIGINT,                 -- number of the bin, from 0; the last bin has the missing values
@@ -483,8 +483,8 @@ CREATE TABLE lake.events.decision (
 -- Owner: investigation.
 CREATE TABLE lake.events.case_opening (
     case_id BLOB,               -- 16 bytes of sha256
-    kind VARCHAR,               -- of its findings
-    currency VARCHAR,           -- of its money
+    kind VARCHAR,               -- kind of the findings
+    currency VARCHAR,           -- currency of the money
     pattern JSON,               -- the values of dimensions that the findings share: an array of [dimension, value]
     parent BLOB,                -- the case from which a person split this case; NULL for a case that a search opened
     position BIGINT,            -- the position up to which the search had read the log

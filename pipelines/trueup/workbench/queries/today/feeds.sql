@@ -8,8 +8,8 @@ WITH by_day AS (
     GROUP BY ALL
 )
 SELECT
-    d.source,                                     -- the feed
-    d.day,                                        -- in the project's time zone
+    d.source,                                     -- name of the feed
+    d.day,                                        -- day in the project's time zone
     CAST(d.records AS BIGINT) AS records,         -- accepted records of the day
     CAST(d.findings AS BIGINT) AS findings,       -- number of open findings about the hour of the day with the most findings
     d.kind,                                       -- kind of the worst of these findings
