@@ -25,8 +25,8 @@ SELECT
     f.stream,                                     -- stream of the incomplete feed; NULL for findings of reconciliation, as are the columns below up to impact_high_micros
     f.source,                                     -- name of the feed
     f.control,                                    -- the control that raised the finding
-    f.records_low,                                -- least records concerned
-    f.records_high,                               -- most records concerned
+    f.records_low,                                -- least number of records concerned
+    f.records_high,                               -- greatest number of records concerned
     f.impact_low_micros,                          -- least money at stake
     f.impact_high_micros,                         -- most money at stake
     f.booking_id,                                 -- the booking of the finding; NULL in old lakes, for conflicts and for feeds

@@ -19,7 +19,7 @@ SELECT
         coalesce(if(c.stands, b.billed_micros, l.billed_micros), c.billed_micros) AS whole_billed_micros,
         if(c.stands, b.tolerated_micros, NULL) AS whole_tolerated_micros
     ),
-    l.raised_position,                            -- the position at which it was last raised
+    l.raised_position,                            -- the position at which the finding was last raised
     l.changed_position,                           -- the position of the last change
     len(list_filter(l.positions, lambda p: p >= l.raised_position)) AS revision, -- number of revisions since the last raise, plus one
     steps.finding_status(c.stands, c.action, c.cause, d.decision) AS status -- status as in the view findings

@@ -3,7 +3,7 @@
 -- Grain: one row per kind. Owner: workbench.
 SELECT
     f.kind,                                       -- kind of the finding
-    coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0) AS leakage_micros, -- earned and not billed
+    coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0) AS leakage_micros, -- money earned and not billed
     coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0) AS overcharge_micros -- money billed and not earned
 FROM findings f
 WHERE f.currency = $currency AND f.day BETWEEN $from_day AND $to_day AND f.stands

@@ -8,6 +8,6 @@ SELECT
     coalesce(sum(c.pending_micros) FILTER (WHERE c.pending_micros > 0), 0) AS pending_usage_micros, -- usage whose charge may still arrive
     coalesce(-sum(c.pending_micros) FILTER (WHERE c.pending_micros < 0), 0) AS pending_charge_micros, -- charges whose usage may still arrive
     coalesce(sum(c.unrated_records), 0) AS unrated_records, -- usage without a price
-    coalesce(sum(abs(c.difference_micros)), 0) AS difference_micros -- must be 0
+    coalesce(sum(abs(c.difference_micros)), 0) AS difference_micros -- difference of the sums; must be 0
 FROM conservation c
 WHERE c.currency = $currency AND c.day BETWEEN $from_day AND $to_day

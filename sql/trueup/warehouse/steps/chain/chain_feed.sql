@@ -1,4 +1,4 @@
--- The time up to which the feeds of each stage are complete, and the times of records in missing files.
+-- The time that the feeds of each stage have reached, and the times of records in missing files.
 -- Grain: one row per chain and stage. Owner: warehouse.
 -- A missing record is late, not lost, while a feed of the stage has not reached its time or lacks a numbered file.
 WITH feeds AS (

@@ -1,8 +1,8 @@
 -- Records of all stages of each chain, with the unit in which stages are compared.
 -- Grain: one row per chain and delivered content of a record. Owner: warehouse.
--- A unit is the records of one session key within a bucket key. Without a session key it is one record, or the records of a
--- service, subscriber and period. Charges of items (rentals, fees) pass no chain. `content_key` is the same for all contents of a
--- record.
+-- A unit is the records of one session key within a bucket key, or one record without a session key. In a chain that compares
+-- sums, a unit is the records of a service, subscriber and period. Charges of items (rentals, fees) pass no chain. `content_key` is
+-- the same for all contents of a record.
 WITH zone AS (
     SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
 ),

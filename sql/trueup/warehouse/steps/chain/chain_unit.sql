@@ -90,7 +90,7 @@ SELECT
     u.first_present,                              -- the first stage with a record of the unit
     u.last_present,                               -- the last stage with a record of the unit
     u.present,                                    -- the records, quantity, amount and currency at each stage of the unit
-    coalesce(u.service, '') AS service,           -- '' where no stage names it
+    coalesce(u.service, '') AS service,           -- service of the unit; '' where no stage names one
     u.subscriber,                                 -- subscriber at the first stage of the unit
     u.day,                                        -- day at the first stage of the unit, in the project's time zone
     u.started_at,                                 -- time at the first stage of the unit

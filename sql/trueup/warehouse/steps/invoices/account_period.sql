@@ -48,7 +48,7 @@ SELECT
     p.period_to,                                  -- the day after the last day of the period
     p.first_active_day,                           -- first day of the period with an active subscription
     p.subscriptions,                              -- number of active subscriptions
-    b.invoice,                                    -- the number of the invoice that bills it; NULL: none yet
+    b.invoice,                                    -- number of the invoice that bills the period; NULL: none yet
     timezone(r.zone, CAST(p.period_to AS TIMESTAMP)) + r.grace AS due_at, -- when the invoice must have been issued, UTC
     coalesce(timezone(r.zone, CAST(p.period_to AS TIMESTAMP)) + r.grace <= r.invoices_until, FALSE) AS is_due -- whether the feed of invoices has passed due_at
 FROM pieces p

@@ -33,7 +33,7 @@ SELECT
     any_value(lower(hex(i.case_id))) AS case_id,  -- the case in which the item is filed now; NULL without a case
     any_value(i.kind) AS kind,                    -- kind of the finding, or fraud
     any_value(i.service) AS service,              -- '' for charges without a service
-    any_value(i.day) AS day,                      -- currency of the money
+    any_value(i.day) AS day,                      -- day of the money
     any_value(i.currency) AS currency,            -- currency of the amounts
     CAST(p.entry AS BIGINT) AS entry,             -- number of the entry within the item, in the order of the log
     p.posting.account AS account,                 -- assessed, detected, confirmed, claimed, recovered, prevented, written_off or false_alarm

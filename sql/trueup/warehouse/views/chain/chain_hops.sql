@@ -6,7 +6,7 @@ SELECT
     h.hop_no,                                     -- number of the hop, from 1: the hop out of the usage
     h.from_stage,                                 -- the stage before the hop
     h.to_stage,                                   -- the stage after the hop
-    h.service,                                    -- '' where no stage names it
+    h.service,                                    -- service of the unit; '' where no stage names one
     h.day,                                        -- day at the first stage, in the project's time zone; of a period, its first day
     h.currency,                                   -- currency of the amounts
     CAST(coalesce(sum(h.units) FILTER (h.is_in), 0) AS BIGINT) AS units_in, -- number of sessions (or sums of a period) that reached the stage before the hop

@@ -6,7 +6,7 @@ SELECT
     h.from_stage,                                 -- the last stage before the difference
     h.to_stage,                                   -- the first stage after the difference
     h.change,                                     -- lost, late (the feed is not complete), open (no finding claims the unit), added or changed
-    h.service,                                    -- '' where no stage names it
+    h.service,                                    -- service of the unit; '' where no stage names one
     h.subscriber,                                 -- subscriber at the first stage
     if(starts_with(h.unit, 's'), h.unit[2:], NULL) AS session_key, -- session key of the unit; NULL for records without one, and for periods
     h.day,                                        -- day at the first stage, in the project's time zone; of a period, its first day

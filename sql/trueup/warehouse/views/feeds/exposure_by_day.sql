@@ -8,8 +8,8 @@ SELECT
     f.currency,                                   -- currency of the bounds
     f.kind,                                       -- kind of the finding
     count(*) AS findings,                         -- number of findings
-    CAST(sum(f.records_low) AS BIGINT) AS records_low, -- least records concerned
-    CAST(sum(f.records_high) AS BIGINT) AS records_high, -- most records concerned
+    CAST(sum(f.records_low) AS BIGINT) AS records_low, -- least number of records concerned
+    CAST(sum(f.records_high) AS BIGINT) AS records_high, -- greatest number of records concerned
     steps.micros_as_money(sum(f.impact_low_micros)) AS impact_low, -- least money at stake; NULL where it is unknown
     steps.micros_as_money(sum(f.impact_high_micros)) AS impact_high -- most money at stake; NULL where it is unknown
 FROM steps.finding_now f

@@ -20,7 +20,7 @@ SELECT
     q.source_offset,                              -- first byte of the record in the decompressed unit
     q.source_length,                              -- length of the record in bytes
     q.reason,                                     -- unparsable, missing_required, bad_time, value_out_of_range, …
-    q.rule,                                       -- the rule and the column that rejected it
+    q.rule,                                       -- the rule that rejected the record, and the column
     TRY(decode(q.raw)) AS record,                 -- the record as text; NULL where its bytes are not UTF-8
     q.raw,                                        -- the original bytes of the record
     p.position,                                   -- the position of the commit

@@ -32,7 +32,7 @@ SELECT
     s.tolerated_micros,                           -- sum of the differences within tolerance
     s.pending_micros,                             -- money that is not final yet
     s.unrated_records,                            -- number of usage records without a price, which expect 0
-    s.expected_micros - s.billed_micros - s.impact_micros - s.tolerated_micros - s.pending_micros AS difference_micros -- must be 0
+    s.expected_micros - s.billed_micros - s.impact_micros - s.tolerated_micros - s.pending_micros AS difference_micros -- difference of the sums; must be 0
 FROM sums s
 WHERE s.expected_micros <> 0 OR s.billed_micros <> 0 OR s.impact_micros <> 0 OR s.tolerated_micros <> 0 OR s.pending_micros <> 0
     OR s.unrated_records <> 0

@@ -23,7 +23,7 @@ SELECT
     lower(hex(f.charge_event_ids[1])) AS charge_event_id, -- lowest id of the charges; all are in finding_records
     f.cause,                                      -- cause of the last change: frontier, arrival, late_usage, late_charge, conflict, policy_change, …
     f.revision,                                   -- number of revisions since the last raise, plus one
-    f.raised_position,                            -- the position at which it was last raised
+    f.raised_position,                            -- the position at which the finding was last raised
     f.changed_position,                           -- the position of the last change
     f.reason,                                     -- explanation of the billed amount (former_version, wrong_increment, …) or of unrated usage, the differing plans, or the observation on a feed; NULL where it is unknown
     f.ended_at,                                   -- of a difference between two systems on a subscription since started_at: when they agreed again, UTC; of a feed: the end of the affected time

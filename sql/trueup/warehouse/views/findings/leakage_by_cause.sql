@@ -7,8 +7,8 @@ SELECT
     f.service,                                    -- '' for charges without a service
     f.currency,                                   -- currency of the amounts
     count(*) AS findings,                         -- number of findings
-    steps.micros_as_money(coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0)) AS leakage, -- earned and not billed
-    steps.micros_as_money(coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0)) AS overcharge, -- billed and not earned, as a positive amount
+    steps.micros_as_money(coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0)) AS leakage, -- money earned and not billed
+    steps.micros_as_money(coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0)) AS overcharge, -- money billed and not earned, as a positive amount
     steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS impact, -- leakage - overcharge
     coalesce(sum(f.impact_micros), 0) AS impact_micros -- the same amount in millionths
 FROM steps.finding_owed f

@@ -6,7 +6,7 @@ SELECT
     p.period_to,                                  -- the day after the last day of the period
     p.first_active_day,                           -- first day of the period with an active subscription
     p.subscriptions,                              -- number of active subscriptions in the period
-    p.invoice,                                    -- the number of the invoice that bills it; NULL: none
+    p.invoice,                                    -- number of the invoice that bills the period; NULL: none
     p.due_at,                                     -- end of the period plus grace, by which the invoice must have been issued, UTC
     CASE
         WHEN p.invoice IS NOT NULL THEN 'invoiced'
