@@ -34,6 +34,7 @@ def test_the_job_gives_the_scores_of_one_run_and_resumes_with_its_windows(disord
     assert_scored_alike(disorderly, other)
 
 
+@pytest.mark.slow
 def test_the_job_reports_that_no_model_is_in_force_and_uses_one_promoted_while_it_runs(operator: Project) -> None:
     path = operator.directory / "trueup.toml"
     text = path.read_text("utf-8").split("[[fraud.rule]]")[0]

@@ -112,7 +112,7 @@ def _states(log: Log) -> list[dict[str, Any]]:
     return [
         {
             "bucket": 0, "system": "network", "subscriber": item.subscriber, "status": "active", "position": position,
-            "event_id": repr(item).encode(), "cycle_day": item.cycle_day, "valid_from": item.from_us,
+            "event_id": repr(item).encode(), "cycle_day": item.cycle_day, "timezone": item.zone, "valid_from": item.from_us,
         }
         for position, commit in enumerate(log, start=1) for item in commit if isinstance(item, State)
     ]  # fmt: skip

@@ -53,8 +53,8 @@ def toml_of(policy: Policy, bucket_by: str) -> str:
         lines += ['frontier = "declared"'] if s.lateness_us is None else [f'lateness = "{s.lateness_us}us"']
         lines += ["bill_lines = true"] if s.bill_lines else []
         lines += [] if s.idle_after_us is None else [f'idle_after = "{s.idle_after_us}us"']
-    if any(s.period == "cycle" for s in (*policy.services.values(), policy.default)):
-        columns = ", ".join(f'{n} = "{n}"' for n in ("system", "subscriber", "status", "valid_from", "cycle_day"))
+    if any(s.period == "cycle" or s.period_zone == "subscriber" for s in (*policy.services.values(), policy.default)):
+        columns = ", ".join(f'{n} = "{n}"' for n in ("system", "subscriber", "status", "valid_from", "cycle_day", "timezone"))
         lines += ["[[source]]", 'name = "states"', 'stream = "subscriber"', 'path = "none"', 'identity = "content"']
         lines += [f"columns = {{ {columns} }}"]
     for service, rules in [*policy.services.items(), ("default", policy.default)]:
@@ -79,6 +79,7 @@ def _rules(rules: ServiceConfig, *, is_covered: bool) -> list[str]:
         if rules.period == unused.period
         else {"period": f'"{rules.period}us"' if isinstance(rules.period, int) else f'"{rules.period}"'}
     )
+    values |= {} if is_covered or rules.period_zone == unused.period_zone else {"period_zone": f'"{rules.period_zone}"'}
     values |= {} if rules.parts == unused.parts else {"parts": f'"{rules.parts}"'}
     values |= {} if rules.currency is None else {"currency": f'"{rules.currency}"'}
     return [f"{n} = {v}" for n, v in values.items()]
@@ -138,7 +139,7 @@ def _state_row(state: State, position: int, number: int) -> dict[str, Any]:
     row = {
         "source_id": f"states@{position}", "source_row": number, "source_offset": 0, "source_length": 0, "key_scope": "states",
         "record_key": f"{position} {number}", "system": "network", "subscriber": state.subscriber, "status": "active",
-        "valid_from": EPOCH + state.from_us * US, "cycle_day": state.cycle_day,
+        "valid_from": EPOCH + state.from_us * US, "cycle_day": state.cycle_day, "timezone": state.zone,
     }  # fmt: skip
     return {n: row.get(n) for n in COLLECTED["subscriber"]}
 

@@ -150,6 +150,11 @@ class LogGenerator:
             rules_by_cycle = {n: summed_rules(s, self.step_us).model_copy(update={"period": "cycle"}) for n, s in services.items()}
             line_of = {c: n for n, s in services.items() for c in s.covers}
             services = {n: rules_by_cycle[n] if n not in line_of and r.random() < 0.8 else s for n, s in services.items()}
+        if "zones" in self.facets:
+            covered = {c for s in services.values() for c in s.covers}
+            summed = {n for n, s in services.items() if "aggregate" in s.match and n not in covered}
+            in_own_zone = {"period_zone": "subscriber"}
+            services = {n: s.model_copy(update=in_own_zone) if n in summed else s for n, s in services.items()}
         sources = {
             n: SourceRules(
                 stream,
@@ -471,6 +476,12 @@ def cycle_facets(rng: random.Random) -> frozenset[str]:
     return random_facets(rng) - {"keys only", "accounts", "mixed keys"} | {"cycles", *(["lines"] if rng.random() < 0.3 else [])}
 
 
+def zone_facets(rng: random.Random) -> frozenset[str]:
+    """Return the facets of sums of periods in the time zones of subscriptions, two thirds of them billing cycles."""
+    facets = cycle_facets(rng) | {"zones", "states"}
+    return facets if rng.random() < 0.67 else facets - {"cycles"} | {"sums"}
+
+
 def sum_facets(rng: random.Random) -> frozenset[str]:
     """Return random facets and that of services of which only sums are compared, which other logs never have."""
     return random_facets(rng) - {"keys only"} | {"sums", *(["lines"] if rng.random() < 0.3 else [])}
@@ -487,6 +498,8 @@ def with_states(rng: random.Random, generator: LogGenerator, items: list[Item]) 
     items, moments = list(items), [0, *(generator.time_us(generator.random_step()) for _ in range(2))]
     for _ in range(rng.choice((1, 2, 3, 5))):
         state = State(rng.choice("st"), rng.choice(moments), rng.choice(days))
+        if "zones" in generator.facets:
+            state = replace(state, zone=rng.choice((None, "UTC", "Asia/Tokyo", "America/New_York")))
         items.insert(rng.choice((0, 0, rng.randrange(len(items) + 1), len(items))), state)
     return items
 

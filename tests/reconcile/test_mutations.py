@@ -110,7 +110,7 @@ JUDGEMENT: dict[str, Mutant] = {
     "the first of equal lines is the excess": Mutant("kernel/lines.py", "repeated_lines", Select("Constant", 14), source("'first'"), CASES),
     "a credit among lines is an excess": Mutant("kernel/lines.py", "repeated_lines", Select("BitAnd", 0), part("left"), CASES),
     "a covered service is summed by itself": Mutant("kernel/aggregation.py", "_of_lines", Select("Call", 1), part("args", 1), CASES),
-    "only the cycle day known first counts": Mutant("blocking/sums.py", "with_cycle_days", Select("List", 0), without("elts", 1), CASES),
+    "only the cycle day known first counts": Mutant("blocking/sums.py", "with_calendars", Select("List", 0), without("elts", 1), CASES),
     "days follow UTC": Mutant("../localtime.py", "wall_us", Select("In", 0), source("True"), LAWS),
     "a repeated hour ends at its first occurrence": Mutant("../localtime.py", "utc_us.at", Select("Constant", 1), source("'earliest'"), CASES),
     "any later record is the cause of a change": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("Eq", 0), compared_by(ast.LtE()), CASES),

@@ -33,7 +33,7 @@ def test_the_views_are_plain_tables_with_their_comments(project: Project, tmp_pa
     assert [p.name for p in tmp_path.iterdir() if "publish" in p.name] == []
 
 
-@pytest.mark.parametrize("as_of", [None, "3"])
+@pytest.mark.parametrize("as_of", [None, pytest.param("3", marks=pytest.mark.slow)])
 def test_each_table_has_the_rows_and_types_of_its_view(project: Project, tmp_path: Path, as_of: str | None) -> None:
     publish(project, tmp_path / "leakage.duckdb", as_of=as_of)
 

@@ -206,6 +206,14 @@ def test_in_a_month_a_charge_of_its_subscriber_counts(reconciled: Reconciled, as
     assert [(row["day"][5:], row["provisional"]) for row in found] == [("04-01", False), ("05-01", True), ("05-01", False)]
 
 
+def test_at_the_edge_of_a_month_in_the_zone_of_the_subscription_both_months_count(reconciled: Reconciled, ask: Ask) -> None:
+    calls = [call("a"), call("b", at="2024-04-30T10:00:00"), call("c", caller="491511000002")]
+    by_month = {'match = ["session_key"]': 'match = ["aggregate"]\nperiod = "month"\nperiod_zone = "subscriber"'}
+    project = reconciled(calls, [charge("x", amount="?", at="2024-05-01T05:00:00")], replaced=by_month)
+    found = ask(project, "SELECT subscriber, day, provisional FROM findings WHERE status = 'open' ORDER BY day, subscriber")
+    assert [(row["day"][5:], row["provisional"]) for row in found] == [("04-01", True), ("05-01", True), ("05-01", False)]
+
+
 def test_in_sums_of_several_services_a_refused_record_of_a_covered_one_counts(reconciled: Reconciled, ask: Ask) -> None:
     covering = '[reconcile.voice]\nprice = "0.01"\n[reconcile.line]\nmatch = ["aggregate"]\nperiod = "month"\ncovers = ["voice"]'
     replaced = {'[reconcile.voice]\nmatch = ["session_key"]': covering}

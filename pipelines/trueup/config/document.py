@@ -87,9 +87,10 @@ class Config(Table):
                         f'[reconcile.{service}] matches by {", ".join(rules.match)}, which bucket_by = "session_key" cannot'
                     )
         for service, rules in self.reconcile.items():
-            if rules.period == "cycle" and self.lake.bucket_by != "subscriber":
+            own = "billing cycles" if rules.period == "cycle" else "periods in the time zones of subscriptions"
+            if (rules.period == "cycle" or rules.period_zone == "subscriber") and self.lake.bucket_by != "subscriber":
                 raise ValueError(
-                    f"[reconcile.{service}] sums billing cycles, which are those of subscribers; "
+                    f"[reconcile.{service}] sums {own}, which are those of subscribers; "
                     f'bucket_by = "{self.lake.bucket_by}" keeps records of several subscribers together'
                 )
         check_covers(self.reconcile, self.project.currency)

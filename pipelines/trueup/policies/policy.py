@@ -122,10 +122,14 @@ def _source_content(source: SourceRules) -> dict[str, Any]:
     return {"stream": source.stream, "lateness_us": source.lateness_us, "idle_after_us": source.idle_after_us, **later}
 
 
+_WITHOUT_EFFECT: tuple[tuple[str, object], ...] = (("parts", "sum"), ("covers", []), ("period_zone", "project"))
+"""Rules that earlier versions lack, with the values that change nothing."""
+
+
 def _service_content(service: ServiceConfig) -> dict[str, Any]:
     content = {**service.model_dump(mode="json"), "match": list(service.match)}
     # Declarations of earlier versions lack these rules: without them the content stays the same.
-    return {name: value for name, value in content.items() if (name, value) not in (("parts", "sum"), ("covers", []))}
+    return {name: value for name, value in content.items() if (name, value) not in _WITHOUT_EFFECT}
 
 
 def _service_of(content: Mapping[str, Any]) -> ServiceConfig:
@@ -184,9 +188,10 @@ class Policies:
         return self.frame.filter("by_aggregate").select("rule", "sum_service").unique(maintain_order=True)
 
     @cached_property
-    def has_cycles(self) -> bool:
-        """Whether some policy compares sums of billing cycles."""
-        return CYCLE in self.frame.filter("by_aggregate")["sum_period"]
+    def has_own_calendars(self) -> bool:
+        """Whether some policy compares sums of periods that depend on a subscription: of billing cycles, or of its time zone."""
+        summed = self.frame.filter("by_aggregate")
+        return CYCLE in summed["sum_period"] or bool(summed["in_own_zone"].any())
 
     def _frame(self) -> pl.DataFrame:
         rows = []
@@ -207,6 +212,7 @@ class Policies:
                         "closed_wait_us": s.start_tolerance if "nearest" in s.match else 0,
                         "price_micros": own.price, "price_per": own.price_per,
                         "parts": own.parts, "sum_period": CALENDAR_PERIODS.get(str(s.period), s.period),
+                        "in_own_zone": s.period_zone == "subscriber",
                         "price_currency": own.currency or policy.currency, "timezone": policy.timezone,
                         "sum_rule": rule if line is None else self.services.index(line), "sum_service": line,
                         "is_covering": bool(s.covers), "judges_lines": policy.judges_lines,
@@ -219,6 +225,6 @@ _RULE_SCHEMA = {
     "policy": pl.Int64, "rule": pl.Int32, "by_key": pl.Boolean, "by_nearest": pl.Boolean, "by_aggregate": pl.Boolean,
     "start_tolerance_us": pl.Int64, "quantity_tolerance_micros": pl.Int64, "amount_tolerance_micros": pl.Int64,
     "grace_us": pl.Int64, "closed_wait_us": pl.Int64, "price_micros": pl.Int64, "price_per": pl.Int64, "parts": pl.String,
-    "sum_period": pl.Int64, "price_currency": pl.String, "timezone": pl.String, "sum_rule": pl.Int32, "sum_service": pl.String,
-    "is_covering": pl.Boolean, "judges_lines": pl.Boolean,
+    "sum_period": pl.Int64, "in_own_zone": pl.Boolean, "price_currency": pl.String, "timezone": pl.String, "sum_rule": pl.Int32,
+    "sum_service": pl.String, "is_covering": pl.Boolean, "judges_lines": pl.Boolean,
 }  # fmt: skip

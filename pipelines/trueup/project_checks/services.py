@@ -120,7 +120,7 @@ def _without_records(facts: Facts) -> Iterator[Instance]:
 
 def _sums_of_other_zones(facts: Facts) -> Iterator[Instance]:
     zones, rules = facts.log.other_zones, facts.config.reconcile
-    summed = [service for service, of in rules.items() if of.match == ("aggregate",)]
+    summed = [name for name, of in rules.items() if of.match == ("aggregate",) and of.period_zone == "project"]
     if zones is not None and summed:
         yield {
             "where": table_of(facts, summed[0]), "services": _join_sorted(summed), "subscriptions": zones.subscriptions,
@@ -181,6 +181,6 @@ LOG_RULES = (
         "sums-of-other-zones", "warning",
         "sums of {services} begin at midnight in {zone}, but subscriptions ({subscriptions}) have another time zone, such as "
         "{example}: records around midnight may be in another period than on the bill",
-        "set [project] timezone to that of the bills, or match these services by key", _sums_of_other_zones,
+        'set period_zone = "subscriber" if each bill follows the zone of its subscription', _sums_of_other_zones,
     ),
 )  # fmt: skip

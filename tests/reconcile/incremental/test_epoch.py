@@ -6,7 +6,7 @@ from pathlib import Path
 
 import lake_fixture
 import pytest
-from random_logs import cycle_facets, line_facets, moved_facets, moved_line_facets, recovery_facets, service
+from random_logs import cycle_facets, line_facets, moved_facets, moved_line_facets, recovery_facets, service, zone_facets
 from reference_model.log import Item, Log, Record, State
 from run_epochs import compare_epochs_with_one_call, process_epochs
 
@@ -20,6 +20,7 @@ FACETS = {
     "epochs with lines": line_facets,
     "moved epochs with lines": moved_line_facets,
     "epochs with cycles": cycle_facets,
+    "epochs with zones": zone_facets,
 }
 """Seeds of random logs, each with what its logs must have: any records, corrections, moved records, lines of several services."""
 MANY = {
@@ -29,6 +30,7 @@ MANY = {
     "epochs with lines": 5,
     "moved epochs with lines": 10,
     "epochs with cycles": 5,
+    "epochs with zones": 10,
 }
 PART = 10
 """Random logs of one slow test, so that workers share them."""

@@ -324,6 +324,58 @@ def test_a_cycle_lasts_from_midnight_to_midnight_of_the_wall_clock() -> None:
     assert period_findings(too_early, berlin) == []
 
 
+# --- periods in the time zone of a subscription -----------------------------------------------------------------------
+
+
+def in_own_zone(period: str) -> Policy:
+    """Return a policy of Berlin whose periods begin at midnight of the subscriber's zone."""
+    policy = by_calendar(period)
+    return replace(policy, services={"iot": policy.services["iot"].model_copy(update={"period_zone": "subscriber"})})
+
+
+def zone_of(zone: str | None, since: str = "2024-01-01T00:00:00", day: int | None = None) -> State:
+    return State("s", at(since) * S, day, zone)
+
+
+@pytest.mark.parametrize(
+    ("zone", "ends"),
+    [("Asia/Tokyo", "2024-03-31T15:00:00"), ("America/New_York", "2024-04-01T04:00:00"), (None, "2024-03-31T22:00:00")],
+)
+def test_a_month_ends_at_midnight_of_the_zone_of_the_subscription(zone: str | None, ends: str) -> None:
+    # By hand: 1 April begins in Tokyo at 15:00 UTC of 31 March, in New York (EDT) at 04:00 UTC; the project is in Berlin (CEST).
+    policy, end = in_own_zone("month"), at(ends)
+    used = [u("a", end - 1, 7, service="iot"), u("b", end, 5, service="iot")]
+    log: Log = [[zone_of(zone), *used], advance_watermarks(end + 5, policy)]
+    assert period_findings(log, policy) == [("unbilled", "iot", "2024-03-01", 7)]
+    too_early: Log = [log[0], advance_watermarks(end + 4, policy)]
+    assert period_findings(too_early, policy) == []
+    assert changes_of(log, by_calendar("month")) != changes_of(log, policy) or zone is None
+
+
+def test_a_billing_cycle_has_the_zone_of_its_subscription() -> None:
+    # In New York the cycle from 10 March ends on 10 April at 00:00 EDT; 10 March itself has 23 hours there.
+    policy, begins, ends = in_own_zone("cycle"), at("2024-03-10T05:00:00"), at("2024-04-10T04:00:00")
+    instants = {begins - 1: 1, begins: 2, ends - 1: 4, ends: 8}
+    used: list[Item] = [u(str(t), t, quantity, service="iot") for t, quantity in instants.items()]
+    assert period_findings([[zone_of("America/New_York", day=10)], used, advance_watermarks(SUMMER, policy)], policy) == [
+        ("unbilled", "iot", "2024-02-10", 1), ("unbilled", "iot", "2024-03-10", 2 + 4), ("unbilled", "iot", "2024-04-10", 8),
+    ]  # fmt: skip
+
+
+def test_a_back_dated_zone_moves_final_findings_with_the_cause_of_a_state() -> None:
+    # In Berlin usage and charge are of 1 April; in New York the usage, at 02:00 UTC, is of March.
+    policy = in_own_zone("month")
+    used, charge = u("a", at("2024-04-01T02:00:00"), 5, service="iot"), c("c", at("2024-04-02T12:00:00"), 5, 5, service="iot")
+    log: Log = [[zone_of(None)], [used, charge], advance_watermarks(SUMMER, policy), [zone_of("America/New_York")]]
+    assert changes_of(log, policy) == [
+        (4, "raised", "subscriber_change", "unbilled", "s", 5),
+        (4, "raised", "subscriber_change", "charge_without_usage", "s", -5),
+    ]
+    assert period_findings(log, policy) == [
+        ("charge_without_usage", "iot", "2024-04-01", -5), ("unbilled", "iot", "2024-03-01", 5),
+    ]  # fmt: skip
+
+
 # --- one line over many -----------------------------------------------------------------------------------------------
 
 

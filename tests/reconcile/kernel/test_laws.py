@@ -34,6 +34,7 @@ from random_logs import (
     moved_facets,
     moved_line_facets,
     recovery_facets,
+    zone_facets,
 )
 from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Item, Log, Record
@@ -296,12 +297,12 @@ def test_the_kernel_agrees_with_the_reference_on_a_hundred_logs_where_services_c
 # --- billing cycles ---------------------------------------------------------------------------------------------------
 
 
-def check_cycles(seed: str, numbers: range) -> Counter[Any]:
+def check_cycles(seed: str, numbers: range, facets_of: Callable[[random.Random], Iterable[str]] = cycle_facets) -> Counter[Any]:
     """Check the kernel against the reference, and laws a, d and e, on logs with sums of billing cycles."""
     causes: Counter[Any] = Counter()
     for n in numbers:
         rng = random.Random(f"{seed}/{n}")
-        generator, log = any_log(rng, cycle_facets(rng))
+        generator, log = any_log(rng, facets_of(rng))
         reference = run_reference(log, generator.first)
         try:
             assert_same_history(
@@ -321,3 +322,12 @@ def test_the_kernel_agrees_with_the_reference_on_sums_of_billing_cycles() -> Non
 @pytest.mark.slow
 def test_the_kernel_agrees_with_the_reference_on_sums_of_billing_cycles_of_a_hundred_logs() -> None:
     check_cycles("many cycles", range(100))
+
+
+def test_the_kernel_agrees_with_the_reference_on_sums_in_the_zones_of_subscriptions() -> None:
+    assert check_cycles("zones", range(8), zone_facets)["subscriber_change"] > 0
+
+
+@pytest.mark.slow
+def test_the_kernel_agrees_with_the_reference_on_sums_in_the_zones_of_subscriptions_of_two_hundred_logs() -> None:
+    check_cycles("many zones", range(200), zone_facets)

@@ -36,7 +36,7 @@ def days_of(totals: lake_fixture.Totals) -> list[date]:
     return sorted({cell[2] for cell in totals["ledger"] if cell[2] is not None})
 
 
-@pytest.mark.parametrize(("n", "partitions", "steps"), [(0, 8, 2), (1, 2, 3), (2, 64, 0)])
+@pytest.mark.parametrize(("n", "partitions", "steps"), [(0, 8, 2), (1, 2, 3), pytest.param(2, 64, 0, marks=pytest.mark.slow)])
 def test_history_and_sums_are_the_same_for_any_partitions_and_steps(n: int, partitions: int, steps: int, tmp_path: Path) -> None:
     check_divisions("divided", n, (partitions,), steps, tmp_path)
 

@@ -502,9 +502,10 @@ def period_bookings(
 
     def cell(group: Group, time_us: int | None) -> tuple[list[Group], dict[RecordId, AdmittedRecord], Group]:
         day = 1 if time_us is None else known.cycle_day(group.subscriber, time_us)
-        index = None if time_us is None else period_index(time_us, group.rules.period, known.policy, day)
+        zone = known.zone(group.subscriber, time_us, group.rules)
+        index = None if time_us is None else period_index(time_us, group.rules.period, zone, day)
         line = line_of(group.service, known.policy)
-        return cells.setdefault((group.name[1], group.name[4], line, group.subscriber, index), ([], {}, group))
+        return cells.setdefault((group.name[1], group.name[4], line, group.subscriber, index, zone), ([], {}, group))
 
     for s in sessions.values():
         if "aggregate" in s.match and s.name not in settled:
@@ -514,13 +515,13 @@ def period_bookings(
             for record_id, one in c.records.items():
                 cell(c, one.last_us)[1][record_id] = one
     bookings = []
-    for (scope, currency, service, subscriber, index), (used, charged, group) in cells.items():
+    for (scope, currency, service, subscriber, index, zone), (used, charged, group) in cells.items():
         line = group if group.service == service else None
         period = Period(str(service or ""), rules_of(service, known.policy), str(currency), used, charged, line or group, known)  # type: ignore[arg-type]
         own = corrections.of({r for s in used for r in s.records} | charged.keys())
         expected = sum(s.expected or 0 for s in used)
         unrated = sum(len(s.records) for s in used if s.expected is None)
-        end_us = None if index is None else period_last_us(index, period.rules.period, known.policy)  # type: ignore[arg-type]
+        end_us = None if index is None else period_last_us(index, period.rules.period, str(zone))  # type: ignore[arg-type]
         is_final = all(known.passed_grace(side, end_us, period.rules) for side in (False, True))
         kind = "pending" if not is_final else "unrated" if unrated else period.kind(charged, expected, corrections, own)
         excess = period.excess(expected, corrections, own) if kind in ("misrated", "overbilled", "underbilled") else []
@@ -529,7 +530,7 @@ def period_bookings(
         starts = [t for t in (*(s.start_us for s in used), *(h.record.time_us for h in charged.values())) if t is not None]
         day = None if index is None else (EPOCH + period_begin_us(index, period.rules.period) * US).date()  # type: ignore[arg-type]
         main = Booking(
-            kind, ("period", scope, currency, service, subscriber, index, period.rules.period, known.policy.timezone), str(service or ""),
+            kind, ("period", scope, currency, service, subscriber, index, period.rules.period, zone), str(service or ""),
             day, str(currency), expected, billed, tuple(sorted(r for s in used for r in s.records)),
             tuple(sorted([r for r in charged if r not in excess] + own)), unrated, (subscriber, None, None, min(starts, default=None)),
         )  # fmt: skip
@@ -614,8 +615,8 @@ def value_by_book(charged: dict[RecordId, AdmittedRecord], group: Group, known: 
     return total
 
 
-def wall_us(time_us: int, policy: Policy) -> int:
-    shown = (EPOCH + time_us * US).astimezone(ZoneInfo(policy.timezone))
+def wall_us(time_us: int, zone: str) -> int:
+    shown = (EPOCH + time_us * US).astimezone(ZoneInfo(zone))
     return (shown.replace(tzinfo=UTC) - EPOCH) // US
 
 
@@ -629,12 +630,12 @@ def cycle_begins(month: int, day: int) -> date:
     return date(year, number + 1, min(day, calendar.monthrange(year, number + 1)[1]))
 
 
-def period_index(time_us: int, period: int | str, policy: Policy, cycle_day: int) -> int:
+def period_index(time_us: int, period: int | str, zone: str, cycle_day: int) -> int:
     """Return the number of the period of an instant: of a month (12 a year), of a week from Monday, or of spans from 1970.
 
     The number of a billing cycle is that of the month in which it begins, times 32, plus its day of the month.
     """
-    shown = EPOCH + wall_us(time_us, policy) * US
+    shown = EPOCH + wall_us(time_us, zone) * US
     if period == "month":
         return shown.year * 12 + shown.month
     if period == "cycle":
@@ -642,7 +643,7 @@ def period_index(time_us: int, period: int | str, policy: Policy, cycle_day: int
         return (month if shown.date() >= cycle_begins(month, cycle_day) else month - 1) * 32 + cycle_day
     if period == "week":
         return ((shown.date() - EPOCH.date()).days + 3) // 7
-    return wall_us(time_us, policy) // int(period)
+    return wall_us(time_us, zone) // int(period)
 
 
 def period_begin_us(index: int, period: int | str) -> int:
@@ -655,9 +656,9 @@ def period_begin_us(index: int, period: int | str) -> int:
     return (7 * index - 3) * 86_400_000_000 if period == "week" else index * int(period)
 
 
-def period_last_us(index: int, period: int | str, policy: Policy) -> int:
+def period_last_us(index: int, period: int | str, zone: str) -> int:
     """Return the last microsecond of a period."""
-    return instant_us(period_begin_us(index + (32 if period == "cycle" else 1), period), policy.timezone) - 1
+    return instant_us(period_begin_us(index + (32 if period == "cycle" else 1), period), zone) - 1
 
 
 def instant_us(wall_us: int, timezone: str) -> int:

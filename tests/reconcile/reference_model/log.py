@@ -100,6 +100,7 @@ class State:
     subscriber: str
     from_us: int
     cycle_day: int | None
+    zone: str | None = None
 
 
 Item = Record | Close | Tick | Supersede | Policy | Tariff | State
@@ -120,12 +121,22 @@ class KnownAtPosition:
     matched_nearest: bool = False  # some policy so far matches by nearest
     bill_lines: dict[str, bool] = field(default_factory=dict)  # by source: the rule of the last policy that has it
     book: list[dict[str, Any]] = field(default_factory=list)
-    states: dict[tuple[str, int], int | None] = field(default_factory=dict)  # cycle days by subscriber and instant
+    states: dict[tuple[str, int], State] = field(default_factory=dict)  # by subscriber and instant
 
     def cycle_day(self, subscriber: str | None, time_us: int) -> int:
         """Return the day of the month on which the billing cycle that contains an instant of a subscriber begins."""
+        state = self._state(subscriber, time_us)
+        return (state.cycle_day if state else None) or 1
+
+    def zone(self, subscriber: str | None, time_us: int | None, rules: ServiceConfig) -> str:
+        """Return the time zone of the period that contains an instant of a subscriber."""
+        has_own = rules.period_zone == "subscriber" and time_us is not None
+        state = self._state(subscriber, time_us) if has_own else None  # type: ignore[arg-type]
+        return (state.zone if state else None) or self.policy.timezone
+
+    def _state(self, subscriber: str | None, time_us: int) -> State | None:
         begun = [from_us for who, from_us in self.states if who == subscriber and from_us <= time_us]
-        return (self.states[str(subscriber), max(begun)] if begun else None) or 1
+        return self.states[str(subscriber), max(begun)] if begun else None
 
     @property
     def clock_us(self) -> int | None:
@@ -142,7 +153,7 @@ class KnownAtPosition:
         advanced = {}
         # Of several states of one instant in a commit the greatest content counts, whatever their order.
         for state in sorted((i for i in commit if isinstance(i, State)), key=repr):
-            self.states[state.subscriber, state.from_us] = state.cycle_day
+            self.states[state.subscriber, state.from_us] = state
         self.ticks = (*self.ticks, tuple(item for item in commit if isinstance(item, Tick)))
         for item in commit:
             if isinstance(item, Tariff):

@@ -14,6 +14,7 @@ DEFAULT = "default"
 """The table whose rules apply to services without a table of their own."""
 Match = Literal["session_key", "nearest", "aggregate"]
 Parts = Literal["sum", "last", "max"]
+PeriodZone = Literal["project", "subscriber"]
 
 
 class ServiceConfig(Table):
@@ -39,6 +40,8 @@ class ServiceConfig(Table):
     """How the quantities of a session's usage records combine: their `sum`, or for running counters the `last` or `max`."""
     period: SumPeriod = 86_400 * MICROS
     """The period of sums, with `aggregate`: `day`, `week` (from Monday), `month`, billing `cycle`, or a duration (from 1970)."""
+    period_zone: PeriodZone = "project"
+    """With `aggregate`: whose midnight begins a period, that of the `project` or that of the `subscriber`'s `timezone`."""
     covers: tuple[Text, ...] = ()
     """With `aggregate`: further services whose usage the charges of this one bill too, as one line for several services."""
 
@@ -54,6 +57,8 @@ class ServiceConfig(Table):
             raise ValueError("`grace` must be at least `start_tolerance`")
         if self.covers and self.match != ("aggregate",):
             raise ValueError('`covers` needs match = ["aggregate"]: only sums of several services can be compared with one line')
+        if self.period_zone != "project" and self.match != ("aggregate",):
+            raise ValueError('`period_zone` needs match = ["aggregate"]: without sums there is no period')
         if len(set(self.covers)) < len(self.covers):
             raise ValueError("`covers` names one service twice")
         return self

@@ -26,10 +26,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from trueup.localtime import period_index
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.blocking.neighbourhood import with_party_time_pairs
-from trueup.reconcile.blocking.sums import summed_as, with_cycle_days
+from trueup.reconcile.blocking.sums import period_kinds, summed_as, with_calendars
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.sessions.grouping import PARTY
 
@@ -77,7 +76,7 @@ def assign_components(
     """
     matchable = versions.filter(~pl.col("beyond_horizon") & pl.col("corrected_key").is_null())
     flags = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any(), pl.col("start_tolerance_us").max())
-    entries = _candidate_entries(matchable, has_cycles=policies.has_cycles).join(flags, on="rule", how="left")
+    entries = _candidate_entries(matchable, has_own_calendars=policies.has_own_calendars).join(flags, on="rule", how="left")
     in_cells = _aggregation_periods(entries.filter("by_aggregate"), policies, terms)
     cells = in_cells.select(*CELL, "cell").unique()
     link_sets = [
@@ -144,11 +143,11 @@ def _corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([frame.select("group_no", "link_id") for frame in (linked, named)]).unique()
 
 
-def _candidate_entries(versions: pl.DataFrame, *, has_cycles: bool) -> pl.DataFrame:
+def _candidate_entries(versions: pl.DataFrame, *, has_own_calendars: bool) -> pl.DataFrame:
     """Return every party and time at which each group could be matched (see `neighbourhood`)."""
     side = ["group_no", "charge"]
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
-    known = pl.col("since").min().over("group_no") if has_cycles else pl.lit(0, pl.Int64)
+    known = pl.col("since").min().over("group_no") if has_own_calendars else pl.lit(0, pl.Int64)
     rows = versions.select(*side, *PARTY, "rule", "time_us", aggregation_time_us=pl.coalesce("time_us", due), known=known)
     return with_party_time_pairs(rows, unit=side, party=[*PARTY, "rule"], times=["time_us", "aggregation_time_us"])
 
@@ -174,15 +173,14 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies, terms: Terms
         return pl.DataFrame(schema={"group_no": pl.Int64, **_CELL_TYPES, "cell": pl.Int64})
     undated = entries.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
     candidates = summed_as(pl.concat([entries, undated]), policies)
-    candidates = with_cycle_days(candidates, terms, has_cycles=policies.has_cycles)
+    candidates = with_calendars(candidates, terms, has_own_calendars=policies.has_own_calendars)
     periods: list[pl.DataFrame] = []
-    for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
-        assert isinstance(period, int) and isinstance(zone, str)
-        rows = candidates.select("group_no", *CELL[:4], "aggregation_time_us", "cycle_day").with_columns(
-            sum_period=pl.lit(period, pl.Int64), timezone=pl.lit(zone)
-        )
-        index = period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day"))
-        periods.append(rows.with_columns(index=index).select("group_no", *CELL).unique())
+    for kind in period_kinds(policies, candidates):
+        rows = candidates.select(
+            "group_no", *CELL[:4], sum_period=pl.lit(kind.period, pl.Int64), timezone=kind.timezone(),
+            index=kind.index("aggregation_time_us"),
+        )  # fmt: skip
+        periods.append(rows.select("group_no", *CELL).unique())
     rows = pl.concat(periods)
     cells = rows.select(CELL).unique().sort(CELL).with_row_index("cell").with_columns(pl.col("cell").cast(pl.Int64))
     return rows.join(cells, on=CELL, nulls_equal=True, how="left")

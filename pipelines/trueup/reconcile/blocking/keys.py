@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from trueup.localtime import period_index, period_last_us
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
-from trueup.reconcile.blocking.sums import summed_as, with_cycle_days
+from trueup.reconcile.blocking.sums import period_kinds, summed_as, with_calendars
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.record_hashes import NAMES, Hashes, corrected_hashes, is_duplicated, record_hashes, session_hashes
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
@@ -46,7 +45,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     """Return the parties and times at which the sessions and charge groups of rows of `EVENTS` could be matched.
 
     Rows are (`component_key`, `party`, `aggregation_key`, `by_nearest`, `by_aggregate`, `time_us`, `aggregation_time_us`,
-    `cycle_day`). The times are the times known along a frontier. See `neighbourhood` for units of several parties.
+    `cycle_day`, `own_zone`). The times are the times known along a frontier. See `neighbourhood` for units of several parties.
     """
     policies = frontier.policies
     rules = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any()).sort("rule")
@@ -66,9 +65,12 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     if by_aggregate.any():
         summed = candidates.hstack([*_aggregation_keys(timed, policies), *timed.select("subscriber", known="position")])
         exploded = summed.explode("aggregation_key")
-        candidates = with_cycle_days(exploded, terms, has_cycles=policies.has_cycles).drop("subscriber", "known")
+        calendars = with_calendars(exploded, terms, has_own_calendars=policies.has_own_calendars)
+        candidates = calendars.drop("subscriber", "known")
     else:
-        candidates = candidates.with_columns(aggregation_key=pl.lit(0, pl.UInt64), cycle_day=pl.lit(None, pl.Int64))
+        candidates = candidates.with_columns(
+            aggregation_key=pl.lit(0, pl.UInt64), cycle_day=pl.lit(None, pl.Int64), own_zone=pl.lit(None, pl.String)
+        )
     repeated = candidates.filter("is_repeated").drop("is_repeated")
     pairs = party_time_pairs(repeated, unit=["side"], party=["party"], times=["time_us", "aggregation_time_us"])
     candidates = candidates.drop("is_repeated")
@@ -102,10 +104,8 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
     if not aggregated.is_empty():
         # A record without a time belongs to a period without a number, and to a numbered one once a closing has assigned its time.
         undated = aggregated.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
-        for (period, zone), _ in rules.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
-            assert isinstance(period, int) and isinstance(zone, str)
-            index = period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day"))
-            key = pl.col("aggregation_key") ^ index.hash(81) ^ pl.lit(period).hash(83)
+        for kind in period_kinds(frontier.policies, aggregated):
+            key = pl.col("aggregation_key") ^ kind.index("aggregation_time_us").hash(81) ^ pl.lit(kind.period).hash(83)
             keys.append(pl.concat([aggregated, undated]).select(COMPONENT_KEY, blocking_key=key))
     return pl.concat(keys)
 
@@ -128,10 +128,8 @@ def deadline_instants(rows: pl.DataFrame, candidates: pl.DataFrame, component_ke
     instants, aggregated = [own], candidates.filter("by_aggregate")
     if not aggregated.is_empty():
         rules = own.select(COMPONENT_KEY, "rule").unique()
-        for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
-            assert isinstance(period, int) and isinstance(zone, str)
-            end = period_last_us(period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day")), period, zone)
-            ends = aggregated.select(COMPONENT_KEY, at_us=end, unkeyed=pl.lit(False))
+        for kind in period_kinds(policies, aggregated):
+            ends = aggregated.select(COMPONENT_KEY, at_us=kind.last_us("aggregation_time_us"), unkeyed=pl.lit(False))
             instants.append(ends.join(rules, on=COMPONENT_KEY).select(own.columns))
     return pl.concat(instants).drop_nulls()
 

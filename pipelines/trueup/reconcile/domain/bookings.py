@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from trueup.localtime import local_day
+from trueup.localtime import DAY_US, local_day
 from trueup.reconcile.domain.frontier import Frontier
 
 PENDING, TOLERATED, UNRATED = "pending", "tolerated", "unrated"
@@ -59,17 +59,13 @@ NETTING_GROUP: dict[str, pl.DataType] = {
 """Owners whose amounts are judged together share a `netting_group`."""
 
 
-def by_period(frontier: Frontier, of: Callable[[int, str], pl.Expr]) -> pl.Expr:
-    """Return the expression that `of` builds for each row's own `sum_period` and `timezone`, with one branch per pair in force."""
-    pairs = (
-        frontier.policies.frame.filter("by_aggregate")
-        .select("sum_period", "timezone")
-        .unique()
-        .sort("sum_period", "timezone")
-        .rows()
-    )
-    expression = pl.lit(None)
-    for period, zone in pairs:
+def by_period(rows: pl.DataFrame, of: Callable[[int, str], pl.Expr]) -> pl.Expr:
+    """Return the expression that `of` builds for each row's `sum_period` and `timezone`, with one branch per pair in `rows`."""
+    pairs = rows.select("sum_period", "timezone").drop_nulls().unique().sort("sum_period", "timezone").rows()
+    # Without rows, one branch gives the expression its type.
+    first, *others = pairs or [(DAY_US, "UTC")]
+    expression = of(*first)
+    for period, zone in others:
         is_own = (pl.col("sum_period") == period) & (pl.col("timezone") == zone)
         expression = pl.when(is_own).then(of(period, zone)).otherwise(expression)
     return expression

@@ -146,18 +146,27 @@ class Terms:
     def cycle_days_at(self, rows: pl.DataFrame) -> pl.Series:
         """Return the day of the month on which the billing cycle of each row (`subscriber`, `at`, `time_us`) begins.
 
-        The day is taken from billing's state in force or, without one, from the network's. The default is the first of the month,
-        for a state without a cycle day and for a subscriber without a state. A subscription that has ended keeps its last cycle
-        day.
+        See `calendars_at`. The default is the first of the month.
+        """
+        return self.calendars_at(rows)["cycle_day"]
+
+    def calendars_at(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return `cycle_day` and `own_zone` of the subscription of each row (`subscriber`, `at`, `time_us`), in their order.
+
+        Both values are taken from billing's state in force or, without one, from the network's. For a state without a cycle day,
+        and for a subscriber without a state, cycles begin on the first of the month. Without a time zone `own_zone` is NULL. A
+        subscription that has ended keeps its last calendar.
         """
         numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
-        days = numbered.select("row", cycle_day=pl.lit(None, pl.Int64))
+        calendars = numbered.select("row", day=pl.lit(None, pl.Int64), zone=pl.lit(None, pl.String))
         for system in ("network", "billing"):
             of_system = _states_in_force(numbered, self.states.filter(pl.col("system") == system))
-            in_force = of_system.select("row", of_system=pl.col("cycle_day").fill_null(1))
-            days = days.join(in_force, on="row", how="left", maintain_order="left")
-            days = days.select("row", cycle_day=pl.coalesce("of_system", "cycle_day"))
-        return days["cycle_day"].fill_null(1)
+            # A state in force takes precedence with its missing values, too.
+            in_force = of_system.select("row", own_day=pl.col("cycle_day").fill_null(1), own_zone=pl.col("timezone").fill_null(""))
+            calendars = calendars.join(in_force, on="row", how="left", maintain_order="left")
+            calendars = calendars.select("row", day=pl.coalesce("own_day", "day"), zone=pl.coalesce("own_zone", "zone"))
+        zone = pl.when(pl.col("zone") != "").then("zone")
+        return calendars.select(cycle_day=pl.col("day").fill_null(1), own_zone=zone)
 
 
 def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
@@ -205,10 +214,12 @@ def _last_change_before(rows: pl.DataFrame, rising: pl.DataFrame, by: str | None
 
 
 def _states_in_force(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
-    """Return (`row`, `plan`, `cycle_day`, `status`) of one system's state in force at each row's instant and position."""
+    """Return one system's state in force at each row's instant and position: `row`, `plan`, `cycle_day`, `timezone`, `status`."""
     complete = rows.drop_nulls()
     if complete.is_empty() or states.is_empty():
-        return pl.DataFrame(schema={"row": pl.UInt32, "plan": pl.String, "status": pl.String, "cycle_day": pl.Int64})
+        return pl.DataFrame(
+            schema={"row": pl.UInt32, "plan": pl.String, "cycle_day": pl.Int64, "timezone": pl.String, "status": pl.String}
+        )
     first, last = complete.select(pl.col("at").min(), last=pl.col("at").max()).row(0)
     states = states.filter((pl.col("until") > first) & (pl.col("since") <= last))
     all_known = states.select(((pl.col("since") <= first) & (pl.col("until") > last)).all()).item()
@@ -224,7 +235,8 @@ def _states_in_force(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
             .sort("row", "from_us").unique("row", keep="last", maintain_order=True)
         )  # fmt: skip
     ended = (pl.col("to_us") <= pl.col("time_us")).fill_null(False)
-    return in_force.select("row", "plan", "cycle_day", status=pl.when(ended).then(pl.lit("ceased")).otherwise("status"))
+    status = pl.when(ended).then(pl.lit("ceased")).otherwise("status")
+    return in_force.select("row", "plan", "cycle_day", "timezone", status=status)
 
 
 def states_of(rows: pl.DataFrame) -> pl.DataFrame:

@@ -64,7 +64,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
     summed, charge_groups = (_of_lines(units.filter(aggregated)) for units in (matched.sessions, matched.charge_groups))
     cell_columns = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "sum_period", "timezone"]
     sessions = _with_period_index(summed, "start_us", frontier, prices.terms)
-    charge_groups = charge_groups.select("group_no", "judges_lines", *cell_columns)
+    charge_groups = charge_groups.select("group_no", "judges_lines", "in_own_zone", *cell_columns)
     charges = rows.filter("charge").with_columns(own_service="service", own_subscriber="subscriber")
     charges = charges.drop("component", *cell_columns[2:5], *CELL[:4]).join(charge_groups, on=["at", "group_no"])
     assigned = pl.when(pl.col("assigned_at") <= pl.col("at")).then("assigned_time_us")
@@ -144,13 +144,15 @@ def _charged_value(charges: pl.DataFrame, frontier: Frontier, prices: PriceTable
 
 
 def _with_period_index(frame: pl.DataFrame, time: str, frontier: Frontier, terms: Terms) -> pl.DataFrame:
-    """Add the `index` of the period that `time` lies in, in the time zone of its policy."""
-    cycle_day = pl.lit(None, pl.Int64)
-    if frontier.policies.has_cycles:
-        cycle_day = pl.lit(terms.cycle_days_at(frame.select("subscriber", "at", time_us=time)))
-    dayed = frame.with_columns(cycle_day=cycle_day)
-    index = by_period(frontier, lambda period, zone: period_index(pl.col(time), period, zone, pl.col("cycle_day")))
-    return dayed.with_columns(index=index)
+    """Add the `index` of the period that contains `time`, and its `timezone`: that of the policy, or of the subscriber."""
+    if not frontier.policies.has_own_calendars:
+        dated = frame.with_columns(cycle_day=pl.lit(None, pl.Int64))
+    else:
+        dated = frame.hstack(terms.calendars_at(frame.select("subscriber", "at", time_us=time)))
+        own_zone = pl.when("in_own_zone").then("own_zone")
+        dated = dated.with_columns(timezone=pl.coalesce(own_zone, "timezone")).drop("own_zone")
+    index = by_period(dated, lambda period, zone: period_index(pl.col(time), period, zone, pl.col("cycle_day")))
+    return dated.with_columns(index=index)
 
 
 def with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -159,7 +161,7 @@ def with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFra
     # Seconds, messages and octets have no common sum.
     quantity = pl.when(~pl.col("is_covering")).then("charge_quantity")
     with_rules = with_rules.with_columns(charge_quantity=quantity)
-    end = by_period(frontier, lambda period, zone: period_last_us(pl.col("index"), period, zone))
+    end = by_period(with_rules, lambda period, zone: period_last_us(pl.col("index"), period, zone))
     with_rules = with_rules.with_columns(end_us=end.fill_null(UNKNOWN_TIME_US))
     end_us, grace_us, closed_wait_us = (with_rules[c].to_numpy() for c in ("end_us", "grace_us", "closed_wait_us"))
     policy, usage_side = with_rules["policy"].to_numpy(), np.zeros(len(end_us), dtype=np.bool_)
@@ -181,5 +183,5 @@ def with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
         part=pl.lit(MAIN), kind=kind,
         reason=pl.when(kind == UNRATED).then("reason"),
         peer=pl.lit(None, pl.String), node=pl.lit(None, pl.String), start_us="started_us",
-        day=by_period(frontier, lambda period, _: period_first_day(pl.col("index"), period)),
+        day=by_period(charged, lambda period, _: period_first_day(pl.col("index"), period)),
     )  # fmt: skip

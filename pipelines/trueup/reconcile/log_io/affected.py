@@ -19,13 +19,12 @@ import polars as pl
 from trueup.events.identity import bucket_key_sql
 from trueup.events.schema import OWN_TIME_SQL
 from trueup.frames import query_frames
-from trueup.localtime import period_index
 from trueup.log.lake import ALL_DAYS, BucketRange, Days, Lake
 from trueup.policies.policy import DEFAULT_RULE, NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.rating.allowances import period_number
 from trueup.reconcile.blocking.lookback import EARLIEST, EPOCH, MONTH_US, aggregate_us, instant_of, nearest_us, open_from
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
-from trueup.reconcile.blocking.sums import summed_as, with_cycle_days
+from trueup.reconcile.blocking.sums import period_kinds, summed_as, with_calendars
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, LONGEST_US, Terms, shared_terms
 from trueup.reconcile.log_io.column_scan import arrivals
@@ -189,8 +188,8 @@ class AffectedReader:
         """
         side = [*_KEY, "charge"]
         columns = ["bucket", "scope", "service", "time_us", "aggregation_time_us"]
-        # Only records of one subscriber share a scope where sums of billing cycles are compared.
-        columns += ["subscriber", "position"] if self._sums_cycles else []
+        # Only records of one subscriber share a scope where periods depend on subscriptions.
+        columns += ["subscriber", "position"] if self._has_own_calendars else []
         of_units = known.join(step.select(_KEY).drop_nulls("session_key").unique(), on=_KEY, how="semi")
         timed = _timed(of_units, self.frontier).select(*side, *columns[2:])
         pairs = party_time_pairs(timed, unit=side, party=["service"], times=["time_us", "aggregation_time_us"])
@@ -211,13 +210,13 @@ class AffectedReader:
         return _Services([n for rule, n in enumerate(self.frontier.policies.services) if (rule in rules) != others], others)
 
     @property
-    def _sums_cycles(self) -> bool:
-        return self.frontier.policies.has_cycles
+    def _has_own_calendars(self) -> bool:
+        return self.frontier.policies.has_own_calendars
 
-    def _with_cycle_days(self, rows: pl.DataFrame, has_cycles: bool) -> pl.DataFrame:
-        """Return rows once for each cycle day that they have at some position since they are known."""
-        known = pl.col("position") if has_cycles else pl.lit(0)
-        return with_cycle_days(rows.with_columns(known=known), self.terms, has_cycles=has_cycles).drop("known")
+    def _with_calendars(self, rows: pl.DataFrame, has_own_calendars: bool) -> pl.DataFrame:
+        """Return rows once for each calendar that they have at some position since they are known."""
+        known = pl.col("position") if has_own_calendars else pl.lit(0)
+        return with_calendars(rows.with_columns(known=known), self.terms, has_own_calendars=has_own_calendars).drop("known")
 
     def _summed_as(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with a `service` once for each service whose sums can contain them (see `summed_as`)."""
@@ -226,12 +225,10 @@ class AffectedReader:
 
     def _same_period(self, close: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
         """Return the records, among those close in time, in a period of `instants`, and `own`: whether by their own service."""
-        rules = self.frontier.policies.frame.filter("by_aggregate")
-        timed, instants = (self._with_cycle_days(rows, self._sums_cycles) for rows in (_timed(close, self.frontier), instants))
+        timed, instants = (self._with_calendars(rows, self._has_own_calendars) for rows in (_timed(close, self.frontier), instants))
         same_period = [_EMPTY]
-        for (period, zone), _ in rules.group_by("sum_period", "timezone", maintain_order=True):
-            assert isinstance(period, int) and isinstance(zone, str)
-            index = period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day")).alias("index")
+        for kind in period_kinds(self.frontier.policies, timed, instants):
+            index = kind.index("aggregation_time_us").alias("index")
             cells = self._summed_as(instants.with_columns(index)).select("scope", "service", "index").unique()
             rows = timed.with_columns(index)
             in_cells = self._summed_as(rows).join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True)
@@ -270,7 +267,7 @@ class AffectedReader:
             index = pl.lit(None, pl.Int64) if spans != 1 else number
             of_group, by_cycle = group.select("service", "group"), period == "cycle" and spans == 1
             own, candidates = (
-                self._with_cycle_days(frame.join(of_group, on="service").with_columns(aggregation_time_us="time_us"), by_cycle)
+                self._with_calendars(frame.join(of_group, on="service").with_columns(aggregation_time_us="time_us"), by_cycle)
                 for frame in (usage.drop("group"), rows)
             )
             drawing = own.select("bucket", "scope", "group", index=index).unique()
