@@ -26,7 +26,7 @@ class NotRegularError(OSError):
 
 
 def refuse_irregular(mode: int) -> None:
-    """Raise `NotRegularError` unless the mode is that of a regular file."""
+    """Raise `NotRegularError` unless the mode denotes a regular file."""
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
         raise NotRegularError(f"this is {kind}, not a file", "directory" if stat.S_ISDIR(mode) else "irregular")

@@ -57,7 +57,7 @@ class Screen:
 
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch, *streams: str) -> Iterator[Screen]:
-    """Make the streams of this process a terminal, that shows each byte as it arrives."""
+    """Make the streams of this process a terminal that shows each byte as it arrives."""
     leader, follower = pty.openpty()
     settings = termios.tcgetattr(follower)
     settings[1] &= ~termios.OPOST

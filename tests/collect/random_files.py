@@ -106,13 +106,13 @@ class _Writer:
         return self.rng.choice((0, 1_000_000, 1_234_567_890_000, self.rng.randrange(-5_000_000_000, 5_000_000_000)))
 
     def damage(self, row: dict[str, str]) -> str:
-        """Damage one value of a row so that no reading of it is right; return the name of the field."""
+        """Damage one value of a row so that every reading of the value is wrong; return the name of the field."""
         name = self.rng.choice(("at", "used", "amount", "id"))
         other = "," if self.decimal == "." else "."
         wrong = {
             "at": self.rng.choice(("yesterday", "99.99.2024 10:00:00", "0")),
             "used": self.rng.choice(("many", "12x4", "1e", "0x1F", "--5", "1 2 3:4")),
-            # Two decimals behind the other mark are no group of three digits.
+            # Two decimals after the other mark form no group of three digits.
             "amount": self.rng.choice(("", "n/a", f"12{other}34", f"1{self.decimal}2{self.decimal}3", "5%", "(-5)")),
             "id": "",
         }

@@ -119,7 +119,7 @@ def test_a_clock_that_becomes_wrong_is_reported_once_and_new_files_are_ingested_
     land(project, "a.csv")
     ingest(project, clock=lambda: NOW)
     land(project, "b.csv")
-    # The first time is that of the start; then the clock runs ahead for some scans.
+    # The first time is the time of the start. Then the clock runs ahead for some scans.
     times = iter([NOW] * 4 + [NOW + timedelta(days=9)] * 40)
 
     def report(summary: IngestSummary) -> None:

@@ -306,7 +306,7 @@ def test_a_change_between_two_anchors_names_the_older_one_as_last_in_agreement(a
     assert {(fault.since, newer in fault.detail) for fault in checked.faults} == {(older, True)}
     (rows,) = [fault for fault in checked.faults if fault.where.startswith("usage, ")]
     assert "landing/msc-3.csv of msc" in rows.detail
-    # A row that the older anchor covers was changed after it was written: no earlier anchor agrees.
+    # A row that the older anchor covers was changed after that anchor, so no earlier anchor agrees.
     edit("usage", record("u3"), attributes='{"imei":"99"}')(anchored)
     second_check = check(anchored)
     assert second_check.agreeing == ()
@@ -419,7 +419,7 @@ def test_a_lake_that_lost_rows_is_not_anchored(anchored: Path) -> None:
 def test_recompute_refuses_to_anchor_a_lake_with_altered_rows(anchored: Path) -> None:
     edit("usage", record("u3"), bucket=0)(anchored)
     ingest_more(anchored)
-    assert write_anchor(anchored).is_new  # Only new rows were read: the older anchor's digests are copied, and are wrong.
+    assert write_anchor(anchored).is_new  # Only new rows were read: the wrong digests of the older anchor are copied.
     assert any(fault.where == "usage, position 2" for fault in check(anchored).faults)
     with pytest.raises(LogError, match="usage, position 2"):
         write_anchor(anchored, recompute=True)

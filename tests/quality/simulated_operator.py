@@ -28,7 +28,7 @@ NUMBERED = FeedConfig.model_validate({"file": r"(?P<node>M\d+)-(?P<sequence>\d+)
 
 @dataclass
 class Operator:
-    """The records that two switches wrote (`made`) and those that arrived (`came`), each with its true value in millionths."""
+    """The records that two switches wrote (`made`) and the arrived ones (`came`), each with its true value in millionths."""
 
     made: pl.DataFrame
     lost: pl.Series = field(default_factory=pl.Series)

@@ -56,7 +56,7 @@ RATES = st.fixed_dictionaries(
 ).map(lambda row: row | {"unit": "s" if row["service"] == "voice" else "KB"})  # fmt: skip
 ANY = dict.fromkeys(["plan", "zone", "trunk", "direction", "destination", "origin", "band", "tier_from_micros", "valid_to"])
 BASES = RATES.map(lambda row: row | ANY | {"service": "voice", "unit": "s", "valid_from": at("2025-01-01 00:00")})
-"""A rate that most records fall under, where no other does."""
+"""A rate that applies to most records that no other rate applies to."""
 TIERS = st.lists(st.tuples(st.sampled_from([30 * MICRO, 90 * MICRO, 1000 * MICRO]), PRICES), max_size=2)
 
 

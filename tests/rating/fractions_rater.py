@@ -1,7 +1,7 @@
 """The rules of rating as a slow program: one call at a time, one increment at a time, in fractions.
 
-It defines the price; the rater must agree with it to the last millionth. It examines one instant after another instead of columns,
-and shares no code with the rater.
+This program defines the price, and the rater must agree to the last millionth. The program examines one instant after another
+instead of columns, and shares no code with the rater.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEYS = {
 
 @dataclass
 class Paid:
-    """A part of a record under one rate and one length of increment (NULL: exactly what was used)."""
+    """A part of a record under one rate and one length of increment (NULL: the exact quantity)."""
 
     rate: Row
     step: int | None
@@ -40,7 +40,7 @@ class Paid:
 
 
 def price(rows: Sequence[Row], calls: Sequence[Row]) -> dict[int, tuple[int | None, str | None]]:
-    """Return for each call its amount in millionths, or the reason for none."""
+    """Return for each call its amount in millionths, or the reason why it has none."""
     book = {item: _resolve_versions([r for r in rows if r["item"] == item], key) for item, key in KEYS.items()}
     pieces, answer = {}, {}
     calls = [_replace_ported_number(call, book["ported"]) for call in calls]
@@ -109,7 +109,7 @@ def _is_within_band(band: Row, moment: datetime, holidays: Sequence[Row]) -> boo
     if begins > ends:
         if ends <= now < begins:
             return False
-        # After midnight it is still the band of the day before.
+        # After midnight the band of the day before still applies.
         day -= timedelta(days=1 if now < ends else 0)
     weekdays = (band.get("weekdays") or "1-7").split(",")
     usual = any(int(p.split("-")[0]) <= day.isoweekday() <= int(p.split("-")[-1]) for p in weekdays if p != "hol")
@@ -189,7 +189,7 @@ def _find_rate_in_force(may: Sequence[Row], moment: datetime, book: Mapping[str,
 
 
 def _count_free_quantity(quantity: int, terms: Row) -> int:
-    """Return the quantity at the beginning of a record that is free: all of one that is too short to be charged."""
+    """Return the free quantity at the beginning of a record: the whole quantity if the record is too short to be charged."""
     too_short = quantity < (terms.get("chargeable_from_micros") or 0)
     return quantity if too_short else min(quantity, terms.get("free_first_micros") or 0)
 
@@ -258,7 +258,7 @@ def _take_free_units(inorder: Sequence[Row], pieces: Mapping[int, list[Paid]], b
 
 
 def _sort_by_plan(allowances: Sequence[Row]) -> list[Row]:
-    """Sort allowances: one of the plan before one of any plan, and so for destination and zone."""
+    """Sort allowances: an allowance of the plan comes before an allowance of any plan. The same holds for destination and zone."""
     return sorted(allowances, key=lambda a: [(a.get(n) is None, a.get(n) or "") for n in ("plan", "destination", "zone")])
 
 
@@ -325,7 +325,7 @@ def _is_exchanging(exchange: Row, currency: str, call: Row) -> bool:
 
 
 def _price_share(piece: Paid, tier: Row, paid: int) -> Fraction:
-    """Return the price of a share; where increments are rounded, of each one and of the remainder."""
+    """Return the price of a share; where increments are rounded, the prices of each increment and of the remainder."""
     one = Fraction(tier.get("price_micros") or 0, (tier.get("price_per") or 1) * 1_000_000)
     if piece.rate.get("rounding_stage") != "increment" or piece.rate.get("decimals") is None:
         return one * paid
@@ -346,7 +346,7 @@ def _round_at_stage(stage: str, amount: Fraction, terms: Row) -> Fraction:
 
 
 def _round_number(number: Fraction, how: str | None) -> int:
-    """Up is away from zero, and so is the half of half up; the default is half to even."""
+    """`up` rounds away from zero, and `half up` rounds a half away from zero. The default is half to even."""
     size, sign = abs(number), -1 if number < 0 else 1
     whole, rest = divmod(size, 1)
     half = Fraction(1, 2)

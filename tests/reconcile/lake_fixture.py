@@ -345,7 +345,7 @@ def totals(outcome: Outcome) -> Totals:
 
 
 def committed(lake: Lake) -> Totals:
-    """Return the same totals of what a lake stores."""
+    """Return the same totals for the results that a lake stores."""
     history, *others = (lake.connection.execute(f"SELECT * FROM lake.events.{t}").pl() for t in ("finding", "ledger", "placement"))
     # Feed findings have further columns.
     return _sum_totals(history.select(list(HISTORY)), *others)

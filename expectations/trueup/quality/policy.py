@@ -35,7 +35,7 @@ class QualityPolicy:
     expectations: tuple[Expectation, ...]
 
     def expected_of(self, stream: str, source: str) -> list[Expectation]:
-        """Return the expectations of a feed: those of its stream, and its own."""
+        """Return the expectations of a feed: the expectations of its stream, and those of the project for this feed."""
         return [e for e in self.expectations if e.stream == stream and e.source in (None, source)]
 
 

@@ -84,7 +84,7 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
-        """Move the unit's bar; that of a unit read to its end disappears, so that many files fit on the screen."""
+        """Move the unit's bar. The bar of a unit read to its end disappears, so that many files fit on the screen."""
         if unit not in self._tasks:
             self._tasks[unit] = self._bar.add_task(output.visible(unit), total=total_bytes)
         self._bar.update(self._tasks[unit], completed=done_bytes)

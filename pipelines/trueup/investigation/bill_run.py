@@ -110,7 +110,7 @@ def check_bill_run(
 
 
 def _end_of_cycle(begin: date) -> date:
-    """Return the day on which the cycle after the one that begins on a day begins."""
+    """Return the first day of the next cycle, given the first day of a cycle."""
     number = cycle_number(pl.lit(begin), begin.day)
     end: date = pl.select(cycle_begin_day(number + 1, begin.day)).item()
     return end

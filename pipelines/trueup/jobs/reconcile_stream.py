@@ -141,7 +141,7 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         return decode_state(head, dict(self._runs.items()), dict(self._segments.items()), buckets, store)
 
     def _store_state(self, group: int, buckets: BucketRange, before: Any, after: Any) -> None:
-        """Store a group's reconciler state; of its hash runs and row segments only the new ones are written."""
+        """Store a group's reconciler state; only new hash runs and row segments are written."""
         self._states[group] = after
         if before is None or after is None:
             # Without a decoded state the stored one is unusable, for instance because an older version wrote it.
@@ -179,7 +179,7 @@ class Commit(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         """Open the lake, for writing unless the job only recomputes."""
         options = self._options
         self._lake = self.open_lake(read_only=options.outcome_folder is not None)
-        # A checkpoint comes after all groups of an epoch or before any, so it need not include these.
+        # A checkpoint is taken before or after all groups of an epoch, so it need not include these.
         self._waiting: dict[int, list[Outcome]] = {}
         self._pending: dict[int, int] = {}
         self._again = 0

@@ -133,7 +133,7 @@ class ComputeFeatures(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         return None if head is None else self._windows.restore(part, head, dict(self._runs.items()))
 
     def _store_windows(self, part: Part, before: Any, after: Any) -> None:
-        """Store a part's windows; of their runs only the new ones are written."""
+        """Store a part's windows; only new runs are written."""
         self._states[part] = after
         if after is None:
             return
@@ -162,7 +162,7 @@ class ScoreTransactions(KeyedProcessFunction):  # type: ignore[misc]
         self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Start without stored state: a checkpoint comes after all batches of an epoch or before any."""
+        """Start without stored state: a checkpoint is taken before or after all batches of an epoch."""
         self._project = Project.load(self._options.project)
         self._waiting: dict[tuple[int, int], _OwnedTransactions] = {}
         self._models: dict[str, Any] = {}

@@ -55,7 +55,7 @@ class Session:
         self.__dict__.pop("oldest_snapshot", None)
 
     def reconnect_when_due(self) -> None:
-        """Reconnect after `RECONNECT_AFTER_SNAPSHOTS` snapshots: a DuckDB instance holds memory for each one that it has seen.
+        """Reconnect after `RECONNECT_AFTER_SNAPSHOTS` snapshots: a DuckDB instance holds memory for each snapshot that it has read.
 
         For processes that follow a log for months. Call it between steps, with no transaction open and no result half read.
         """

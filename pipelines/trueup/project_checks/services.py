@@ -23,7 +23,7 @@ def rule_tables(facts: Facts) -> Mapping[str, ServiceConfig]:
 
 
 def rules_of(facts: Facts, service: str) -> ServiceConfig:
-    """Return the rules of a service: those of its own table, else of `[reconcile.default]`, else the built-in rules."""
+    """Return the rules of a service: from its own table, else from `[reconcile.default]`, else the built-in rules."""
     tables = facts.config.reconcile
     return tables.get(service) or tables.get(DEFAULT) or ServiceConfig()
 

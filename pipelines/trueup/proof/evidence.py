@@ -71,7 +71,7 @@ class FaultCollector:
         self._add_fault(Fault("unavailable", self.check, where, detail), where)
 
     def all(self) -> tuple[Fault, ...]:
-        """Return the faults, and for each kind the number of further ones."""
+        """Return the faults, and for each kind the number of further faults."""
         more = [
             Fault("tampered", self.check, where, f"{count} more like these")
             for (where, _), count in self._omitted.items()

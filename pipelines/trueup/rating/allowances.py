@@ -1,7 +1,7 @@
 """Apply allowances, consumed in event order, and tiers by volume: both depend on other records of the period.
 
-A call that is `aside` is a what-if: it is priced in the order of its start among the other calls. It draws on the allowance that is
-left at that point, and takes nothing from the other calls.
+A call that is `aside` is a what-if: it is priced in the order of its start among the other calls. The what-if draws on the
+allowance that is left at that point, and takes nothing from the other calls.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHARE: dict[str, pl.DataType] = {
     "piece": pl.Int64(),
     "share": pl.Int64(),  # from 0 in each piece
     "rate": pl.Int64(),  # the rate that prices the piece
-    "base": pl.Int64(),  # the rate without tiers: its terms are those of the piece
+    "base": pl.Int64(),  # the rate without tiers, whose terms the piece has
     "charged_micros": pl.Int64(),
     "free_micros": pl.Int64(),  # the part of it that is free at the beginning of the record, or covered by allowances
     "allowance": pl.String(),

@@ -32,10 +32,10 @@ def explain_billed_amount(
     """Return for each call (`CALL`) the first error that explains its amount in `billed` (`call`, `billed_micros`).
 
     The hypotheses are tried in this order: zero rated, another version of the tariff, a term of the tariff ignored, another
-    increment, another rounding. Tax twice or not at all, the price of the start and allowances ignored follow. The last are bands
-    shifted by hours, another plan, and an amount in another currency. `cause` and `sentence` are NULL where no hypothesis gives the
-    amount. `others` are records that share allowances or tiers with the calls. Each call is priced as a what-if in its order among
-    them.
+    increment, another rounding. Then come tax charged twice or never, the price of the start, and ignored allowances. The last are
+    bands shifted by hours, another plan, and an amount in another currency. `cause` and `sentence` are NULL where no hypothesis
+    gives the amount. `others` are records that share allowances or tiers with the calls. Each call is priced as a what-if in its
+    order among them.
     """
     left = calls.join(billed, on="call")
     free = left.filter(pl.col("billed_micros") == 0).select("call")
@@ -98,7 +98,7 @@ def _match_hypotheses(
 
 
 def _price_by_each_book(parts: pl.DataFrame, able: pl.DataFrame, books: Sequence[Book]) -> pl.DataFrame:
-    """Return `n`, `call` and `amount_micros` of calls with the shares `parts`, priced by each of the books, the `n`-th of them.
+    """Return `n`, `call` and `amount_micros` of calls with the shares `parts`, priced by each of the books; `n` numbers the books.
 
     All copies are priced at once: each book gives the calls and the rates of their shares numbers of its own.
     """

@@ -56,9 +56,9 @@ class RatingResult:
 def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     """Price records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
 
-    A call with a true `aside`, if that column exists, is a what-if. It is priced in the order of its start, and takes no free units
-    or tiers from the others. An amount is a sum of exact fractions. It is rounded at the stage and to the decimals of its tariff,
-    and finally to millionths.
+    A call with a true `aside`, if that column exists, is a what-if. A what-if is priced in the order of its start, and takes no
+    free units or tiers from the other calls. An amount is a sum of exact fractions. The amount is rounded at the stage and to the
+    decimals of its tariff, and finally to millionths.
     """
     able = rateable(calls, book)
     if able.is_empty() or book.rates.is_empty():

@@ -17,7 +17,7 @@ SEGMENT: dict[str, pl.DataType] = {
     "rate": pl.Int64(),
     "from_micros": pl.Int64(),  # quantity already charged before it
     "charged_micros": pl.Int64(),  # in whole increments, so often more than was used
-    "increment_micros": pl.Int64(),  # NULL: exactly what was used
+    "increment_micros": pl.Int64(),  # NULL: the exact quantity
     "free_micros": pl.Int64(),  # the part of the charged quantity that is free at the beginning of a record
 }
 _NO_DAYS = pl.Series(dtype=pl.Int64)

@@ -135,7 +135,8 @@ class SimulationSummary:
 def simulate(directory: Path, request: SimulationRequest, *, on_day: Callable[[int, int], None] | None = None) -> SimulationSummary:
     """Write a simulated operator into an empty or new folder: files per feed, `trueup.toml` and `truth.parquet`.
 
-    Calls `on_day(done, of)` after each day. It holds the traffic of one region at a time, so memory does not grow with the days.
+    Calls `on_day(done, of)` after each day. The simulation holds the traffic of one region at a time, so memory does not grow with
+    the days.
 
     Raises `SimulationError`, before anything is written, for an invalid request and for a folder with files in it. Raises it
     later when a file cannot be written.

@@ -163,7 +163,7 @@ class _Tables:
         """Write one view; it reads the tables written before it, and the shared steps."""
         view = install_views.view_statement(name)
         of_tables = re.sub(r"\bmain\.(\w+)", self._table_of, self._steps.read(view.text))
-        # A view that reads none of them is copied as it was created.
+        # A view that reads no written table and no shared step is copied as it was created.
         source = f"({of_tables}\n)" if of_tables != view.text else f"memory.main.{name}"
         self._connection.execute(f"CREATE TABLE published.main.{name} AS FROM {source}")
         install_views.comment_on(self._connection, "TABLE", f"published.main.{name}", view)
@@ -248,7 +248,7 @@ def version() -> str:
 
 
 def _detach(connection: duckdb.DuckDBPyConnection) -> None:
-    # After a commit there is nothing to roll back.
+    # After a commit there is no transaction to roll back.
     with contextlib.suppress(duckdb.TransactionException):
         connection.execute("ROLLBACK")
     connection.execute("DETACH published")

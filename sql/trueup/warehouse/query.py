@@ -161,7 +161,7 @@ def run(
 ) -> Iterator[Answer]:
     """Run a user query, exactly one SELECT or EXPLAIN, and give its answer, to be read within the context.
 
-    `bounds` default to those of the project. `overdue` is called with the error of a query that does not stop when it is
+    `bounds` default to the settings of the project. `overdue` is called with the error of a query that does not stop when it is
     interrupted. Raises `QueryError` for any other text, for an error of DuckDB and for an exceeded limit.
     """
     limits = bounds or project.config.sql

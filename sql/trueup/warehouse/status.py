@@ -20,8 +20,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Status:
     """Positions, sources, money and findings at one point.
 
-    `lag` is how many positions the log is ahead of the findings. `waiting_since` is when the first of these positions was
-    committed, None where there is none. `changes` counts all changes of findings. Each source has the columns of
+    `lag` is the number of positions by which the log is ahead of the findings. `waiting_since` is when the first of these positions
+    was committed, None where there is none. `changes` counts all changes of findings. Each source has the columns of
     `queries/status/source_progress` and its `frontier`: the time up to which it is complete, None where that is unknown.
     `superseded_ticks` are the ticks of a wrong clock (`queries/status/superseded_ticks`). Each has the number of records that were
     refused for their time while the tick was in force.
@@ -80,7 +80,7 @@ _NO_RECORDS: dict[str, Any] = {
 def _build_frontier_function(warehouse: Warehouse) -> Callable[[str, SourceConfig | None, dict[str, Any]], datetime | None]:
     """Return a function that computes a source's frontier by the kernel's rule.
 
-    The rules are those of the policy in force; a source that no policy has yet has those of the configuration.
+    The rules come from the policy in force. For a source that no policy has yet, the rules come from the configuration.
     """
     policy = warehouse.rows("queries/status/policy_in_force")
     declared = json.loads(policy[0]["content"])["sources"] if policy else {}

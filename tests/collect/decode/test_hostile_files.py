@@ -235,7 +235,7 @@ def test_the_folder_of_a_project_is_literal(tmp_path: Path, take_in: TakeIn, que
     for name, key in (("a[b]c", "2"), (NASTY, "3")):
         project = Project.load(tmp_path / name)
         assert count_accepted(take_in(project)) == 1
-        # The data files are read again from a folder with such a name, and published next to them.
+        # The lake's data files are read again from a folder with such a name, and the published file lies next to them.
         assert query(project, "SELECT record_key FROM lake.events.usage")["record_key"].to_list() == [key]
         if "?" not in name:
             assert publish(project, tmp_path / name / "x[1].duckdb").rows["tariffs"] == 0

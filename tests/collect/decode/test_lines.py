@@ -66,7 +66,7 @@ def test_of_a_long_line_only_the_beginning_is_held_at_any_block_border(
         assert (piece.held_bytes >= np.minimum(piece.lengths, kept_bytes)).all()
     wanted = [(m.start(), len(m[0])) for m in re.finditer(rb"[^\r\n]+", data)]
     assert found == [(row, at, length) for row, (at, length) in enumerate(wanted)]
-    # A block, a chunk, and what a line may be long before it counts as too long.
+    # The sizes of a block and of a chunk, and the length up to which a line is accepted.
     assert most_held <= 2 * max(size, record_bytes + 1, kept_bytes + 1, 3) + size
 
 

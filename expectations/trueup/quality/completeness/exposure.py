@@ -3,7 +3,7 @@
 The value of a record of a service is the sum of charges on the days before, divided by the number of records. The squares of the
 charges measure how much single records differ. The sum of many unequal records has a distribution skewed to the right. So a gamma
 distribution of the same mean and variance gives the ends of the interval. These estimates are computed in floating point and
-rounded outwards once to whole millionths. They enter no sum of money that is owed.
+rounded outwards once to whole millionths. The estimates enter no sum of money that is owed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def service_shares(hours: pl.DataFrame) -> pl.DataFrame:
 def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, currency: str) -> pl.DataFrame:
     """Add to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (millionths), `currency`.
 
-    The currency is that of most missing records. Where their value is unknown, money is NULL and the currency is `currency`. A
+    The currency is the one of most missing records. Where their value is unknown, money is NULL and the currency is `currency`. A
     finding without missing records has no bounds. Where the money is exact (`exact_money`), both bounds are equal to it.
 
     Examples -------- A gap in the record numbers shows that exactly 100 voice records are missing. The day before, 400 voice

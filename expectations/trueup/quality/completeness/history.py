@@ -62,7 +62,7 @@ def turns_of(inputs: CompletenessInputs, *, after: int, upto: int) -> list[Turn]
 
 
 def _supersede(rows: list[_TickRow], position: int, last: Tick | None) -> Turn:
-    """Return the turn at which ticks become void: the clock goes back to that of the last tick still in force."""
+    """Return the turn at which ticks become void: the clock returns to the last tick still in force."""
     in_force = [Tick(p, at) for p, at, void_from in rows if p < position and not (void_from is not None and void_from <= position)]
     first_void = min(p for p, _, void_from in rows if void_from == position)
     before = next((tick for tick in reversed(in_force) if tick.position < first_void), None)

@@ -1,8 +1,8 @@
 """Validate the days of a feed by Great Expectations, and do the work that does not depend on the day only once.
 
-Without this module the library builds the graph of metrics and each expectation's configuration anew for every day. It also queries
-the rows that break an expectation even if there are none. This module keeps the graph, and queries rows only if their count is not
-zero. Where this module cannot compute a validation, the unchanged library does, and reports the reason.
+Without this module the library builds the graph of metrics and each expectation's configuration anew for every day. The library
+also queries the rows that break an expectation even if there are none. This module keeps the graph, and queries rows only if their
+count is not zero. Where this module cannot compute a validation, the unchanged library does, and reports the reason.
 """
 
 from __future__ import annotations

@@ -246,7 +246,7 @@ def _copy_late_windows(
 ) -> Iterator[tuple[Rows, NDArray[np.intp], NDArray[np.intp]]]:
     """Yield copies of the windows of `late` rows, without events of later positions: one group per entity and position.
 
-    Each item is the copied rows, which of them are the late ones, and the row numbers of those in `rows`.
+    Each item has the copied rows, a mask of the late rows among them, and the row numbers of the late rows in `rows`.
     """
     late_rows = np.flatnonzero(late)
     if not len(late_rows):

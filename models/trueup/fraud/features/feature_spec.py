@@ -133,7 +133,7 @@ class FeatureSet:
 
     @property
     def per_entity(self) -> tuple[FeatureSet, ...]:
-        """Return one feature set per entity. One worker computes it over that entity's events; another joins the results."""
+        """Return one feature set per entity. One worker computes a set over the entity's events; another joins the results."""
         return tuple(FeatureSet((), self.of(entity), facts_version=self.facts_version) for entity in self.entities)
 
     @property

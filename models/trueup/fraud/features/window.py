@@ -93,7 +93,7 @@ class Rows:
         return self._leaves[window_us]
 
     def counted(self, feature: Feature) -> Bools:
-        """Return the rows that a feature counts: those of its track whose filter is true and whose column has a value."""
+        """Return the rows that a feature counts: rows of its track for which the filter is true and the column has a value."""
         key = _key(feature)
         if key not in self._masks:
             mask: Bools = self.is_label if feature.track == "label" else ~self.is_label

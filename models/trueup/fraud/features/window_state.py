@@ -54,7 +54,7 @@ class State:
 
     @classmethod
     def of(cls, declared: FeatureSet, events: pl.DataFrame, *, forgotten_us: int = _BEGINNING) -> State:
-        """Return the state after all events: those later than `forgotten_us`."""
+        """Return the state after all events: the events later than `forgotten_us`."""
         columns = [*HEAD, *(c for c in declared.columns if c not in HEAD)]
         rows = events.select(columns).filter(pl.col("at_us") > forgotten_us)
         return cls(declared.hash, rows, forgotten_us, _merge_runs((), rows.height))

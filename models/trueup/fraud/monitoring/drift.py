@@ -1,4 +1,4 @@
-"""Measure drift: how far the features of scored transactions differ from those of training."""
+"""Measure drift: the difference between the features of scored transactions and of training data."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ def with_parties(
 def threshold_for(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFrame | None = None) -> float:
     """Return the lowest score that gives on an average ordinary day no more cases than `alerts_per_day`.
 
-    A case is a party on a day. `scored`: day, party, score. `taken` (day, party) are the cases that rules raise anyway; a score in
-    one of them adds no case.
+    A case is a party on a day. `scored`: day, party, score. `taken` (day, party) are the cases that rules raise. A score in such a
+    case adds no case.
     """
     days = ordinary_days(scored.group_by("day").agg(transactions=pl.len()))
     cases = scored.join(days, on="day", how="semi").group_by("day", "party").agg(pl.col("score").max())

@@ -146,7 +146,7 @@ def findings(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """List findings, largest impact first, and total those that are open or confirmed; provisional ones apart."""
+    """List findings, largest impact first, and total the open and confirmed ones; provisional findings have a separate total."""
     from trueup.warehouse.query import with_retries
 
     if status is not None and status not in STATUSES:

@@ -65,7 +65,7 @@ def rate(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Price one record or a file of them, without reconciling."""
+    """Price one record or a file of records, without reconciling."""
     defaults = {
         "service": service, "plan": plan, "peer": peer, "direction": direction, "zone": zone, "trunk": trunk,
         "account": account, "subscriber": subscriber, "currency": currency,

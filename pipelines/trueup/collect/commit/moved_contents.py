@@ -26,7 +26,7 @@ _RECORD = ["record_key", "is_item"]
 def may_have_moved(connection: duckdb.DuckDBPyConnection, source: SourceConfig, configured: Sequence[SourceConfig]) -> bool:
     """Return whether records of a source may have contents under several bucket keys.
 
-    They may if some source of the same key scope has record versions, now or earlier.
+    The answer is yes if some source of the same key scope has record versions, now or earlier.
     """
     if source.stream not in MOVEMENTS:
         return False
@@ -41,8 +41,8 @@ def may_have_moved(connection: duckdb.DuckDBPyConnection, source: SourceConfig, 
 def moved_contents(connection: duckdb.DuckDBPyConnection, new: pl.DataFrame, stream: str, bucket_by: BucketBy) -> pl.DataFrame:
     """Return rows of `MOVED` that the commit of new events (`EVENT` and `CORRECTED`, of one key scope) adds.
 
-    Contents of one record key may lie under several bucket keys without copies. They were ingested before their source had record
-    versions, so each counts as a record of its own.
+    Contents of one record key may lie under several bucket keys without copies. These contents were ingested before their source
+    had record versions, so each counts as a separate record.
     """
     if new.is_empty():
         return pl.DataFrame(schema=MOVED)

@@ -68,7 +68,7 @@ class Archive:
             )  # fmt: skip
 
     def _list_candidates(self, recorded_unit: RecordedUnit) -> Iterator[Path]:
-        """Return files of the unit's size: the recorded path, the files of all sources, then those of the archives."""
+        """Return files of the unit's size: the recorded path, the files of all sources, then the files of the archives."""
         recorded_path = self._project.directory / recorded_unit.path
         paths = [
             recorded_path,

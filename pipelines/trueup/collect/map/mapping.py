@@ -51,7 +51,7 @@ _NO_TIME = "?"
 """The text that replaces a time with missing digits; it is not a time, so the record is refused."""
 _PLAIN = NotationConfig()
 _SIGNED = ("amount", "setup", "price")
-"""Decimal columns that may be negative: those of credits and discounts, and all of an invoice."""
+"""Decimal columns that may be negative: columns of credits and discounts, and all columns of an invoice."""
 _NUMBERED = ("subscriber", "peer", "imsi")
 """Text columns of telephone numbers and similar identifiers, which have no decimal point."""
 _KEYS = ("record_key", "session_key", "account", "invoice_id", "number", "refers_to", "replaces")

@@ -1,4 +1,4 @@
-"""Recycling run: maps the rejected records of sources again and commits those of each unit at a position of their own."""
+"""Recycling run: maps the rejected records of sources again, and commits the records of each unit at a separate position."""
 
 from __future__ import annotations
 

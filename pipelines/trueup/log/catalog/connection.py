@@ -18,8 +18,8 @@ def connect(path: str = ":memory:", *, threads: int | None = None, extensions: S
     """Return a DuckDB connection in UTC, without progress bar and without a cache of the files it reads.
 
     `extensions` are loaded from their wheels where all of them are installed. DuckDB does not check the signatures of these
-    files, because hashing them costs far more than loading them. They lie beside DuckDB itself, with the same owner. It checks
-    later ones. Raises `LogError` when an extension cannot be loaded.
+    files, because hashing them costs far more than loading them. The files lie beside DuckDB itself, with the same owner. DuckDB
+    checks the signatures of extensions loaded later. Raises `LogError` when an extension cannot be loaded.
     """
     wheels = [_find_in_wheel(name) for name in extensions]
     trusted = bool(wheels) and all(wheels)
@@ -60,7 +60,7 @@ def spare_pandas() -> None:
     """Prevent DuckDB from importing pandas in a process of this project.
 
     DuckDB compares each bound value with pandas' missing values and imports pandas for it: 0.6 s of CPU, for values that cannot
-    occur without pandas. It looks them up once, here in a module that forwards everything else.
+    occur without pandas. DuckDB looks up the missing values once, here in a substitute module that forwards everything else.
     """
     if "pandas" in sys.modules:
         return

@@ -1,8 +1,8 @@
 """DuckDB instances with the lake attached, shared by the connections of one process.
 
-An instance is expensive: it loads the extensions of the lake. A connection to one costs nothing. Connections to the same lake in
-the same mode therefore share an instance while any of them is open. After the last one, the lake is detached. Nothing of it stays
-open or in memory, and the instance serves the next lake of any project.
+An instance is expensive: it loads the extensions of the lake. A connection to an open instance has no cost. Connections to the same
+lake in the same mode therefore share an instance while any of them is open. After the last one, the lake is detached. No file stays
+open and no memory stays in use, and the instance serves the next lake of any project.
 """
 
 from __future__ import annotations

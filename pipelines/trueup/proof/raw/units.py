@@ -94,8 +94,8 @@ def open_archive(evidence: Evidence, units: Sequence[UnitParts]) -> Archive:
 def check_units(evidence: Evidence) -> Check:
     """Compare every unit's SHA-256 and number of records with the log, remap its records, and compare every column.
 
-    The mapping is the one that the log recorded for the unit, not that of the present configuration. Memory holds some hundred
-    thousand records at a time. A unit whose bytes are not found is unavailable, not tampered.
+    The mapping is the one that the log recorded for the unit, not the present configuration. Memory holds some hundred thousand
+    records at a time. A unit whose bytes are not found is unavailable, not tampered.
     """
     units = read_units(evidence)
     comparison = _UnitComparison(evidence, units)

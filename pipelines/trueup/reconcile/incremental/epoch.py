@@ -60,7 +60,7 @@ class ReconcilerState:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """All segments: those of the pending records, then those of the folded periods."""
+        """All segments: segments of pending records, then segments of folded periods."""
         return (*self.pending.segments, *self.folded.segments)
 
     @property
@@ -71,7 +71,7 @@ class ReconcilerState:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """The outcome of an epoch for a range of buckets, the state after it, and how many records were read again."""
+    """The outcome of an epoch for a range of buckets, the state after it, and the number of records that were read again."""
 
     outcome: Outcome
     state: ReconcilerState | None
@@ -167,7 +167,7 @@ def _select_affected(reader: AffectedReader, epoch: Epoch, before: ReconcilerSta
 def _reopen_periods(passed: pl.DataFrame, known: pl.DataFrame, epoch: Epoch) -> pl.DataFrame:
     """Return the representatives (`EVENTS`) of passed periods that their sums do not judge.
 
-    Their sums exceed the tolerance, or they have known records besides their sums.
+    The sums of such a period exceed the tolerance, or the period has known records besides its sums.
     """
     if passed.is_empty():
         return passed.select(*EVENTS)

@@ -119,7 +119,7 @@ class HashRunStore:
         return name
 
     def open(self, name: str) -> HashRun | None:
-        """Open a file by its name; return None where there is none, or one with another content."""
+        """Open a file by its name; return None where the file is missing or has another content."""
         path = self.folder / name
         if not path.is_file() or not path.stat().st_size:
             return None

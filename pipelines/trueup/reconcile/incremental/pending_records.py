@@ -27,7 +27,7 @@ class PendingRecords(SegmentSet):
     def add(self, rows: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT) -> PendingRecords:
         """Return the records with more rows (`EVENTS` and `component`, a number), as known along a frontier.
 
-        A new state of a subscriber may change the blocking keys of its records, so an epoch removes and adds all of them.
+        A new state of a subscriber may change the blocking keys of its records, so an epoch removes and adds all its records.
         """
         return self if rows.is_empty() else self.with_segment(_build_segment(rows, frontier, terms))
 

@@ -103,7 +103,7 @@ class Segment:
 
     @property
     def parts(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Rows, keys and deadlines without those of removed rows."""
+        """Rows, keys and deadlines of the remaining rows."""
 
         def remaining(frame: pl.DataFrame) -> pl.DataFrame:
             return (
@@ -149,12 +149,12 @@ class SegmentSet:
         return pl.concat([pl.DataFrame(schema=self.schema), *(segment.rows_of(component_keys) for segment in self.segments)])
 
     def excluding(self, component_keys: Hashes) -> Self:
-        """Return the rows without those of the component keys."""
+        """Return the rows of all other component keys."""
         segments = (segment.excluding(component_keys) for segment in self.segments)
         return replace(self, segments=tuple(segment for segment in segments if segment.height))
 
     def with_segment(self, last: Segment) -> Self:
-        """Return the rows with those of one more segment."""
+        """Return the rows and the rows of one more segment."""
         # Compact a segment when it has more removed rows than remaining ones.
         segments = [s if s.rows.height <= 2 * s.height else s.compacted() for s in self.segments]
         while segments and segments[-1].height <= 2 * last.height:

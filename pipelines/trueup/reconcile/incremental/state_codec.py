@@ -23,7 +23,7 @@ from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 
 SCHEMA_VERSION = 8
 _LENGTH_BYTES = 4
-"""The length of the description. It comes first in all versions, so that each version can tell which one wrote a state."""
+"""The length of the description. The length comes first in all versions, so that each can recognise the writer of a state."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Corrections: charges that name the record whose booking they join, regardless of key, time and match.
 
 A correcting charge is a group of its own and is never matched. It joins the booking of the record that it names. This is the pair
-or period of that record, or the record's own booking while it is unmatched. Its money counts as billed there, like that of a
-further main charge; a negative amount is a credit. It has no quantity, so the quantities of the booking are compared without it.
+or period of that record, or the record's own booking while it is unmatched. The money of the charge counts as billed there, like a
+further main charge; a negative amount is a credit. A correcting charge has no quantity, so the quantities of the booking are
+compared without it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ OWNER = ["at", "owner_no"]
 MONEY: dict[str, pl.DataType] = {
     "at": pl.Int64(), "owner_no": pl.Int64(), "corrected_micros": pl.Int128(), "credited_micros": pl.Int128(),
 }  # fmt: skip
-"""The money that correcting charges add to a booking, and the (negative) part of it that credits take away."""
+"""The money that correcting charges add to a booking, and the (negative) part that credits take away."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Evaluated:
     """The result of an evaluation, and the frames that its numbers (`record_no`, `group_no`, `owner_no`, `cell`) refer to.
 
     `changes` (`CHANGE`) and `ledger` (`LEDGER`) are of positions after `after`. `raised` (`RAISED`) are the findings of the fast
-    path. `members` are the last bookings of the records outside the fast path. `totals` (`TOTALS`), if requested, are those of
+    path. `members` are the last bookings of the records outside the fast path. `totals` (`TOTALS`), if requested, are the totals of
     their periods after all positions. `fast_path_records` counts the records of the fast path
     (`trueup.reconcile.kernel.fast_path.sums.BOOKED`). `unmatched` are the row numbers of the unmatched events among these.
     """
@@ -108,7 +108,7 @@ def _evaluate_components(
     """Return (changes, ledger deltas, last members, totals of periods) of all components.
 
     Allowance pools do not join components at first, because few pools have a pair whose amount differs. The components of these few
-    are evaluated once more, joined by pool, because such a pair is judged with all others of its pool.
+    pairs are evaluated again, joined by pool, because such a pair is judged with all others of its pool.
     """
     first = _evaluate_spans(versions.sort("component"), cells, context, together=False)
     if first.differing.is_empty():
@@ -135,7 +135,7 @@ def _evaluate_components(
 
 
 def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Add each event's rule number and the currency of its money, which for a usage record is that of its price.
+    """Add each event's rule number and the currency of its money: for a usage record, the currency of its price.
 
     The currency in a charge itself stays as `charge_currency`.
     """

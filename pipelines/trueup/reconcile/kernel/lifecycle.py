@@ -183,9 +183,9 @@ def _find_whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
 def _find_causes(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived: pl.DataFrame) -> pl.DataFrame:
     """Return `cause` of each numbered change that records arriving at its position contributed to, and `repriced` of others.
 
-    The records near a change are those of the finding before and after. Further records near it share an owner with one of them, or
-    are judged together with one, before or after. If none arrived and a decided finding has another price now, other usage of the
-    same free units or tiers arrived late.
+    The records near a change are those of the finding before and after. Further records near the change share an owner with one of
+    these records, or are judged together with one, before or after. If none arrived and a decided finding has another price now,
+    other usage of the same free units or tiers arrived late.
     """
     record, owner, group = ([*EVALUATION, name] for name in ("record_no", "owner_no", "netting_group"))
     lists = [pl.col(n).fill_null([]) for n in ("usage", "charges", "usage_new", "charges_new")]

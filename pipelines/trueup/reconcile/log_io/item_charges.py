@@ -90,7 +90,7 @@ def _read_charges(lake: Lake, buckets: BucketRange, upto: int, columns: list[str
 
 
 def first_charge_times(lake: Lake, upto: int) -> RunningMax:
-    """Return, along the log, how far back the charge stream reaches, as the negative of its earliest time in µs.
+    """Return along the log the negative of the charge stream's earliest time in µs, which shows how far back the stream reaches.
 
     The time of a charge is its own; for a charge of an item without a time it is the beginning of its period.
     """

@@ -1,7 +1,7 @@
 """Allowance pools: a *pool* is the sessions of one owner, group of services and billing period that share free units or tiers.
 
-The price of a session depends on the sessions of its pool before it. It changes when one of them arrives late. The prices at
-all positions are computed before matching, over all usage, so that pools do not join components.
+The price of a session depends on the sessions of its pool before it. The price changes when one of these sessions arrives late. The
+prices at all positions are computed before matching, over all usage, so that pools do not join components.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Pools:
     """The `members` of pools along the log (`POOL_MEMBER`), and their `prices` (`PRICE`).
 
     `names` give each session its number, `pool_session_id`, by the name of its group; `records` by the `row` of its record,
-    where it has only one. `numbers` are those of the groups (`group_no`) of the current frame.
+    where it has only one. `numbers` are the numbers of the groups (`group_no`) of the current frame.
     """
 
     terms: Terms = field(default_factory=Terms)
@@ -74,7 +74,7 @@ class Pools:
         return numbered.select(pl.when(~pl.col("charge")).then("pool_session_id").alias("pool_session_id")).to_series()
 
     def price(self, rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
-        """Price those of `rows` (`call`, `at`, `pool_session_id`, a quantity) that are in a pool at their position.
+        """Price the rows (`call`, `at`, `pool_session_id`, a quantity) that are in a pool at their position.
 
         Another quantity than the session's own is priced in the session's position within the pool, with all earlier sessions
         unchanged.

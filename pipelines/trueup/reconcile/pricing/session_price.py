@@ -19,9 +19,9 @@ def price_sessions(rows: pl.DataFrame, terms: Terms, pools: Pools = NO_POOLS, *,
     """Return `PRICED` of each row, in its order: the price of its quantity, or the reason why there is none.
 
     A row has `at`, `scope`, `subscriber`, `service`, `direction`, `zone`, `trunk`, `peer`, `plan`, `start_us`, `order` (an event
-    id) and the quantity. It also has the `currency` of its booking and its policy's `price_micros`, `price_per` and
-    `price_currency`. A NULL quantity has no price and no reason. A row with a `pool_session_id` has the price that its pool
-    leaves for that quantity.
+    id) and the quantity. A request also has the `currency` of its booking and its policy's `price_micros`, `price_per` and
+    `price_currency`. A NULL quantity has no price and no reason. A row with a `pool_session_id` has the price that its pool leaves
+    for that quantity.
     """
     # A policy may price the service in another currency since then: in its own currency such usage has no price.
     flat = pl.col("price_micros").is_not_null() & (pl.col("currency") == pl.col("price_currency"))

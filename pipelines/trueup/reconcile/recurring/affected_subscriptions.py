@@ -17,7 +17,7 @@ Windows = list[tuple[int, int]]
 def affected_subscriptions(
     frontier: Frontier, terms: Terms, charges: pl.DataFrame, reach: RunningMax, *, after: int, upto: int
 ) -> pl.Series | None:
-    """Return the subscribers that positions in (after, upto] can affect; None: all of them.
+    """Return the subscribers that positions in (after, upto] can affect; None: all subscribers.
 
     `charges` are all charges of items (`subscriber`, `position`, `moment_us`). Other items, another policy or an earlier
     beginning of the charge stream affect all.
@@ -68,7 +68,7 @@ def _is_within(instant: pl.Expr, windows: Windows) -> pl.Expr:
 
 
 def _find_subscribers_at_edges(known: pl.DataFrame, frontier: Frontier, terms: Terms, windows: Windows, upto: int) -> pl.Series:
-    """Return the subscribers of whom a period of some recurring item, or a version of one, begins in a window."""
+    """Return the subscribers with a recurring item of which a period or version begins in a window."""
     recurring = terms.items.filter((pl.col("kind") == RECURRING) & (pl.col("since") <= upto))
     periods = recurring["period"].unique()
     if periods.is_empty() or not windows:
@@ -90,7 +90,7 @@ def _find_subscribers_at_edges(known: pl.DataFrame, frontier: Frontier, terms: T
 
 
 def _with_edge(states: pl.DataFrame, periods: pl.Series, low: object, high: object) -> pl.Series:
-    """Return the subscribers of whom a period begins after the day `low` and not after `high`."""
+    """Return the subscribers with a period that begins after the day `low` and not after `high`."""
     cycles = states.select("subscriber", cycle_day=pl.col("cycle_day").fill_null(1)).unique()
     each = cycles.join(periods.alias("period").to_frame(), how="cross").with_columns(
         pl.lit(day).cast(pl.Date).cast(pl.Int32).cast(pl.Int64).alias(name) for name, day in (("low", low), ("high", high))

@@ -1,8 +1,8 @@
 """Assessment: book each expectation and unexplained charge at each position at which its booking can change.
 
-An expectation is pending from the position at which the charge stream passed its due date, or at which a charge of it arrived. It
-is final once the charge stream has passed the due date and the grace of its service. If the billed amount agrees, the booking is
-tolerated at once.
+An expectation is pending from the position at which the charge stream passed its due date, or at which a charge of it arrived. The
+expectation is final once the charge stream has passed the due date and the grace of its service. If the billed amount agrees, the
+booking is tolerated at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AT = ["component", "at"]
 def with_waits(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add `due_at` and `final_at`, the positions at which charges pass `due_us` without and with the grace, and `tolerance_micros`.
 
-    The policy is that of `since`.
+    The policy is the one in force at `since`.
     """
     policies = frontier.policies
     policy = policies.number_at(rows["since"].to_numpy())

@@ -24,7 +24,7 @@ MOST_SUBSCRIPTIONS = 10_000
 
 
 def with_items(outcome: Outcome, partition: AffectedReader, *, after: int, days: Days = ALL_DAYS) -> Outcome:
-    """Return an outcome of usage with that of recurring and one-off items of the same buckets and positions.
+    """Return an outcome of usage merged with the outcome of recurring and one-off items of the same buckets and positions.
 
     Without items in the tariff book and charges of items, the outcome stays unchanged. `days` limit findings to periods that begin
     on them.

@@ -1,7 +1,7 @@
-"""Billing mistakes: find the first hypothesis under which the billed amount would have been exactly right.
+"""Billing mistakes: find the first hypothesis that gives exactly the billed amount.
 
-A hypothesis is another price list or another course of the subscription. Its expectations are computed in the same way as the real
-ones.
+A hypothesis is another price list or another course of the subscription. The expectations of a hypothesis are computed in the same
+way as the real expectations.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _list_hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tu
     )
     whole = PriceLists(rows.with_columns(proration=pl.lit(NOT_PRORATED)))
     yield MISRATED, "not_prorated", lambda: (views, whole)
-    # Use the last price of the period for the whole of it, instead of the first.
+    # Use the last price of the period for the whole period, instead of the first.
     yield MISRATED, "not_prorated", lambda: (replace(views, spans=_backdate_plans(spans)), whole)
     yield UNEXPLAINED, "after_cessation", lambda: (replace(views, spans=_ignore_cessations(spans)), lists)
     yield UNEXPLAINED, "while_suspended", lambda: (views, PriceLists(rows.with_columns(charged_suspended=pl.lit(True))))

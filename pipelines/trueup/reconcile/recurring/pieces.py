@@ -49,7 +49,7 @@ def pieces_of(spans: pl.DataFrame, recurring: pl.DataFrame, reach: pl.DataFrame)
 def _with_cycles(days: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Add `cycle_day`, and the days [`cut_from`, `cut_to`] on which the subscription has that cycle day.
 
-    The first cycle day also applies before it, and the last one after it.
+    The first cycle day also applies to all earlier days, and the last cycle day to all later days.
     """
     dayed = with_days(spans).with_columns(pl.col("cycle_day").fill_null(1)).sort("view", "from_us")
     changes = (pl.col("cycle_day") != pl.col("cycle_day").shift(1).over("view")).fill_null(True)

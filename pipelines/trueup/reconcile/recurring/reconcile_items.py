@@ -48,7 +48,7 @@ _DAY_US = 86_400 * MICROS
 
 @dataclass(frozen=True)
 class ItemInputs:
-    """The inputs for the bookings of items: states and items in `terms`, charges (`ITEM_CHARGE`), and how far back charges reach.
+    """The inputs for the bookings of items: states and items in `terms`, charges (`ITEM_CHARGE`), and the earliest time of charges.
 
     `charge_reach` is a `RunningMax` of negative times, see `first_charge_times`.
     """
@@ -106,7 +106,8 @@ def _list_causes(inputs: ItemInputs) -> dict[int, str]:
 def _find_reach(views: SubscriptionViews, charges: pl.DataFrame, inputs: ItemInputs, upto: int) -> pl.DataFrame:
     """Return the ranges of instants (`view`, `low_us`, `high_us`) in which periods can be due or charged.
 
-    They are the range from the stream's first charge to the instant that it has passed, and the instant of each charge.
+    The ranges are the range from the stream's first charge to the instant that the stream has passed, and the instant of each
+    charge.
     """
     frontier = inputs.frontier
     passed = [
@@ -175,7 +176,7 @@ def _number_components(
 def _find_arrivals(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
     """Return the contents that count since an evaluation (`ARRIVED`); they are late if their booking was already final.
 
-    They include contents that a content of another bucket key withdraws.
+    The charges include contents that a content of another bucket key withdraws.
     """
     content = charges.select(*(n for n in ARRIVED if n not in ("component", "at")), at="since")
     own = matches.select("component", "record_no", "since", "until").join(content, on="record_no").filter(

@@ -1,7 +1,8 @@
 """Subscription views: a subscription as known along the log, with its states in days of its own zone.
 
 A *view* of a subscription is a range of positions in which neither its known states, the known items nor the policy change. Within
-a view its states are *spans* of time without overlap. Each calendar day has one state: the last chargeable one in force on it.
+a view its states are *spans* of time without overlap. Each calendar day has one state: the last chargeable state in force on the
+day.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ def with_days(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def charged_days(spans: pl.DataFrame, *, suspended: bool) -> pl.DataFrame:
-    """Return the chargeable spans in whole days; a day of several belongs to the last. `suspended` spans may be included."""
+    """Return the chargeable spans in whole days; the last span on a day gets the day. `suspended` spans may be included."""
     statuses = (ACTIVE, SUSPENDED) if suspended else (ACTIVE,)
     days = with_days(spans.filter(pl.col("status").is_in(statuses))).sort("view", "from_us")
     last = pl.min_horizontal("last_day", pl.col("first_day").shift(-1).over("view") - 1)

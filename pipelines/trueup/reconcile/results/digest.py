@@ -21,9 +21,9 @@ def open_findings(history: pl.DataFrame) -> pl.DataFrame:
 def digests(history: pl.DataFrame) -> dict[str, str]:
     """Return SHA-256 digests of the canonical, ordered rows of a history (rows of `events.finding`).
 
-    Neither contains findings about feeds, because the kernel does not raise them. `state` is over the open findings: finding id,
-    kind, service, day, currency, expected, billed, impact; without positions, causes and decisions. `history` is over every change,
-    with its position, action and cause.
+    Neither digest contains findings about feeds, because the kernel does not raise them. `state` is over the open findings: finding
+    id, kind, service, day, currency, expected, billed, impact; without positions, causes and decisions. `history` is over every
+    change, with its position, action and cause.
     """
     history = history.filter(~pl.col("kind").is_in(FEED_KINDS))
     impact = pl.col("expected_micros").cast(pl.Int128) - pl.col("billed_micros").cast(pl.Int128)

@@ -216,7 +216,7 @@ def booking_counts(evaluated: Evaluated, *, after: int, position: int) -> pl.Dat
 def count_records(
     all_versions: pl.DataFrame, superseded: pl.DataFrame, members: pl.DataFrame, others: pl.DataFrame, *, after: int, position: int
 ) -> pl.DataFrame:
-    """Return the counts of `booking_counts`; `members` are booked records, `others` booked ones without a version, added up."""
+    """Return the counts of `booking_counts`; `members` are booked records, `others` sums of those without a version."""
     columns = (pl.col("charge", "source", "currency", "position"), pl.col("quantity_micros", "amount_micros").cast(pl.Int128))
     versions = all_versions.with_columns(currency="charge_currency")
     counted = versions.filter(pl.col("until") == NEVER_POSITION).join(members.select("record_no"), on="record_no")

@@ -1,18 +1,18 @@
 """Resolution of contents: decide which content of a record counts from which position on, and which conflicts remain.
 
-A *record* is (stream, scope, key scope, record key). Among the contents in the commit that first delivered it, the one with the
+A *record* is (stream, scope, key scope, record key). Among the contents in the commit that first delivered it, the content with the
 greatest (version, quantity, amount, content) counts. A content without a version has the least. A greater content of the same
 version in a later commit replaces it only while neither of the two is late.
 
-A content of a greater version is a *correction*. It replaces the other content whenever it arrives, with two exceptions. A record
-behind the horizon is not corrected. And where neighbours are matched, the record may already be settled. There, a late correction
-that changes scope, session key, currency or corrected record is not applied.
+A content of a greater version is a *correction*. A correction replaces the other content whenever the correction arrives, with two
+exceptions. A record behind the horizon is not corrected. And where neighbours are matched, the record may already be settled.
+There, a late correction that changes scope, session key, currency or corrected record is not applied.
 
 Two contents of one version are a conflict, and so is a correction that is not applied.
 
 If sources have record versions, a record may have contents in several scopes, and each scope is resolved separately. So each scope
 also holds the contents of the others, as *moved* rows with a `delivered_scope`. All scopes resolve the same contents, so they agree
-which one counts. It becomes a version only in its own scope; in the others the record is *withdrawn*.
+which one counts. The content that counts becomes a version only in its own scope; in the other scopes the record is *withdrawn*.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ _COMPARED = ["rank_version", *_RANK, "time_us", "frozen_at", *_GROUPED_BY]
 class ResolvedRecords:
     """Record versions and conflicts.
 
-    `versions` are the rows of `EVENTS` that count, each at positions [since, until). They have `record_no`, in the order of the
-    records' names. They have `late`, `beyond_horizon` (both on arrival) and `corrected`, which is true of a content that replaced
-    one of a lesser version. `late` is False for a content that replaced another. For a version that a moved content ends at
-    `until`, `withdrawn` states whether that content is a correction; otherwise it is NULL.
+    `versions` are the rows of `EVENTS` that count, each at positions [since, until). The rows have `record_no`, in the order of the
+    records' names. The rows have `late`, `beyond_horizon` (both on arrival) and `corrected`, which is true of a content that
+    replaced one of a lesser version. `late` is False for a content that replaced another. For a version that a moved content ends
+    at `until`, `withdrawn` states whether that content is a correction; otherwise it is NULL.
 
     `conflicts` has one row for each position at which the contents of a record in conflict grew: `record_no`, `position`, the
     `counted` event id after it, `first` (raised rather than revised) and `contents`, all event ids so far, ascending.
@@ -196,7 +196,7 @@ def _version_contents(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.Da
         replacing = replacing.unique("record_no", keep="first", maintain_order=True)
         is_withdrawal = pl.when(pl.col("delivered_scope").is_not_null()).then("corrected")
         replaced = replacing.select("record_no", until="position", withdrawn=is_withdrawal)
-        # What the stream had passed may be settled: the record stays frozen, wherever a correction moves it.
+        # A record that the stream had passed may be settled, so it stays unchanged, wherever a correction moves it.
         is_frozen = pl.col("frozen_at_counted") < pl.col("position")
         frozen_at = pl.when(is_frozen).then(pl.min_horizontal("frozen_at", "frozen_at_counted")).otherwise("frozen_at")
         ended.append(current.drop("withdrawn").join(replaced, on="record_no"))

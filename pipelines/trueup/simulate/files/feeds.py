@@ -16,7 +16,7 @@ from trueup.simulate.traffic.sessions import DIRECTIONS, NO_NUMBER, numbers
 from trueup.units import MICROS
 
 FIRST_SEQUENCE = 1_000_000_000
-"""The first record number of an element; that of billing is a hundred times higher. Equal lengths let text sort as numbers."""
+"""The first record number of an element; billing begins a hundred times higher. Equal lengths let text sort as numbers."""
 FIRST_LINE = 100 * FIRST_SEQUENCE
 HOME_ZONE = "Europe/Berlin"
 PARTNER_ZONE = "Asia/Jakarta"

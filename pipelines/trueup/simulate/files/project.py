@@ -123,7 +123,8 @@ def _build_state_rows(states: pl.DataFrame, people: Population, names: Names, sy
 def project_text(profile: Profile, period: Period, file_format: str, last_tail_day: str, call: str, further: str = "") -> str:
     """Return the text of a `trueup.toml` that reads the simulated files.
 
-    `further` is the text of further sources. They come first, so that the other sources alone decide when charges are complete.
+    `further` is the text of further sources. These sources come first, so that the other sources alone decide when charges are
+    complete.
     """
     head = _HEAD.format(
         call=call, first=period.first_day, last=period.last_day, tail=last_tail_day, buckets=profile.buckets,

@@ -1,8 +1,8 @@
 """Find the clean pairs of a log: a session and its only charge, which agree and which no other record can influence.
 
 Only clean pairs get leaks, so the truth of each leak is decidable. The session and its charge are alone in their component: no
-other record can share a session, a nearest match or a period with them. Both arrived under the policy in force, were never in a
-finding, and are no longer pending. Their record keys identify no other record.
+other record can share a session, a nearest match or a period with them. Both records arrived under the policy in force, were never
+in a finding, and are no longer pending. The record keys identify no other record.
 """
 
 from __future__ import annotations
@@ -185,8 +185,8 @@ def _with_final_positions(pairs: pl.DataFrame, frontier: Frontier, end: int) -> 
     alone = np.maximum(np.maximum(alone, due_position), pairs["charge_position"].to_numpy())
     charge_own = frontier.passed_at(charge, due_us, grace, closed, policy)
     in_parts = (pairs["has_partials"] | pairs["charge_partial_no"].is_not_null()).to_numpy()
-    # Partial records and nearest matches become final only after all four frontiers; an exact match of two complete records need
-    # not.
+    # Partial records and nearest matches become final only after all four frontiers; an exact match of two complete records may be
+    # final earlier.
     waits = in_parts | ~pairs["keyed"].to_numpy()
     latest = np.maximum(np.maximum(unbilled, own), np.maximum(alone, charge_own))
     decided = pairs.with_columns(unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone))

@@ -73,7 +73,7 @@ def _draw_session_starts(rng: np.random.Generator, world: World, members: Ints, 
 
 
 def _draw_serving_cells(rng: np.random.Generator, world: World, who: Ints) -> tuple[Ints, Ints]:
-    """Return the switch and cell of each session: mostly the home ones."""
+    """Return the switch and cell of each session: mostly the home switch and cell."""
     people, network = world.people, world.network
     first = network.elements(int(people.region[who[0]]), "msc")[0] if len(who) else 0
     away_from_home = rng.random(len(who)) < 0.07

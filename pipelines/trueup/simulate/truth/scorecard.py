@@ -7,18 +7,18 @@ are compared by their usage records; `charge_without_usage`, `duplicate_charge` 
 others by both. A leak's compared records are its record keys in the streams of its `kernel_kind`.
 
 *Found.* A leak is scored when reconciliation decides it: category `leak`, decided by `kernel`, decidable, with a `kernel_kind`.
-Its candidates are the findings of that kind and of the expected status that share a compared record with it. The leak is found
-when its candidates together hold exactly its compared records. Their impacts must add up to its `impact_micros`, to the micro and
-in its currency. Several findings answer one leak where each is about one record, as with two charges of one session that are
-both sent again. The expected status is `resolved` for late charges (raised as `unbilled`, then resolved by the charge) and `open`
-for all others. `wrong_money` means that the records agree and the money differs. Every other scored leak is missed. decidable =
-found + missed + wrong money.
+The candidates of a leak are the findings of that kind and of the expected status that share a compared record with the leak. The
+leak is found when its candidates together hold exactly its compared records. The impacts of the candidates must add up to the
+leak's `impact_micros`, to the micro and in its currency. Several findings answer one leak where each is about one record, as with
+two charges of one session that are both sent again. The expected status is `resolved` for late charges (raised as `unbilled`, then
+resolved by the charge) and `open` for all others. `wrong_money` means that the records agree and the money differs. Every other
+scored leak is missed. decidable = found + missed + wrong money.
 
 *Explained.* An open or resolved finding is explained by a leak that causes findings of its kind and status and has all of its
-compared records. It does not matter which part of the product decides that leak. A finding that no leak explains is undecidable
-when it shares a record with an undecidable row of the truth. Where that row names a `kernel_kind`, only findings of that kind
-count. All other findings are unexplained. Precision of a kind of finding = explained / (explained + unexplained). Retracted
-findings, which later records disproved, are counted and belong to neither.
+compared records. Any part of the product may decide such a leak. A finding that no leak explains is undecidable when it shares a
+record with an undecidable row of the truth. Where that row names a `kernel_kind`, only findings of that kind count. All other
+findings are unexplained. Precision of a kind of finding = explained / (explained + unexplained). Retracted findings, which later
+records disproved, are counted and belong to neither.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ CAUSED = {
 }  # fmt: skip
 """The findings that some leaks cause in addition to their `kernel_kind`, or instead of it.
 
-Examples are sessions that lost only some of their records, and charges in another currency than their usage. Others are a second
-charge until its reversal, and the state of a subscription.
+Examples are sessions that lost only some of their records, and charges in another currency than their usage. Further examples are a
+second charge until its reversal, and the state of a subscription.
 """
 _TRANSIENT = ("reversed_duplicate",)
 """Kinds whose findings resolve without a correction; the truth expects no open one."""
@@ -108,8 +108,8 @@ class Scorecard:
 
     `misses`: leak_id, kind, finding_kind, service, currency, impact_micros, found_micros, usage_record_keys, charge_record_keys,
     reason; leaks with wrong money included. `unexplained`: finding_id, kind, status, service, day, currency, impact_micros,
-    usage_record_keys, charge_record_keys. `hops` (`HOP_SCORE`) are losses between systems; `stray_losses` (`HOP_LOSS`) are those of
-    a chain that no such leak explains. `invoices` (`INVOICE_SCORE`) are mistakes about invoices; `stray_invoices`
+    usage_record_keys, charge_record_keys. `hops` (`HOP_SCORE`) are losses between systems; `stray_losses` (`HOP_LOSS`) are losses
+    of a chain that no such leak explains. `invoices` (`INVOICE_SCORE`) are mistakes about invoices; `stray_invoices`
     (`INVOICE_FINDING`) are findings about invoices that no such mistake explains.
     """
 

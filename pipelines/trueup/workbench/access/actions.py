@@ -1,6 +1,6 @@
 """The log of actions: each action of a person on the page, one JSON object per line, chained by hashes.
 
-It is a file and not a table of the lake, so a reader of a page neither waits for a writer nor delays one. Decisions are recorded as
+The log is a file outside the lake, so a reader of a page neither waits for a writer nor delays one. Decisions are recorded as
 events of the lake as well.
 """
 

@@ -1,4 +1,4 @@
-"""Fraud: suspected parties, the greatest expected loss first, with reasons, links and time line of the one that is selected."""
+"""Fraud: suspected parties, the greatest expected loss first, with reasons, links and time line of the selected party."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def register(workbench: Workbench) -> None:
 
 
 class _Parties(Queue):
-    """The queue of suspected parties, and the one that is selected."""
+    """The queue of suspected parties, and the selected party."""
 
     name, label, columns, subject = "fraud", "Suspected parties", COLUMNS, "fraud"
 

@@ -179,7 +179,7 @@ def _cases(cases: Sequence[Row]) -> None:
 def _sentence(period: Period, sums: Row, standing: Sequence[Row]) -> str:
     """Return the conservation of the period as a sentence, computed from its parts and not from their difference.
 
-    It includes findings of every status, and provisional ones, so its leakage may exceed that of the leakage views.
+    The sentence includes findings of every status, also provisional ones, so its leakage may exceed the leakage views.
     """
     lost, over = (sum(row[f"{side}_micros"] for row in standing) for side in ("leakage", "overcharge"))
     tolerated = sums["tolerated_under_micros"] - sums["tolerated_over_micros"]

@@ -1,8 +1,8 @@
 """Queries that the browser itself sends: cross-filters of the page Explore, under the guard.
 
-They run in a DuckDB of their own, with the copy of the views attached read-only. It is locked as `trueup sql` is: no file, no
-network, no setting. Each text is checked in DuckDB's own parse tree. The one thing a browser may create is a pre-aggregate: a
-table in memory with a name that Mosaic computes, of a permitted SELECT.
+The queries run in a separate DuckDB, with the copy of the views attached read-only. This DuckDB is locked like `trueup sql`: no
+file, no network, no setting. Each text is checked in DuckDB's own parse tree. The one thing a browser may create is a
+pre-aggregate: a table in memory with a name that Mosaic computes, of a permitted SELECT.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Bounds of one question: time, memory, threads and temporary files, and the error that names an exceeded bound.
 
-DuckDB enforces memory, threads and temporary files itself, once `guard.lock` has set them. It has no time limit: another thread
-interrupts the query. DuckDB does not count the memory of long values and of rows on their way to the output. `parts` bounds the
-rows that become Python values at once; on Linux `process_within` bounds the data of the whole process.
+DuckDB enforces memory, threads and temporary files itself, once `guard.lock` has set them. DuckDB has no time limit, so another
+thread interrupts the query. DuckDB does not count the memory of long values and of rows on their way to the output. `parts` bounds
+the rows that become Python values at once; on Linux `process_within` bounds the data of the whole process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OVERDUE_AFTER_S = 5.0
 PART_WEIGHT = 16 << 20
 """Estimated bytes of Python values that rows become at once, unless one row has more."""
 PER_VALUE, PER_BYTE = 120, 6
-"""Most bytes that a value, and each byte of it, takes as Python value and as output text."""
+"""Most bytes that a value, and each byte of the value, takes as Python value and as output text."""
 _LONGEST_WAIT_S = 3600.0
 _UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
 _GIB = 1 << 30

@@ -21,8 +21,9 @@ _LONG_BYTES, _CHUNK_BYTES = 1 << 20, 1 << 20
 def listed_items(pieces: Iterable[Lines], path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
     """Yield the items of the list at `path` of each line as records, numbered from 0.
 
-    An object instead of the list is one record. A scalar is one too, and the decoder rejects it. A line without the list has no
-    record. A line that is not a JSON object, or is longer than `record_bytes`, is itself a record that the decoder rejects.
+    An object instead of the list is one record. A scalar counts as one record too, and the decoder rejects it. A line without the
+    list has no record. A line that is not a JSON object, or is longer than `record_bytes`, is itself a record that the decoder
+    rejects.
     """
     row = 0
     for lines in pieces:

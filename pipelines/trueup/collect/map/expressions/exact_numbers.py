@@ -82,7 +82,7 @@ class Fractions:
         return away * Fractions(np.where(self.numerator < 0, -1, 1), np.array([1])) / scale
 
     def where(self, chosen: Mask, other: Fractions) -> Fractions:
-        """Return these numbers in the chosen rows, and those of `other` in the rest."""
+        """Return these numbers in the chosen rows, and the numbers of `other` in the remaining rows."""
         return Fractions(
             np.where(chosen, self.numerator, other.numerator), np.where(chosen, self.denominator, other.denominator)
         )  # fmt: skip

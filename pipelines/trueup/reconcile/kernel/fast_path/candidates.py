@@ -260,9 +260,9 @@ def _mark_neighbours(places: pl.DataFrame) -> NDArray[np.bool_]:
 def _is_near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Hashes, tolerance_us: int) -> NDArray[np.bool_]:
     """Return which rows are within a tolerance of another session of their party.
 
-    Rows are sorted by one number, which is much quicker than sorting by two. Its upper half is from the party's hash, its lower
-    half is the time. The distance of two rows is the difference of their numbers. Parties with equal upper halves count as one, and
-    times are compared in whole units. Both only send a few more rows through all steps.
+    Rows are sorted by one number, which is much quicker than sorting by two. The upper half of the number is from the party's hash,
+    the lower half is the time. The distance of two rows is the difference of their numbers. Parties with equal upper halves count
+    as one, and times are compared in whole units. Both rules only send a few more rows through all steps.
     """
     row_bits = len(party).bit_length()
     time_bits = (_HASH_BITS - row_bits) // 2

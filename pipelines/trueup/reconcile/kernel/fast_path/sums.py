@@ -70,7 +70,7 @@ def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes, *, in
     """Return the changes of sums on the arrival of the first and of the second record of each pair.
 
     Rows are (position, service, day, currency and sums). `pairs` are (`row`, `row_charge`, `expected_micros`, `billed_micros`).
-    Their difference is added to the sum `into`: `tolerated_micros`, or `impact_micros` for pairs with a finding.
+    The difference of each pair is added to the sum `into`: `tolerated_micros`, or `impact_micros` for pairs with a finding.
     """
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
     zone = candidates.frontier.policies.all[-1].timezone

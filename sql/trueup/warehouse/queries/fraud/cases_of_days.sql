@@ -1,4 +1,5 @@
--- Fraud cases of each scored day but the newest, to hold against the budget; days that a model was trained on are left out.
+-- Fraud cases of each scored day but the newest, for a comparison with the alert budget. Days on which a model was trained are left
+-- out.
 WITH scored AS (
     SELECT d.day, max(d.transactions) AS transactions, sum(d.in_sample) AS in_sample FROM main.fraud_daily d GROUP BY d.day
 )
