@@ -38,14 +38,14 @@ from trueup.jobs.reconcile_batch import reconcile
 
 RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 SLICE = 50_000
-"""Usage records of the slice on which the per-record pipeline runs: all of them would take minutes."""
+"""Usage records of the slice on which the per-record pipeline runs: the whole would take minutes."""
 PEERS = {"reconcile": ("hand SQL", "CoGroupByKey"), "ingest": ("DuckDB load",)}
 """The peers of each way of trueup."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One run of one way at one size; `joules` is None where the machine does not count them."""
+    """One run of one way at one size; `joules` is None where the machine has no energy counter."""
 
     way: str
     size: int
@@ -107,7 +107,7 @@ def csv_of(folder: Path) -> Path:
 
 
 def energy_j() -> float | None:
-    """Return the joules that the processor has counted so far, or None where it does not tell them."""
+    """Return the joules that the processor has counted so far, or None where it has no energy counter."""
     try:
         return int(RAPL.read_text()) / 1e6
     except (OSError, ValueError):

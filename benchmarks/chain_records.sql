@@ -1,4 +1,5 @@
--- {sessions} sessions of ten units at four stages; each of the three hops loses one in a hundred of those that come to it.
+-- {sessions} sessions of ten units at four stages. Each of the three hops loses one in a hundred of the sessions that reach the
+-- hop.
 INSERT INTO lake.events.{stream} BY NAME
 SELECT
     unhex(md5('{stage}' || i)) AS event_id,

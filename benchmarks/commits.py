@@ -1,10 +1,10 @@
-"""Write many small commits and merge them: files and query times change, answers must not.
+"""Write many small commits and merge them: the number of files and the query times change, the answers must not.
 
     python benchmarks/commits.py [COMMITS] [ROWS]
 
 Writes COMMITS commits of ROWS records while another process runs queries, and reconciles them. Then `trueup maintain` merges.
 Prints the number of files, the time of three queries before and after, and the longest query meanwhile. Prints whether digests
-and answers as of old positions stayed the same. Exits with 1 where they differ, or where a query failed.
+and answers as of old positions stayed the same. Exits with 1 if a digest or an answer differs, or if a query failed.
 """
 
 from __future__ import annotations

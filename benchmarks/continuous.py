@@ -5,7 +5,7 @@
 Files land a few at a time, some of them late, behind the frontier. Meanwhile a tariff and some subscriptions change
 retroactively. When the job is idle, the digests of its findings are compared with digests recomputed from the input streams. The
 plain call, the batch job and the job itself recompute them. The job runs with epochs of 1, 3 and 50 commits at parallelism 1, 2
-and 4, with as many bucket groups. Exits with 1 where any differs.
+and 4, with as many bucket groups. Exits with 1 if a digest differs.
 """
 
 from __future__ import annotations

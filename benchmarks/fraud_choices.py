@@ -2,10 +2,10 @@
 
     python benchmarks/fraud_choices.py FOLDER
 
-Protocol. Operators of three weeks or longer: for the weight those of `TRAIN` in `benchmarks/fraud_telecom.py`. The starter has seen
-these, so where training begins is measured on `OTHERS`, of other seeds. Two weeks of detectors with BUDGET right decisions a day
-are the labels. An own model is judged by the truth on all later days. The measures are average precision, and the share of frauds
-among the BUDGET parties of each day.
+Protocol. Operators of three weeks or longer: the weight is measured on those of `TRAIN` in `benchmarks/fraud_telecom.py`. The
+starter was trained on them, so the begin of training is measured on `OTHERS`, which have other seeds. Two weeks of detectors with
+BUDGET right decisions a day are the labels. The operator's own model is judged by the truth on all later days. The measures are
+average precision, and the share of frauds among the BUDGET parties of each day.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def weak_weights(folder: Path) -> None:
 
 
 def starts(folder: Path) -> None:
-    """Print the quality of the starter alone, of an own model from nothing, and of the two ways to begin with the starter."""
+    """Print the quality of the starter alone, of an own model from nothing, and of the two ways to train on top of the starter."""
     starter, found = load_model(STARTER, telecom_features()), dict[str, list[tuple[float, float]]]()
     for name in OTHERS:
         if int(name.rpartition("-")[2]) < LEARNING_DAYS + 7:

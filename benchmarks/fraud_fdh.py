@@ -38,7 +38,7 @@ OWN = {
 }  # fmt: skip
 OWN_ROUNDS = 250
 ONE_IN = 4
-"""Training takes one honest transaction in so many, with that weight, and every fraud."""
+"""Training takes one honest transaction in so many, with that number as its weight, and every fraud."""
 
 
 @dataclass

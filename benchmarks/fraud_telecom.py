@@ -2,15 +2,15 @@
 
     python benchmarks/fraud_telecom.py FOLDER [--budget N] [--write-starter] [--many]
 
-Protocol. The detectors' limits and the starter are chosen on the operators of `TRAIN`. Those of `TEST` have other seeds, sizes
-and lengths; each has every kind of fraud, hard variants, and look-alikes. With --many, the thirty of `MANY` take their place. On
-an operator's first day nothing is known: features count no label. Three ways of finding cases are measured. (a) The detectors
-alone. (b) The starter alone, at its own threshold. (c) Two weeks of (a) and (b) with BUDGET decisions a day, right by the truth.
-On the later days follow the detectors with a model of the operator's own, whose trees are added to the starter's.
+Protocol. The detectors' limits and the starter are chosen on the operators of `TRAIN`. The operators of `TEST` have other seeds,
+sizes and lengths. Each has every kind of fraud, hard variants, and look-alikes. With --many, the thirty operators of `MANY` replace
+the operators of `TEST`. On the first day of an operator no label is known, so features count none. Three ways of finding cases are
+measured. (a) The detectors alone. (b) The starter alone, at its own threshold. (c) Two weeks of (a) and (b) with BUDGET right
+decisions a day. On the later days the detectors run with the operator's own model, whose trees are added to those of the starter.
 
-A case is a party on a day. The BUDGET cases a day that come first are reviewed. A fraud is caught when one of its records is in a
-reviewed case. Its money is stopped from one hour after its first record in such a case. Precision is the share of reviewed cases
-with a record of any fraud. FOLDER keeps the operators, and what was measured of each, so a run that was stopped continues.
+A case is a party on a day. The first BUDGET cases of each day are reviewed. A fraud is caught when one of its records is in a
+reviewed case. The money of the fraud is stopped from one hour after its first record in such a case. Precision is the share of
+reviewed cases with a record of any fraud. FOLDER keeps the operators and the measurements of each, so a stopped run continues.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TRAIN = ("101-400-21", "102-300-21", "103-500-21", "104-200-30", "105-600-14", "
 TEST = ("201-300-21", "202-150-30", "203-600-14", "204-400-21")
 """Operators by seed, subscribers and days."""
 EARLIER = ("301-350-21", "302-600-28", "303-200-24", "304-200-60", "305-600-14", "306-200-21", "307-350-28", "308-600-24")
-"""Operators on which an earlier version of (c) was measured; they showed that it did not keep its budget."""
+"""Operators on which an earlier version of (c) was measured; they showed that (c) did not keep its budget."""
 SIZES, LENGTHS = (150, 150, 200), (14, 21, 28, 24)
 MANY = tuple(f"{seed}-{SIZES[seed % 3]}-{LENGTHS[seed % 4] if seed % 11 else 60}" for seed in range(401, 423)) + EARLIER
 """Thirty further operators, the small ones first, which neither limits, starter nor settings were chosen on."""
@@ -59,7 +59,7 @@ REACTION_US = 3_600_000_000
 LEARNING_DAYS = 14
 ONE_IN = 4
 SUSPICIOUS = 0.5
-"""The starter's threshold: what it finds likelier to be fraud than not."""
+"""The starter's threshold: the transaction is more likely fraud than not."""
 
 
 @dataclass
@@ -165,9 +165,9 @@ def reviewed(alerts: pl.DataFrame, budget: int) -> pl.DataFrame:
 
 
 def outcome(one: Operator, alerts: pl.DataFrame, budget: int, *, first_day: int = 0) -> dict[str, Any]:
-    """Return what one way found at one operator from a day on, as plain values: its reviewed cases, and each fraud and look-alike.
+    """Return the plain results of one way at one operator from a day on: the reviewed cases, and each fraud and look-alike.
 
-    A fraud that began before is not counted as found or missed, but a case about it is right.
+    A fraud that began before that day is not counted as found or missed, but a case about the fraud is right.
     """
     first = one.events["day"].min()
     days = one.events.group_by("day").agg(n=pl.len()).filter(pl.col("n") >= 0.5 * pl.col("n").median())["day"]
@@ -216,7 +216,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def show_table(found: dict[str, list[dict[str, Any]]], counted: dict[str, tuple[pl.DataFrame, float]]) -> None:
-    """Print the ways side by side, as a table of Markdown: of each kind the cases caught, and the share of their money stopped."""
+    """Print the ways side by side, as a table of Markdown: for each kind the caught cases, and the stopped share of their money."""
     ways = [way for way in TABLE_WAYS if way in counted]
     print(f"\n| kind | {' | '.join(ways)} |\n|---|{'---:|' * len(ways)}")
     rows = counted[ways[0]][0].select("category", "kind", "variant").iter_rows()
@@ -242,7 +242,7 @@ def after_decisions(one: Operator, alerts: pl.DataFrame, budget: int, *, by_rule
     decided = reviewed(alerts.filter(pl.col("at_us") < end_us), budget)["event_id"].unique()
     table = training_table(one)
     is_decided = pl.col("event_id").is_in(decided.implode())
-    # Decisions come within a day; other frauds are not known, so they count as honest.
+    # Decisions are made within a day. Frauds without a decision are not known, so they count as honest.
     rows = table.rows.with_columns(
         fraud=pl.col("fraud") & is_decided, decided_us=pl.when(is_decided).then(pl.min_horizontal(pl.col("at_us") + DAY_US, end_us))
     )
@@ -261,7 +261,7 @@ TABLE_WAYS = (RULES, STARTER_ALONE, OWN)
 
 
 def measure(one: Operator, starter: Model, budget: int) -> dict[str, dict[str, Any]]:
-    """Return what each way found at one operator; (c) needs a week after the two of decisions, and some frauds in them."""
+    """Return the results of each way at one operator; (c) needs a week after the two weeks of decisions, and frauds in those."""
     by_rules, by_starter = alerts_by_rules(one), alerts_by_model(one, starter, starter.threshold)
     both = pl.concat([by_rules, by_starter])
     found = {way: outcome(one, alerts, budget) for way, alerts in ((RULES, by_rules), (STARTER_ALONE, by_starter), (BOTH, both))}
@@ -283,14 +283,14 @@ def measured_once(folder: Path, name: str, starter: Model, budget: int) -> dict[
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         found = measure(operator(folder, name), starter, budget)
-        # Written at once, so that a run that is stopped leaves no half of it.
+        # Written at once, so that a stopped run leaves no partial file.
         path.with_suffix(".new").write_text(json.dumps(found), "utf-8")
         path.with_suffix(".new").replace(path)
     return dict(json.loads(path.read_text("utf-8")))
 
 
 def described(starter: Model, measured: dict[str, dict[str, int]], precision: float, budget: int) -> Model:
-    """Return the starter with a card that says how good it is on operators that it was not trained on, and nothing else."""
+    """Return the starter with a card that shows only the quality on operators that the starter was not trained on."""
     frauds = {kind: m for kind, m in measured.items() if kind.partition(" ")[0] in FRAUD_SCRIPTS}
     card = {k: v for k, v in starter.card.items() if k not in ("intervals", "reliability", "by_type", "evaluated")}
     caught, cases = (sum(m[n] for m in frauds.values()) for n in ("caught", "cases"))
@@ -305,7 +305,7 @@ def described(starter: Model, measured: dict[str, dict[str, int]], precision: fl
 
 
 def train_starter(operators: list[Operator], budget: int) -> Model:
-    """Train on all frauds and one honest transaction in `ONE_IN`; the calibration is shifted back to all of them."""
+    """Train on all frauds and one honest transaction in `ONE_IN`; the calibration corrects for the transactions left out."""
     table = merged([training_table(one) for one in operators])
     sampled = np.flatnonzero(table.fraud | (np.arange(len(table.fraud)) % ONE_IN == 0))
     settings = Settings(alerts_per_day=budget * len(operators), label_delay_us=DAY_US, trials=1, folds=2)

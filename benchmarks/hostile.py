@@ -2,7 +2,7 @@
 
     python benchmarks/hostile.py [PATTERN]
 
-Makes each file whose name PATTERN matches in a temporary folder beside a sound one. Ingests both by `trueup ingest` in a separate
+Makes each file whose name PATTERN matches in a temporary folder beside a sound file. Ingests both by `trueup ingest` in a separate
 process, and prints a table. Its columns are peak memory above the peak of the sound file alone, processor time, and its ratio to
 reading and hashing the same bytes. Further columns are the exit code, whether the sound file was ingested, the counts of the
 hostile file's records, and the message. The last line names the rows that took more than 600 MB.

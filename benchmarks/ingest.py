@@ -4,8 +4,8 @@
 
 Prints records per second from a CSV file to committed events (ids, provenance, row rules, attributes, counts, in order of
 bucket). Prints the same with a condition and two computed columns, and for `INSERT … SELECT … FROM read_csv` into the same table.
-Prints the ratios and the peak memory. Each round runs all in turn; the best round of each counts. Times differ between machines;
-only the ratios are comparable.
+Prints the ratios and the peak memory. Each round runs all ways in turn, and the best round of each way counts. Times differ between
+machines; only the ratios are comparable.
 """
 
 from __future__ import annotations

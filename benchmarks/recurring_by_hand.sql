@@ -1,4 +1,4 @@
--- What each subscription should have been billed in each month of 2024, by days of each plan, and where its bill differs.
+-- What each subscription should have been billed in each month of 2024, by days of each plan, and where the bill differs.
 -- Grain: one row per subscription and month. Owner: benchmarks. A SELECT from `expected` or `different` follows.
 WITH months AS (
     SELECT CAST(range AS DATE) AS month, CAST(range + INTERVAL 1 MONTH AS DATE) AS next_month

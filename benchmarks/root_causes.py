@@ -1,4 +1,4 @@
-"""How often the first eight cases are the eight causes of a simulated operator, with nearly all of their money.
+"""Count how often the first eight cases are the eight causes of a simulated operator, with nearly all of the money.
 
     .venv/bin/python benchmarks/root_causes.py --seeds 50 --records 60000
     .venv/bin/python benchmarks/root_causes.py --seeds 50 --records 30000 --pipeline --results causes.ndjson
@@ -7,10 +7,10 @@ Each seed draws records of an operator and eight causes at once: six of unbilled
 one or two dimensions, and fails 30 to 100 % of its records. Causes overlap; each has at least 150 failing records of its own. In
 the background one record in 500 fails for no cause.
 With `--pipeline` the records are files of usage, charges and subscriptions, which are ingested, reconciled and searched for causes
-as by `trueup run`. Causes then name no tariff code, because unbilled usage has no charge that would say it.
-With `--results` each seed is written to a file when it is measured, and a later run measures the seeds that the file lacks.
-A case is a cause where its pattern selects the same records, by a share of 95 %. All are found where the eight cases with the most
-money are the eight causes. They must have at least 95 % of the money of all causes.
+as by `trueup run`. Causes then name no tariff code, because unbilled usage has no charge with a tariff code. With `--results` the
+result of each seed is written to a file, and a later run measures the seeds that the file lacks. A case is a cause where its
+pattern selects the same records, by a share of 95 %. All causes are found where the eight cases with the most money are the eight
+causes. These cases must have at least 95 % of the money of all causes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BACKGROUND = 0.002
 SAME = 0.95
 LEAST = 150
 FILES_OF_NODE, LANDED_FILES_OF_NODE = 10, 4
-"""Usage files of each node; fewer where they are really ingested, because each costs a commit."""
+"""Usage files of each node; fewer with `--pipeline`, where each file costs a commit."""
 
 
 NOW = datetime(2024, 3, 5, tzinfo=UTC)
@@ -91,7 +91,7 @@ SERVICE = '[reconcile.{service}]\nmatch = ["session_key"]\nprice = "1"\ngrace = 
 QUERY = """SELECT m.case_id, u.record_key AS finding_id FROM case_members m JOIN findings f ON f.finding_id = m.member_id
 JOIN lake.events.usage u ON lower(hex(u.event_id)) = f.usage_event_id"""
 Searched = tuple[dict[str, Pattern], pl.DataFrame]
-"""The patterns of cases without their side, and the case of each finding: `finding_id`, `case_id`."""
+"""The patterns of cases without the dimension `side`, and the case of each finding: `finding_id`, `case_id`."""
 
 
 def simulate(
@@ -101,7 +101,7 @@ def simulate(
     rng = np.random.default_rng(seed)
     columns = {name: rng.choice(values, records) for name, values in VALUES.items() if values}
     node = columns["node"]
-    # The cells and files of a node are its own.
+    # No cell or file is shared between nodes.
     columns["cell"] = np.array([f"{n}-{c}" for n, c in zip(node, rng.integers(0, 8, records), strict=True)])
     columns["usage_file"] = np.array([f"{n}-{c}.csv" for n, c in zip(node, rng.integers(0, files, records), strict=True)])
     amount = np.round(rng.lognormal(0, 0.8, records) * 1_000_000).astype(np.int64)
@@ -127,7 +127,7 @@ def simulate(
 
 
 def measure(seed: int, records: int, *, pipeline: bool) -> tuple[int, float]:
-    """Return how many causes are among the first eight cases, and the share of the money of all causes that these have."""
+    """Return how many causes are among the first eight cases, and their share of the money of all causes."""
     names = tuple(name for name in VALUES if not (pipeline and name == "tariff_code"))
     findings, rows, concerned = simulate(seed, records, names, LANDED_FILES_OF_NODE if pipeline else FILES_OF_NODE)
     if pipeline:
@@ -153,7 +153,7 @@ def _search_frames(findings: pl.DataFrame, rows: pl.DataFrame) -> Searched:
 
 
 def _with_parties(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add what files have beside the dimensions: ids, subscribers of one plan each, peers, and the names of files."""
+    """Add the columns that files have beside the dimensions: ids, subscribers of one plan each, peers, and the names of files."""
     number = pl.col("row").cast(pl.String).str.zfill(6)
     peer = pl.col("destination_4") + number.str.slice(2)
     return rows.with_columns(
@@ -206,7 +206,7 @@ def _written(folder: Path, rows: pl.DataFrame) -> Project:
 
 
 def main() -> None:
-    """Print the causes found of each seed, and the totals."""
+    """Print the number of causes found for each seed, and the totals."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--records", type=int, default=60_000)

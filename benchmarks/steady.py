@@ -3,8 +3,9 @@
     python benchmarks/steady.py [EVENTS_PER_SECOND] [MINUTES] [TABLE.csv]
 
 Appends usage and charges at a steady rate while `trueup stream` runs. Prints, ten times in all, the memory of its Java and Python
-processes, the size of its newest checkpoint and its lag in positions. With a file, every sample goes there. Event time runs 864
-times as fast as the clock. Grace passes within minutes, so that as many records leave the job's state as enter it.
+processes, the size of its newest checkpoint and its lag in positions. With TABLE.csv, every sample is written to that file. Event
+time runs 864 times as fast as the clock. Grace passes within minutes, so that as many records leave the job's state as enter the
+state.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def _part(transaction, fields: dict[str, str]) -> int:
 class Feed:
     """Appends at a steady rate while the context is open; `span` records cover three days of event time.
 
-    `appended` has, by position, when an append was committed; `lags_s` how long after the moment when it was due.
+    `appended` has the time of each append by position. `lags_s` has the seconds from the time when each append was due to its
+    commit.
     """
 
     def __init__(self, project, per_second: int, span: int = SPAN) -> None:
@@ -94,7 +96,7 @@ class Feed:
                 self._stop.wait(max(0.0, due - time.monotonic()))
 
     def delays_within(self, seconds: int) -> list[float]:
-        """Return, for each append of so many seconds, how long it took until the findings covered it."""
+        """Return, for each append of a time span in seconds, the seconds until the findings covered it."""
         from trueup.log.lake import Lake
         from trueup.reconcile.log_io.commit import CONSUMER
 
@@ -107,7 +109,7 @@ class Feed:
                         delays_s.append(now - self.appended.pop(position))
                 time.sleep(0.05)
         with self._lock:
-            # Appends that the findings do not cover at the end count with the delay so far, so that slow ones are not left out.
+            # Appends that the findings do not cover at the end count with the delay so far, so that slow appends are not left out.
             delays_s += [time.monotonic() - at for at in self.appended.values()]
         return delays_s
 

@@ -5,11 +5,11 @@
 Catch-up: events per second of `trueup stream`; of Flink SQL's full outer interval join over the same events as JSON; of a
 record-at-a-time PyFlink keyed process. Each of the three jobs runs in its own mini-cluster with checkpoints, at the same
 parallelism (by default the number of processors). Start-up is measured separately and not counted: for each job the time that it
-takes for a few records. All other time counts, and so do all events, those of the first epoch too. Fewer than `--least-events` give
-no figure, because a job that ends within seconds of its start is mostly start.
+takes for a few records. All other time counts, and all events count, including those of the first epoch. Runs with fewer events
+than `--least-events` give no figure, because start-up takes most of their time.
 
-Latency: from the commit of an append to the commit of its findings, at a steady rate. The lag of the feed is printed apart: from
-the moment when an append was due to its commit. Times differ between machines; only the ratios are comparable.
+Latency: from the commit of an append to the commit of its findings, at a steady rate. The lag of the feed, from the time when an
+append was due to its commit, is printed separately. Times differ between machines; only the ratios are comparable.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def project_with(folder: Path, records: int, of: int | None = None) -> Project:
 
 
 class PositionWatch:
-    """Records when the findings reach which position, while the job runs."""
+    """Records the time at which the findings reach each position, while the job runs."""
 
     def __init__(self, project: Project) -> None:
         self._project, self._stop = project, threading.Event()
@@ -103,7 +103,7 @@ class PositionWatch:
 
 
 def in_own_process(run_job: Callable[..., T], *values: object) -> T:
-    """Run a function in a separate process, so that it does not share its Java with another, and return its result."""
+    """Run a function in a separate process, so that no two jobs share a Java process, and return the result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(run_job, *values).result()
 
@@ -268,7 +268,7 @@ def main() -> None:
             found = counted(lake, "finding")
         print(f"{'trueup stream':<30}{own.summary()}, {found:,} changes of findings", flush=True)
         write_json(few, folder / "json few", FEW)
-        # A job that is called per record takes many times as long per record, so it gets fewer.
+        # A job that is called per record takes many times as long per record, so it gets fewer records.
         peers = (("Flink SQL interval join, JSON", interval_join, 1), ("PyFlink, record at a time", by_record, 20))
         for label, run_peer, part in peers:
             events = write_json(many, folder / label, args.peer_records // part)

@@ -1,8 +1,8 @@
 """Compare sums of months with sums of days: processor time of one evaluation, and the state of the stream per subscriber.
 
 Run as `python benchmarks/sums.py [RECORDS [SUBSCRIBERS]]`: usage of 30 days, with one line per subscriber and period. Both periods
-have the same usage. The state is that at the end of the month, before any month is final. It has the folded periods, and the hashes
-of their records' keys. Where there are many hashes, the stream writes them to files.
+have the same usage. The state is taken at the end of the month, before any month is final. The state has the folded periods and the
+hashes of the keys of their records. Where there are many hashes, the stream writes them to files.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
--- Insert traffic with known leaks straight into the log: {n} usage records over three days, and charges for all but one in
--- forty. One charge in fifty is a unit too high. Numbers are in an unassigned range. {low} and {high} bound the inserted part.
+-- Inserts {n} usage records of three days straight into the log, and charges for all but one in forty of the records. One charge in
+-- fifty bills one unit too much. The phone numbers are from an unassigned range. Records {low} to {high} are inserted.
 INSERT INTO lake.events.{stream} (
     event_id, canonical_version, source_id, source_row, source_offset, source_length, bucket, day, key_scope, record_key,
     session_key, service, subscriber, peer, direction, node, started_at, quantity_micros{extra_names}

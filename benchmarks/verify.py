@@ -46,7 +46,7 @@ def measure(folder: str, check: str, results: Connection) -> None:
 
 
 def peak_gib() -> float:
-    """Return the peak memory of this process; `getrusage` would include that of its parent before the start."""
+    """Return the peak memory of this process; `getrusage` would include the peak of the parent process before the start."""
     line = next(line for line in Path("/proc/self/status").read_text("ascii").splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 2**20
 

@@ -2,10 +2,10 @@
 
     python benchmarks/workbench.py [FINDINGS] [SCORES] [--lake FOLDER] [--part questions|browser]
 
-A generator in a process of its own writes the results into a real lake: this measures what pages cost, not how findings are made.
-`questions` asks in this process what pages ask; the time is that of the processor, which other programs on the machine change
-little. `browser` opens the pages of a server in headless Chromium and waits for their content. It prints the time of a clock and
-that of the server's processor. With `--lake` the lake is kept, and read by the next run.
+A generator in a separate process writes the results into a real lake, so the cost of making findings is not measured. `questions`
+runs the queries of the pages in this process and prints processor time, which other programs on the machine change little.
+`browser` opens the pages of a server in headless Chromium and waits for their content. It prints elapsed time and the processor
+time of the server. With `--lake` the lake is kept, and the next run reads it.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _measure_questions(project: Project) -> None:
 
 
 def _report_pages(questions: Questions, after: str = "") -> None:
-    """Print the time of all questions that each page asks when it is opened, or a person filters."""
+    """Print the time of all queries of each page, when a person opens the page or filters it."""
     case = _first(questions, "cases/queue", QUEUE | {"type": "root_cause"})["case_id"]
     fraud = _first(questions, "fraud/queue", {"status": "open", "search": "", "budget": 100, "most": 1})
     party: dict[str, object] = {"party": fraud["party"]}

@@ -1,4 +1,4 @@
-"""Times of the pages in headless Chromium, as a person sees them: p50 and p95 of a clock, and the processor time of the server."""
+"""Times of the pages in headless Chromium: p50 and p95 of elapsed time, and the processor time of the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTENT = {
     "/?to=2024-03-31&days=31": ".tu-chart svg", "/cases": ".ag-row", "/fraud": ".ag-row",
     "/explore": ".mosaic-widget tbody tr", "/quality": ".tu-section", "/sql?query=SELECT+1": ".ag-row",
 }  # fmt: skip
-"""What is there once a page has its data."""
+"""A selector that matches once a page has its data."""
 TIMES = 7
 WAIT_MS = 120_000
 _ROWS = "document.querySelectorAll('.mosaic-widget tbody tr').length"
@@ -35,7 +35,7 @@ class Server:
     process: int
 
     def processor_ms(self) -> float:
-        """Return the processor time that it has used."""
+        """Return the processor time that the server has used."""
         fields = Path(f"/proc/{self.process}/stat").read_text("utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS * 1000
 
@@ -49,7 +49,7 @@ class Measured:
 
 
 def measure_pages(folder: Path) -> None:
-    """Serve a project and print the times of its pages and of what a person does on them."""
+    """Serve a project and print the times of its pages and of a person's actions on the pages."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         print("no Chromium on this machine: the times of the browser are left out")
@@ -79,7 +79,7 @@ def _serving(folder: Path) -> Iterator[Server]:
 
 
 def _actions(page: Any, address: str) -> dict[str, Callable[[], Callable[[], None]]]:
-    """Return, by name, what prepares an action and returns the action itself, which ends when its result is there."""
+    """Return by name a function that prepares an action and returns it; the action ends when the page shows the result."""
 
     def opening(path: str, content: str) -> Callable[[], Callable[[], None]]:
         def act() -> None:

@@ -1,4 +1,4 @@
-"""A lake with many findings and scores, written in parts, so that the memory of its generator does not grow with them.
+"""Write a lake with many findings and scores in parts, so that the memory of the generator does not grow with their number.
 
 python benchmarks/workbench_lake.py FOLDER FINDINGS SCORES
 """
@@ -32,7 +32,7 @@ def write_lake(folder: Path, findings: int, scores: int) -> Project:
             name: (of_all * part // parts, of_all * (part + 1) // parts)
             for name, of_all in (("finding", findings), ("score", scores))
         }
-        # A lake of its own for each part: what one leaves in memory is given back.
+        # Each part opens the lake anew, so that the memory of the part before is released.
         with Lake.open(project, clock=lambda: NOW) as lake:
             lake.commit(lambda transaction, bounds=bounds: _write(transaction, bounds))  # type: ignore[misc]
     return project

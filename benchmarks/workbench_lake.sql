@@ -1,5 +1,5 @@
--- A part of a lake with many findings and scores, for benchmarks/workbench_lake.py: findings from number `first_finding` to the one before
--- `end_finding`, and scores likewise. The part that begins with finding 0 opens the cases.
+-- One part of the lake for benchmarks/workbench_lake.py: findings from number `first_finding` up to, not including, `end_finding`,
+-- and scores likewise. The part that begins with finding 0 also opens the cases.
 -- Nine of ten findings are filed in one of 400 cases, and one of fifty is confirmed. A party has ten suspicious transactions a day.
 INSERT INTO lake.events.finding BY NAME
 SELECT

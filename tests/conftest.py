@@ -16,7 +16,7 @@ from hypothesis import settings
 from trueup.config import Project, parse
 from trueup.log.lake import Lake
 
-# Elsewhere each run looks at new examples; where a change is judged, the same ones every time.
+# A local run draws new examples each time. CI uses the same examples every time.
 settings.register_profile("judged", derandomize=True, deadline=None)
 settings.register_profile("searching", deadline=None)
 settings.load_profile("judged" if os.environ.get("CI") else "searching")
@@ -55,7 +55,7 @@ def template_lakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 pytest_plugins = ["pytester"]
 
-# Processes that tests start have it too, as have the workers of pytest.
+# Processes that tests start, and the workers of pytest, have the secret too.
 PLANTED = os.environ.setdefault("TRUEUP_PLANTED_SECRET", f"Pl4nted-{secrets.token_hex(8)}")
 LEAKED = "the planted secret is in an output of this test"
 TEXTS = (".log", ".out", ".err", ".html", ".json", ".txt", ".yml")
@@ -81,16 +81,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture
 def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     """Search captured output when a test reads it."""
-    return _checked(capsys)
+    return _check_capture(capsys)
 
 
 @pytest.fixture
 def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     """Search captured output of the descriptors when a test reads it."""
-    return _checked(capfd)
+    return _check_capture(capfd)
 
 
-def _checked(capture: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+def _check_capture(capture: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
     read = capture.readouterr
 
     def readouterr() -> Any:

@@ -137,7 +137,7 @@ def project_imports() -> dict[str, tuple[Path, frozenset[str]]]:
         ".".join(path.relative_to(portion.parent).with_suffix("").parts).removesuffix(".__init__"): path
         for portion in PORTIONS for path in portion.rglob("*.py")
     }  # fmt: skip
-    return {module: (path, frozenset(_imported(path, files)) - {module}) for module, path in files.items()}
+    return {module: (path, frozenset(_list_imported(path, files)) - {module}) for module, path in files.items()}
 
 
 def parameters_of(path: Path, root: Path = ROOT) -> dict[str, int]:
@@ -156,7 +156,7 @@ def parameters_of(path: Path, root: Path = ROOT) -> dict[str, int]:
     return counts
 
 
-def _imported(path: Path, modules: Mapping[str, Path]) -> Iterator[str]:
+def _list_imported(path: Path, modules: Mapping[str, Path]) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("trueup."):
             names = [f"{node.module}.{alias.name}" for alias in node.names]

@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: add the generated pages to the site, and let links to files of the repository lead to their pages."""
+"""Hooks of MkDocs: add the generated pages to the site, and point links to files of the repository at their pages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def generated_pages() -> dict[str, str]:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Append the pages that the navigation does not name yet, so that a new page is never without a way to it."""
+    """Append the pages that the navigation does not name yet, so that every new page is linked."""
     named = set(_paths_of(config.nav))
     folder = Path(config.docs_dir)
     pages = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.md")))
@@ -50,7 +50,7 @@ def _paths_of(nav: Any) -> Iterator[str]:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages, and those of linked files."""
+    """Add the generated pages, and the pages of linked files."""
     pages = generated_pages()
     written = {file.src_uri: file.content_string for file in files.documentation_pages()}
     pages |= linked_files(ROOT, written | pages)

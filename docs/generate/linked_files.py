@@ -1,4 +1,4 @@
-"""Files of the repository outside of `docs` that pages link to: each becomes a page of the site, so that every link resolves."""
+"""Pages for the files outside of `docs` that other pages link to, so that every link resolves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST = 60_000
 
 
 def linked_files(root: Path, sources: dict[str, str]) -> dict[str, str]:
-    """Return the pages of all files that pages link to, and that these link to in turn: path in the site to Markdown.
+    """Return the pages of all linked files, and of the files that these link to in turn: path in the site to Markdown.
 
     `sources` are pages of the site by their path below `docs`, with their text.
     """
@@ -71,7 +71,7 @@ def _outside(root: Path, source: str, text: str) -> Iterator[str]:
 
 
 def _target(root: Path, source: str, link: str) -> str | None:
-    """Return the path of a link's target from the root; None for a link that leaves the repository, or to nothing."""
+    """Return the path of a link's target from the root; None for a link to another site or to no existing file."""
     if re.match(r"[a-z]+:", link):
         return None
     path = Path(os.path.normpath(root / PurePosixPath(source).parent / link))

@@ -38,7 +38,7 @@ def metric_reference() -> str:
 
 
 def _empty_status() -> Status:
-    """Return the status of an empty lake: its metrics have all names, and no values."""
+    """Return the status of an empty lake: its metrics have names but no values."""
     empty = {
         field.name: [] if "list" in str(field.type) else None if "None" in str(field.type) else 0
         for field in dataclasses.fields(Status)

@@ -68,7 +68,7 @@ def photograph_page(project: Path, chromium: str) -> None:
                 page = browser.new_page(viewport={"width": 1280, "height": 900})
                 page.goto(address, wait_until="networkidle")
                 page.get_by_text("it adds up").wait_for()
-                # Charts move to their place.
+                # Charts are animated until they reach their place.
                 page.wait_for_timeout(2_000)
                 page.screenshot(path=FOLDER / "page.png")
                 browser.close()

@@ -56,7 +56,7 @@ def _rows(properties: dict[str, Any], tables: dict[str, Any], required: Any = ()
 
 
 def _reference(value: dict[str, Any]) -> tuple[str | None, bool, bool]:
-    """Return the table that a setting holds, whether it is a list of them, and whether it is a table of them by name."""
+    """Return the table that a setting holds, whether the setting is a list of tables, and whether it maps names to tables."""
     if "$ref" in value:
         return value["$ref"].rpartition("/")[2], False, False
     for key in ("items", "additionalProperties"):
@@ -66,7 +66,7 @@ def _reference(value: dict[str, Any]) -> tuple[str | None, bool, bool]:
     for choice in value.get("anyOf", ()):
         if "$ref" in choice:
             return choice["$ref"].rpartition("/")[2], False, False
-    # A table whose keys are event columns has one kind of value for all of them.
+    # A table whose keys are event columns has one kind of value for all columns.
     for inner in value.get("properties", {}).values():
         return _reference(inner)[0], False, True
     return None, False, False

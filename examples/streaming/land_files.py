@@ -1,4 +1,4 @@
-"""Land the files of a simulated operator one by one beside the continuous commands, and show how findings come.
+"""Land the files of a simulated operator one by one beside the continuous commands, and show how findings change.
 
     python examples/streaming/land_files.py FOLDER [--every SECONDS] [--files N] [--no-page] [--stop]
 
@@ -23,7 +23,7 @@ TRUEUP = str(Path(sys.executable).with_name("trueup"))
 REPORT_EVERY_S = 5.0
 END_WITHIN_S = 60
 STATIC = ("manifests", "subscribers")
-"""Folders of files that do not land day by day."""
+"""Folders of files that are present from the beginning."""
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def parsed_options() -> argparse.Namespace:
 
 
 def make_operator(folder: Path, outbox: Path) -> None:
-    """Simulate an operator, and keep back the files that land day by day; subscriptions are there from the beginning."""
+    """Simulate an operator, and keep back the files that land day by day. Subscriptions are in place from the beginning."""
     if (folder / "trueup.toml").exists():
         return
     part = folder.with_name(f"{folder.name}.part")
@@ -84,7 +84,7 @@ def running(commands: list[list[str]], folder: Path) -> Iterator[list[subprocess
     processes = []
     try:
         for command in commands:
-            # A group of its own keeps Ctrl-C of the terminal from the commands: they are ended below, in order.
+            # A separate process group keeps Ctrl-C of the terminal from the commands, which are ended below in order.
             processes.append(subprocess.Popen([TRUEUP, *command, "--project", str(folder)], start_new_session=True))
         yield processes
     finally:
@@ -141,7 +141,7 @@ def report(folder: Path, landed: int) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a line at once."""
+    """Print a line without buffering."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

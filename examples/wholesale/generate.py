@@ -1,7 +1,8 @@
 """Writes the example's two files: synthetic usage and billing with the traits of a wholesale operator's exports.
 
-Usage volumes have up to 16 decimals, two of them one more than a quantity can hold. Billing lines hold a key and an amount, no
-date, in no order. Every twenty-fifth usage record has no billing line. The same program writes the same bytes every time.
+Usage volumes have up to 16 decimals, and two volumes have one decimal more than a quantity can hold. Billing lines hold a key and
+an amount, no date, in no order. Every twenty-fifth usage record has no billing line. The same program writes the same bytes every
+time.
 
     python examples/wholesale/generate.py              # writes examples/wholesale/data
     python examples/wholesale/generate.py FOLDER       # writes FOLDER
@@ -28,7 +29,7 @@ WITH_16_DECIMALS = (111, 333)
 def usage_row(number: int, chance: random.Random) -> dict[str, str]:
     """Return one usage record. Its subscriber has a number of country code 999, which no operator uses."""
     decimals = 16 if number in WITH_16_DECIMALS else DECIMALS[int(chance.random() * len(DECIMALS))]
-    # Volumes lie between 1 and 1,000, those of 16 decimals below 10. The odd last digit keeps the number of decimals.
+    # Volumes lie between 1 and 1,000. Volumes with 16 decimals lie below 10. The odd last digit keeps the number of decimals.
     whole = 1 + int(chance.random() * (9 if decimals == 16 else 999))
     fraction = int(chance.random() * 10 ** (decimals - 1)) * 10 + 1 + 2 * int(chance.random() * 4)
     return {

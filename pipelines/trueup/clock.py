@@ -10,7 +10,7 @@ from trueup.errors import ClockError, ConfigError
 
 Clock = Callable[[], datetime]
 MAX_CLOCK_LAG = timedelta(minutes=5)
-"""How far the clock may be behind the newest commit, because two machines may have no time synchronisation."""
+"""Greatest time by which the clock may be behind the newest commit, because two machines may have no time synchronisation."""
 LATE_START_ALLOWANCE = timedelta(hours=6)
 """Added to the longest jump, for a daily run that starts late or after a change of summer time."""
 

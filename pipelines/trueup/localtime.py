@@ -51,7 +51,7 @@ def week_begin_us(number: pl.Expr) -> pl.Expr:
 
 
 def cycle_number(day: pl.Expr, cycle_day: pl.Expr | int) -> pl.Expr:
-    """Return the number of the billing cycle that contains a calendar day: that of the month in which the cycle begins.
+    """Return the number of the billing cycle that contains a calendar day: the number of the month in which the cycle begins.
 
     `cycle_day` is 1 to 31. In a month without that day the cycle begins on the month's last day.
     """

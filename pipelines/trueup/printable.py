@@ -11,7 +11,7 @@ def visible(text: str) -> str:
     """Return text in which each character that a terminal obeys or hides is an escape: `\\n`, `\\x1b`, `\\u202e`, `\\U000e0001`.
 
     These are control characters (C0, C1), line and paragraph separators, bidirectional and other format controls, and surrogates.
-    All others that Unicode does not class as printable belong to them too. A backslash in front of a character that would
+    All other characters that Unicode does not class as printable are escaped too. A backslash in front of a character that would
     complete an escape is doubled, so that the text can be read back without loss.
     """
     if text.isprintable() and "\\" not in text:

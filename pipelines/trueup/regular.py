@@ -26,7 +26,7 @@ class NotRegularError(OSError):
 
 
 def refuse_irregular(mode: int) -> None:
-    """Raise `NotRegularError` unless the mode is that of a regular file."""
+    """Raise `NotRegularError` unless the mode denotes a regular file."""
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
         raise NotRegularError(f"this is {kind}, not a file", "directory" if stat.S_ISDIR(mode) else "irregular")
@@ -42,7 +42,7 @@ def open_regular(path: Path, *, within: Path | None = None) -> BinaryIO:
     try:
         refuse_irregular(path.stat().st_mode)
     except OSError as error:
-        raise _of_link(path, error) from None
+        raise _link_error(path, error) from None
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         refuse_irregular(os.fstat(descriptor).st_mode)
@@ -63,7 +63,7 @@ def read_regular(path: Path, *, max_bytes: int, within: Path | None = None) -> b
     return data
 
 
-def _of_link(path: Path, error: OSError) -> OSError:
+def _link_error(path: Path, error: OSError) -> OSError:
     """Return the error of a path that `stat` refuses; for a symbolic link, an error that names it."""
     if error.errno == errno.ELOOP:
         return NotRegularError("this is a symbolic link that leads to itself")

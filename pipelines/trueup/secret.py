@@ -48,19 +48,19 @@ def remember(value: str, shown: str = MASK) -> None:
     global _known
     if len(value) >= SHORTEST:
         forms = {form: shown for form in _forms(value) if len(form) >= SHORTEST}
-        _known = _compiled(replace(_known, credentials={**_known.credentials, **forms}))
+        _known = _compile_patterns(replace(_known, credentials={**_known.credentials, **forms}))
 
 
 def remember_variable(name: str, value: str) -> None:
     """Show the value of an environment variable as `${NAME}` in messages, as a whole word or at the start of a path."""
     global _known
     if len(value) >= SHORTEST:
-        _known = _compiled(replace(_known, variables={**_known.variables, value: f"${{{name}}}"}))
+        _known = _compile_patterns(replace(_known, variables={**_known.variables, value: f"${{{name}}}"}))
 
 
 def mask(text: str) -> str:
     """Return a message with every remembered value masked."""
-    return _replaced(text, _known.messages)
+    return _replace_secrets(text, _known.messages)
 
 
 def mask_data(value: Any) -> Any:
@@ -68,7 +68,7 @@ def mask_data(value: Any) -> Any:
     if _known.data is None:
         return value
     if isinstance(value, str):
-        return _replaced(value, _known.data)
+        return _replace_secrets(value, _known.data)
     if isinstance(value, Mapping):
         return {mask_data(key): mask_data(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
@@ -109,7 +109,7 @@ def _forms(value: str) -> set[str]:
     }  # fmt: skip
 
 
-def _compiled(known: _Known) -> _Known:
+def _compile_patterns(known: _Known) -> _Known:
     credentials = [re.escape(value) for value in _longest_first(known.credentials)]
     variables = [rf"(?<![\w.-]){re.escape(value)}(?![\w.-])" for value in _longest_first(known.variables)]
     return replace(
@@ -123,7 +123,7 @@ def _longest_first(values: Mapping[str, str]) -> list[str]:
     return sorted(values, key=lambda value: (-len(value), value))
 
 
-def _replaced(text: str, pattern: re.Pattern[str] | None) -> str:
+def _replace_secrets(text: str, pattern: re.Pattern[str] | None) -> str:
     if pattern is None:
         return text
     known = _known

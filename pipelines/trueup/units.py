@@ -34,7 +34,7 @@ _DAY_MS = 86_400_000
 _GREATEST = {"time": 31 * _DAY_MS, "data": 10**13, "messages": 10**6}
 """The greatest plausible quantity of one record, in the smallest unit: 31 days, ten terabytes, a million messages."""
 _GREATEST_OF_SERVICE = {("voice", "time"): _DAY_MS}
-"""The same of single services: a call lasts a day at most, because exchanges end longer ones."""
+"""Bounds of single services: a call lasts a day at most, because exchanges end longer calls."""
 SERVICES_WITH_BOUNDS = frozenset(service for service, _ in _GREATEST_OF_SERVICE)
 """Services whose quantities have bounds of their own."""
 

@@ -1,4 +1,4 @@
-"""Prices without reconciliation: of one record or a file, by the lake's book or by a book file."""
+"""Prices without reconciliation: for one record or a file, by the tariff book of the lake or of a file."""
 
 from __future__ import annotations
 

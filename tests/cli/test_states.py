@@ -1,4 +1,4 @@
-"""A tariff book and subscription states pass through all steps without a change of findings."""
+"""A tariff book and subscription states pass through all steps and change no finding."""
 
 from __future__ import annotations
 

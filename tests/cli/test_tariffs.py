@@ -74,8 +74,8 @@ FIRST = {
     "usage1": USAGE
     + "u1,s1,4930,2024-03-01T10:00:00,60\nu2,s1,4420,2024-03-01T11:00:00,30\nu3,s2,4930,2024-03-01T12:00:00,100\n"
     + "u4,s1,4930,2024-03-01T13:00:00,90\nu5,s1,4930,2024-03-01T14:00:00,600\nlast,s1,4930,2024-03-03T00:00:00,0\n",
-    # u1 right; u2 at the price of any other destination; u3 not charged, its subscriber unknown to billing; u4 for 60 of its 90 s and
-    # a cent too much for those; u5 right.
+    # u1 right; u2 at the price of any other destination; u3 not charged, because billing does not know the subscriber; u4 charged
+    # for 60 of 90 s and a cent too much; u5 right.
     "charges1": CHARGES
     + "c1,u1,s1,2024-03-01T10:00:00,60,0.60\nc2,u2,s1,2024-03-01T11:00:00,30,0.30\nc4,u4,s1,2024-03-01T13:00:00,60,0.61\n"
     + "c5,u5,s1,2024-03-01T14:00:00,600,6.00\nlast,last,s1,2024-03-03T00:00:00,0,0\n",
@@ -160,13 +160,13 @@ def test_usage_is_priced_by_the_book_and_differences_are_split_into_quantity_and
 
 def test_late_prices_and_states_change_only_the_findings_they_concern(invoke, first: Path) -> None:
     project = first
-    # From 13:30 on a minute costs a euro, known only now: u5 was charged at the price of before.
+    # From 13:30 on a minute costs a euro, but the price is known only now: u5 was charged at the former price.
     deliver(project, book2=BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n")
     run(invoke, project)
     dearer = ("u5", "misrated", "open", "4.00", "tariff_change", "former_version")
     assert findings(invoke, project) == FOUND | {dearer}
     check_recomputation(invoke, project, "plain")
-    # Billing has had the second subscriber all along.
+    # Billing had the second subscriber from the beginning.
     deliver(project, states2=STATES + "billing,s2,A,active,2024-01-01\n")
     run(invoke, project)
     known = {
@@ -194,7 +194,7 @@ def test_a_supposed_book_gives_the_result_of_its_delivery_and_diff_names_the_cau
     assert {(row["kind"], row["change"], row["cause"]) for row in changed["findings"]} == {
         ("misrated", "raised", "tariff_change"),
     }
-    # A file that comes late: u3 is charged after all, and u5 once more.
+    # A late file: u3 is charged after all, and u5 a second time.
     deliver(first, charges2=CHARGES + "c3,u3,s2,2024-03-01T12:00:00,100,1.00\nc6,u5,s1,2024-03-01T14:00:00,600,6.00\n")
     run(invoke, first)
     later = json.loads(invoke("diff", str(changed["now"]), "--json", "--project", first).out)
@@ -239,7 +239,7 @@ def test_a_finding_is_explained_by_rating_steps_of_both_sides_and_the_billing_er
         "  = 10 EUR",
         "reason: former_version, billed at the price of before 2024-03-01 13:30Z",
     ]
-    # A finding is explained as of the position it last changed at, whatever became known later.
+    # A finding is explained as of the position of its last change, whatever became known later.
     deliver(project, book3=BOOK + "rate,A,voice,,2024-03-01T15:00:00,EUR,2.00,60,s,\n")
     run(invoke, project)
     assert (
@@ -282,10 +282,10 @@ def test_free_units_are_consumed_and_explained_in_the_order_of_calls(
     deliver(project, usage1=FIRST["usage1"] + over)
     run(invoke, project)
     money = {f[:2]: (f[3], f[5]) for f in findings(invoke, project)}
-    # What the first three calls leave is 420 seconds; billing gave nothing free.
+    # The first three calls leave 420 free seconds, but billing charged them all.
     assert money["u5", "misrated"] == ("-4.20", "allowance_ignored")
     assert ("u1", "unbilled") not in money
-    # The other subscription has 600 seconds of its own: 100 of them cost nothing.
+    # The other subscription has 600 free seconds, so its 100 seconds cost nothing.
     assert ("u3", "unknown_subscriber") not in money
     assert explained(invoke, project, "misrated", "u5") == [
         "usage, by the tariff book:",

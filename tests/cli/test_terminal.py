@@ -57,7 +57,7 @@ class Screen:
 
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch, *streams: str) -> Iterator[Screen]:
-    """Make the streams of this process a terminal, that shows each byte as it arrives."""
+    """Make the streams of this process a terminal that shows each byte as it arrives."""
     leader, follower = pty.openpty()
     settings = termios.tcgetattr(follower)
     settings[1] &= ~termios.OPOST
@@ -71,12 +71,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch, *streams: str) -> Iterator[Screen]
     os.close(leader)
 
 
-def obeyed(text: str) -> set[str]:
+def find_obeyed(text: str) -> set[str]:
     """Return the characters that a terminal would obey or hide, except line ends."""
     return {c for c in text if c != "\n" and (unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp"))}
 
 
-def on_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
+def run_on_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
     with terminal(monkeypatch, "stdout") as screen:
         assert main([str(a) for a in arguments]) == 0
     return screen.text()
@@ -124,13 +124,13 @@ def test_an_answer_on_a_terminal_obeys_nothing_in_cells_and_headings(
     form: str, done: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    shown = on_terminal(monkeypatch, "sql", query(HOSTILE), "--format", form, "--project", done)
-    assert obeyed(shown) == set()
+    shown = run_on_terminal(monkeypatch, "sql", query(HOSTILE), "--format", form, "--project", done)
+    assert find_obeyed(shown) == set()
     assert "[red]x[/red]" in "".join(shown.split()) and ("\\x1b" in shown or "\\u001b" in shown)
 
 
 def test_json_on_a_terminal_is_the_same_value(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (row,) = json.loads(on_terminal(monkeypatch, "sql", query(HOSTILE + "\U000e0041"), "--json", "--project", done))
+    (row,) = json.loads(run_on_terminal(monkeypatch, "sql", query(HOSTILE + "\U000e0041"), "--json", "--project", done))
     assert row == {f"{ESC}[1mhead{RLO}": HOSTILE + "\U000e0041", "n": 1.5}
 
 
@@ -145,15 +145,15 @@ def test_in_a_pipe_an_answer_is_exactly_the_data(form: str, invoke: Invoke, done
 
 
 def test_a_plan_shows_its_constants(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = on_terminal(monkeypatch, "sql", f"explain select * from findings where service = '{HOSTILE}'", "--project", done)
-    assert obeyed(shown) == set()
+    shown = run_on_terminal(monkeypatch, "sql", f"explain select * from findings where service = '{HOSTILE}'", "--project", done)
+    assert find_obeyed(shown) == set()
 
 
 def test_an_error_shows_quoted_text_as_escapes(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal(monkeypatch, "stderr") as screen:
         for arguments in (["explain", HOSTILE], ["sql", f'select "{HOSTILE}"'], [HOSTILE], ["findings", "--status", HOSTILE]):
             assert main([*arguments, "--project", str(done)]) == 2
-    assert obeyed(screen.text()) == set() and screen.text().count("\n") == 4
+    assert find_obeyed(screen.text()) == set() and screen.text().count("\n") == 4
 
 
 def test_titles_and_counts_of_tables_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +175,8 @@ def test_warnings_and_log_messages_of_libraries_obey_nothing_either(invoke: Invo
     assert invoke("--version").status == 0
     handler = logging.lastResort
     assert handler is not None
-    assert obeyed(handler.format(logging.makeLogRecord({"msg": HOSTILE, "levelno": logging.ERROR}))) == set()
-    assert obeyed(warnings.formatwarning(HOSTILE, UserWarning, "f.py", 1)) == set()
+    assert find_obeyed(handler.format(logging.makeLogRecord({"msg": HOSTILE, "levelno": logging.ERROR}))) == set()
+    assert find_obeyed(warnings.formatwarning(HOSTILE, UserWarning, "f.py", 1)) == set()
 
 
 def test_records_files_and_findings_of_hostile_names_obey_nothing_in_any_command(
@@ -195,18 +195,20 @@ def test_records_files_and_findings_of_hostile_names_obey_nothing_in_any_command
     name = f"a{ESC}[31m{RLO}.ndjson"
     (fresh / "landing/msc" / name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     at = ("--project", fresh)
-    shown = on_terminal(monkeypatch, "ingest", *at)
+    shown = run_on_terminal(monkeypatch, "ingest", *at)
     for source in ("msc", "billing"):
-        shown += on_terminal(monkeypatch, "close", "--source", source, "--through", "2024-03-02", *at)
-    shown += on_terminal(monkeypatch, "run", *at)
+        shown += run_on_terminal(monkeypatch, "close", "--source", source, "--through", "2024-03-02", *at)
+    shown += run_on_terminal(monkeypatch, "run", *at)
     (finding, *_) = json.loads(invoke("findings", "--kind", "unbilled", "--json", *at).out)
     (refused,) = json.loads(invoke("sql", "select event_id from quarantine where source = 'msc'", "--json", *at).out)
-    shown += on_terminal(monkeypatch, "findings", *at) + on_terminal(monkeypatch, "findings", "--json", *at)
-    shown += on_terminal(monkeypatch, "explain", finding["finding_id"], *at) + on_terminal(monkeypatch, "status", "--check", *at)
+    shown += run_on_terminal(monkeypatch, "findings", *at) + run_on_terminal(monkeypatch, "findings", "--json", *at)
+    shown += run_on_terminal(monkeypatch, "explain", finding["finding_id"], *at) + run_on_terminal(
+        monkeypatch, "status", "--check", *at
+    )
     for one in (finding["finding_id"], refused["event_id"]):
-        shown += on_terminal(monkeypatch, "verify", one, *at) + on_terminal(monkeypatch, "explain", one, *at)
-    shown += on_terminal(monkeypatch, "verify", *at) + on_terminal(monkeypatch, "quality", *at)
-    assert obeyed(shown) == set() and "\\x1b[31m" in shown and "\\u202e" in shown
+        shown += run_on_terminal(monkeypatch, "verify", one, *at) + run_on_terminal(monkeypatch, "explain", one, *at)
+    shown += run_on_terminal(monkeypatch, "verify", *at) + run_on_terminal(monkeypatch, "quality", *at)
+    assert find_obeyed(shown) == set() and "\\x1b[31m" in shown and "\\u202e" in shown
 
 
 # --- spreadsheets -----------------------------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ def test_csv_is_for_a_spreadsheet_where_a_person_exports_and_numbers_stay_number
     options: tuple[str, ...], at_terminal: bool, expected: bool, done: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("sql", CELLS, "--format", "csv", *options, "--project", done)
-    result = on_terminal(monkeypatch, *arguments) if at_terminal else invoke(*arguments).out
+    result = run_on_terminal(monkeypatch, *arguments) if at_terminal else invoke(*arguments).out
     mark = "'" if expected else ""
     assert result == f"{mark}=h,text,whole,exact,float,phone\n{mark}=1+1,{mark}-5,-5,-1.50,-2.5,{mark}+49151\n"
 

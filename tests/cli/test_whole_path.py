@@ -234,7 +234,7 @@ def test_simulate_writes_a_project(invoke: Invoke, tmp_path: Path) -> None:
 
 def test_a_reader_that_closes_the_pipe_early_causes_no_error(done: Path) -> None:
     command = [sys.executable, "-m", "trueup.cli", "sql", "select * from range(2000000)", "--format", "csv", "--project", str(done)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_build_environment()) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == b"range\n"
@@ -243,7 +243,7 @@ def test_a_reader_that_closes_the_pipe_early_causes_no_error(done: Path) -> None
         assert process.wait() == 0
 
 
-def _environment() -> dict[str, str]:
+def _build_environment() -> dict[str, str]:
     return {"PYTHONPATH": ":".join(path for path in sys.path if path), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
 
 
@@ -298,20 +298,20 @@ def test_a_command_is_built_without_the_others_and_shows_its_own_help(invoke: In
         assert f"trueup {name} [OPTIONS]" in invoke(name, "--help").out
 
 
-def _imported(*arguments: object) -> set[str]:
+def _list_imported(*arguments: object) -> set[str]:
     """Return the packages that a command has imported by its end, in a process of its own."""
     code = "import sys; from trueup.cli import main; s = main(sys.argv[1:]); sys.stderr.write(' '.join(sys.modules)); sys.exit(s)"
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment() | {"TRUEUP_NOW": NOW})
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=_build_environment() | {"TRUEUP_NOW": NOW})
     return {name.split(".")[0] for name in done.stderr.split()}
 
 
 def test_read_only_commands_import_no_engine_and_polars_only_where_needed(done: Path) -> None:
     engines = {"pandas", "apache_beam", "great_expectations", "xgboost"}
-    assert not (engines | {"polars", "pyarrow", "numpy"}) & _imported("findings", "--project", done)
-    assert not (engines | {"polars", "pyarrow", "numpy"}) & _imported("status", "--project", done)
-    assert not (engines | {"polars"}) & _imported("sql", "select 1", "--project", done)
+    assert not (engines | {"polars", "pyarrow", "numpy"}) & _list_imported("findings", "--project", done)
+    assert not (engines | {"polars", "pyarrow", "numpy"}) & _list_imported("status", "--project", done)
+    assert not (engines | {"polars"}) & _list_imported("sql", "select 1", "--project", done)
 
 
 def test_a_run_without_changes_imports_no_engine(copied: Path) -> None:
-    assert not {"pandas", "apache_beam", "great_expectations", "xgboost"} & _imported("run", "--project", copied)
+    assert not {"pandas", "apache_beam", "great_expectations", "xgboost"} & _list_imported("run", "--project", copied)

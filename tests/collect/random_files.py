@@ -106,13 +106,13 @@ class _Writer:
         return self.rng.choice((0, 1_000_000, 1_234_567_890_000, self.rng.randrange(-5_000_000_000, 5_000_000_000)))
 
     def damage(self, row: dict[str, str]) -> str:
-        """Damage one value of a row so that no reading of it is right; return the name of the field."""
+        """Damage one value of a row so that every reading of the value is wrong; return the name of the field."""
         name = self.rng.choice(("at", "used", "amount", "id"))
         other = "," if self.decimal == "." else "."
         wrong = {
             "at": self.rng.choice(("yesterday", "99.99.2024 10:00:00", "0")),
             "used": self.rng.choice(("many", "12x4", "1e", "0x1F", "--5", "1 2 3:4")),
-            # Two decimals behind the other mark are no group of three digits.
+            # Two decimals after the other mark form no group of three digits.
             "amount": self.rng.choice(("", "n/a", f"12{other}34", f"1{self.decimal}2{self.decimal}3", "5%", "(-5)")),
             "id": "",
         }
@@ -148,9 +148,9 @@ def random_file(seed: str, name: str) -> RandomFile:
             rows.append(dict(row))
             duplicate += 1
     data, ending = _FORMATS[writer.kind](writer, rows)
-    data, ending = _compressed(writer, data, ending)
+    data, ending = _compress(writer, data, ending)
     return RandomFile(
-        f"{name}{ending}", data, _settings(writer, f"{name}{ending}"), frozenset(events), frozenset(refused), filtered, duplicate,
+        f"{name}{ending}", data, _build_settings(writer, f"{name}{ending}"), frozenset(events), frozenset(refused), filtered, duplicate,
         len(rows),
     )  # fmt: skip
 
@@ -160,7 +160,7 @@ def random_file(seed: str, name: str) -> RandomFile:
 Rows = list[dict[str, str]]
 
 
-def _csv(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
+def _write_csv(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
     r = writer.rng
     delimiter, quote = r.choice((",", ";", "|", "\t")), r.choice(('"', "'"))
     # A delimiter or quote that numbers contain would need quotes around them.
@@ -193,7 +193,7 @@ def _csv(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
     return mark + text.encode(writer.encoding), ".csv"
 
 
-def _fixed(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
+def _write_fixed(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
     widths = {name: max(len(row[name]) for row in rows) + writer.rng.choice((0, 1, 3)) for name in FIELDS}
     widths = {name: max(1, width) for name, width in widths.items()}
     fields = ", ".join(f'{{ name = "{name}", length = {width} }}' for name, width in widths.items())
@@ -207,7 +207,7 @@ def _fixed(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
     return "".join(f"{line}\n" for line in lines).encode(writer.encoding), ".txt"
 
 
-def _ndjson(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
+def _write_ndjson(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
     writer.settings.append('format = "ndjson"')
     lines = []
     for row in rows:
@@ -217,7 +217,7 @@ def _ndjson(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
     return "".join(f"{line}\n" for line in lines).encode(), ".ndjson"
 
 
-def _parquet(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
+def _write_parquet(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
     writer.settings.append('format = "parquet"')
     table = pa.table({name: pa.array([row[name] or None for row in rows], pa.string()) for name in FIELDS})
     buffer = io.BytesIO()
@@ -226,11 +226,11 @@ def _parquet(writer: _Writer, rows: Rows) -> tuple[bytes, str]:
 
 
 _FORMATS: dict[str, Callable[[_Writer, Rows], tuple[bytes, str]]] = {
-    "csv": _csv, "fixed": _fixed, "ndjson": _ndjson, "parquet": _parquet,
+    "csv": _write_csv, "fixed": _write_fixed, "ndjson": _write_ndjson, "parquet": _write_parquet,
 }  # fmt: skip
 
 
-def _compressed(writer: _Writer, data: bytes, ending: str) -> tuple[bytes, str]:
+def _compress(writer: _Writer, data: bytes, ending: str) -> tuple[bytes, str]:
     way = writer.rng.choice(("", "", "gz", "zip")) if ending != ".parquet" else ""
     if way == "gz":
         return gzip.compress(data, mtime=0), f"{ending}.gz"
@@ -242,7 +242,7 @@ def _compressed(writer: _Writer, data: bytes, ending: str) -> tuple[bytes, str]:
     return data, ending
 
 
-def _settings(writer: _Writer, path: str) -> str:
+def _build_settings(writer: _Writer, path: str) -> str:
     """Return the `[[source]]` that describes the file."""
     names = (
         dict(zip(FIELDS, ("1", "2", "3", "4", "5", "6"), strict=True)) if writer.kind == "headerless" else {n: n for n in FIELDS}

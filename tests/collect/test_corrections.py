@@ -81,7 +81,7 @@ def rows(project: Path, capsys: pytest.CaptureFixture[str]) -> Rows:
 
 
 def deliver(project: Path, files: Sequence[Sequence[str]]) -> None:
-    """Ingest and reconcile the charges of each file in turn, with both feeds complete from the first one on."""
+    """Ingest and reconcile the charges of each file in turn, with both feeds complete from the first file on."""
     for number, lines in enumerate(files, start=len(list((project / "landing").glob("charges*.csv")))):
         text = "id,caller,at,amount,version\n" + "".join(f"{line}\n" for line in lines)
         (project / f"landing/charges{number}.csv").write_text(text)
@@ -119,7 +119,7 @@ def test_a_lesser_version_that_arrives_later_has_no_effect_and_every_version_is_
 
 
 def test_a_version_that_returns_to_an_earlier_content_counts(project: Path, rows: Rows) -> None:
-    # The third version has the content of the first: it is a record of its own, not a duplicate.
+    # The third version has the content of the first version, but counts as a correction, not as a duplicate.
     deliver(project, [[FIRST], [SECOND, FIRST.removesuffix(",1") + ",3"]])
     assert rows("SELECT impact FROM findings WHERE status = 'open'") == [{"impact": Decimal("-0.3")}]
     assert rows("SELECT sum(duplicate)::INT AS n FROM source_units") == [{"n": 0}]
@@ -138,7 +138,7 @@ def of_other(version: int, amount: str = "0.60") -> str:
 
 
 def assert_sound(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Check that the lake is verified, that all audits pass, and that the findings derived anew are those that are stored."""
+    """Check that verification and all audits pass, and that recomputed findings equal the stored findings."""
     with Lake.open(Project.load(project), read_only=True) as lake:
         assert verify(lake).faults == ()
     assert main(["status", "--check", "--project", str(project)]) == 0, capsys.readouterr().err

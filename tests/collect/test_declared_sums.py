@@ -46,7 +46,7 @@ def charges(*, settings: str = SUMMED, amount: str = '"price"', columns: str = "
     return CHARGES.format(settings=settings, amount=amount, columns=columns)
 
 
-def found_in(project: Project) -> list[tuple[object, ...]]:
+def read_findings(project: Project) -> list[tuple[object, ...]]:
     """Return the completeness findings of a project: reason, records, bounds of money, currency."""
     with Lake.open(project, clock=lambda: NOW) as lake:
         control(lake)
@@ -57,20 +57,20 @@ def test_a_trailer_that_declares_more_money_than_was_read_is_a_finding_of_that_m
     project = calls({"a.csv": f"{LINES}TRL,3,20.25\n"}, toml=charges())
     assert [(u.records, u.accepted, u.quarantined) for u in take_in(project).units] == [(3, 2, 1)]
     reason = "landing/a.csv declares amount 20.25 and holds 10.25"
-    assert found_in(project) == [(reason, None, 10_000_000, 10_000_000, "EUR")]
+    assert read_findings(project) == [(reason, None, 10_000_000, 10_000_000, "EUR")]
 
 
 def test_a_unit_with_a_wrong_count_and_a_wrong_sum_is_one_finding_of_the_exact_money(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": f"{LINES}TRL,4,30\n"}, toml=charges() + 'currency = "USD"\n')
     take_in(project)
     reason = "landing/a.csv declares 4 records and holds 3; amount 30 and holds 10.25"
-    assert found_in(project) == [(reason, 1, 19_750_000, 19_750_000, "USD")]
+    assert read_findings(project) == [(reason, 1, 19_750_000, 19_750_000, "USD")]
 
 
 def test_more_money_than_declared_is_a_finding_without_missing_money(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": f"{LINES}TRL,3,10\n"}, toml=charges())
     take_in(project)
-    assert found_in(project) == [("landing/a.csv declares amount 10 and holds 10.25", None, 0, 0, "EUR")]
+    assert read_findings(project) == [("landing/a.csv declares amount 10 and holds 10.25", None, 0, 0, "EUR")]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_more_money_than_declared_is_a_finding_without_missing_money(calls: Writ
 def test_a_declared_sum_that_agrees_raises_no_finding(calls: Write, take_in: TakeIn, text: str, trailer: str) -> None:
     project = calls({"a.csv": f"{text}{trailer}\n"}, toml=charges())
     take_in(project)
-    assert found_in(project) == []
+    assert read_findings(project) == []
 
 
 def test_the_sum_of_a_file_counts_the_records_that_are_left_out_or_repeated(calls: Write, take_in: TakeIn) -> None:
@@ -92,7 +92,7 @@ def test_the_sum_of_a_file_counts_the_records_that_are_left_out_or_repeated(call
     project = calls({"a.csv": text}, toml=charges(settings=f"{SUMMED}\nwhere = \"line <> '2'\""))
     (unit,) = take_in(project).units
     assert (unit.accepted, unit.duplicate, unit.filtered, unit.quarantined) == (1, 1, 1, 1)
-    assert found_in(project) == []
+    assert read_findings(project) == []
     with Lake.open(project, read_only=True) as lake:
         assert verify(lake, only=("units", "counts", "chains")).sound
 
@@ -104,7 +104,7 @@ def test_a_declared_sum_is_read_in_the_notation_and_scale_of_its_column(calls: W
     project = calls({"a.csv": text}, toml=charges(settings=settings, amount=amount))
     take_in(project)
     reason = "landing/a.csv declares amount 110750 and holds 100750"
-    assert found_in(project) == [(reason, None, 10_000_000_000, 10_000_000_000, "EUR")]
+    assert read_findings(project) == [(reason, None, 10_000_000_000, 10_000_000_000, "EUR")]
 
 
 def test_a_declared_duration_of_calls_is_compared_as_one(calls: Write, take_in: TakeIn) -> None:
@@ -113,21 +113,21 @@ def test_a_declared_duration_of_calls_is_compared_as_one(calls: Write, take_in: 
     toml = toml.replace('amount = "price"', 'quantity = { column = "price", duration = "h:m:s" }')
     project = calls({"a.csv": "line,at,price\n1,2024-05-01,00:01:00\n2,2024-05-01,00:02:00\nTRL,00:04:00\n"}, toml=toml)
     take_in(project)
-    assert found_in(project) == [("landing/a.csv declares quantity 240 and holds 180", None, None, None, "EUR")]
+    assert read_findings(project) == [("landing/a.csv declares quantity 240 and holds 180", None, None, None, "EUR")]
 
 
 def test_amounts_of_several_currencies_have_no_sum_of_money(calls: Write, take_in: TakeIn) -> None:
     text = "line,at,price,money\n1,2024-05-01,1,EUR\n2,2024-05-01,2,USD\nTRL,2,5\n"
     project = calls({"a.csv": text}, toml=charges(columns='currency = "money"'))
     take_in(project)
-    assert found_in(project) == [("landing/a.csv declares amount 5 and holds 3", None, None, None, "EUR")]
+    assert read_findings(project) == [("landing/a.csv declares amount 5 and holds 3", None, None, None, "EUR")]
 
 
 def test_a_sum_beyond_64_bits_is_exact(calls: Write, take_in: TakeIn) -> None:
     text = "line,at,price\n1,2024-05-01,9000000000000\n2,2024-05-01,9000000000000.5\nTRL,2,18000000000001\n"
     project = calls({"a.csv": text}, toml=charges())
     take_in(project)
-    assert found_in(project) == [
+    assert read_findings(project) == [
         ("landing/a.csv declares amount 18000000000001 and holds 18000000000000.5", None, 500_000, 500_000, "EUR")
     ]
 
@@ -145,7 +145,7 @@ def test_sums_of_several_parts_are_proven_and_a_changed_one_is_tampering(
     project = calls({"a.csv": f"{LINES}TRL,3,20.25\n"}, toml=charges())
     (unit,) = take_in(project).units
     assert len(unit.positions) == 2
-    assert found_in(project)[0][2] == 10_000_000
+    assert read_findings(project)[0][2] == 10_000_000
     with Lake.open(project) as lake:
         assert verify(lake, only=("units", "counts", "chains")).sound
         lake.connection.execute("UPDATE lake.events.control SET sums = replace(sums, '20250000', '10250000')")

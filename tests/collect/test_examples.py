@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 Query = Callable[..., pl.DataFrame]
 
 
-def taken_in(
+def ingest_example(
     name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Project, list[tuple[str, int, int, int, int]]]:
     monkeypatch.setenv(f"{name.upper()}_DATA", str(data / name))
@@ -32,7 +32,7 @@ def taken_in(
 def test_the_wholesale_example_ingests_every_record_and_every_decimal(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: Query
 ) -> None:
-    project, counts = taken_in("wholesale", shared_data, tmp_path, monkeypatch)
+    project, counts = ingest_example("wholesale", shared_data, tmp_path, monkeypatch)
     # Six volumes have a 16th decimal; all amounts have more than six.
     assert counts == [("network", 5_000, 5_000, 0, 6), ("billing", 4_800, 4_800, 0, 4_800)]
     volume = query(project, "SELECT quantity_micros FROM lake.events.usage WHERE record_key = 'TXN_000001'")
@@ -42,7 +42,7 @@ def test_the_wholesale_example_ingests_every_record_and_every_decimal(
 def test_the_asterisk_example_ingests_every_call(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: Query
 ) -> None:
-    project, counts = taken_in("asterisk", shared_data, tmp_path, monkeypatch)
+    project, counts = ingest_example("asterisk", shared_data, tmp_path, monkeypatch)
     assert counts == [("pbx", 856, 856, 0, 0)]
     (first,) = query(project, "SELECT * FROM lake.events.usage WHERE source_row = 0").iter_rows(named=True)
     assert (first["subscriber"], first["peer"], first["service"], first["quantity_micros"]) == ("105", "*60", "voice", 27_000_000)

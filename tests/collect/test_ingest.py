@@ -368,7 +368,7 @@ def test_files_that_another_run_ingests_between_two_commits_are_known(merges: bo
         return datetime(2024, 6, 1, tzinfo=UTC)
 
     class OtherRun:
-        """Ingests all files except the last, while the observed run reads its second file; after that it may merge files."""
+        """Ingests all files except the last, while the observed run reads its second file; afterwards the call may merge files."""
 
         def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
             files.add(unit)

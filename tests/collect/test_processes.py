@@ -96,7 +96,7 @@ def content(project: Project) -> dict[str, pl.DataFrame]:
         return {name: lake.connection.execute(query).pl() for name, query in queries.items()}
 
 
-def undisturbed(project: Project, tmp_path: Path) -> dict[str, pl.DataFrame]:
+def run_undisturbed(project: Project, tmp_path: Path) -> dict[str, pl.DataFrame]:
     alone = Project(tmp_path / "alone", project.config)
     alone.directory.mkdir(exist_ok=True)
     (alone.directory / "landing").symlink_to(project.directory / "landing")
@@ -105,7 +105,7 @@ def undisturbed(project: Project, tmp_path: Path) -> dict[str, pl.DataFrame]:
     return content(alone)
 
 
-def same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> bool:
+def is_same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> bool:
     return all(one[name].equals(other[name]) for name in one)
 
 
@@ -115,8 +115,8 @@ def wanted() -> dict[str, pl.DataFrame]:
     return {}
 
 
-def undisturbed_once(project: Project, tmp_path: Path, wanted: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-    wanted.update(wanted or undisturbed(project, tmp_path))
+def run_undisturbed_once(project: Project, tmp_path: Path, wanted: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    wanted.update(wanted or run_undisturbed(project, tmp_path))
     return wanted
 
 
@@ -126,7 +126,7 @@ def test_two_concurrent_processes_neither_lose_nor_double_a_record(
     project = landing(calls)
     both = [start_process(RUN, project.directory) for _ in range(2)]
     answers = [output_of(process).split() for process in both]
-    wanted = undisturbed_once(project, tmp_path, wanted)
+    wanted = run_undisturbed_once(project, tmp_path, wanted)
     assert [errors for _, errors in answers] == ["0", "0"]
     assert sum(int(accepted) for accepted, _ in answers) == wanted["events"].height
     found = content(project)
@@ -134,12 +134,12 @@ def test_two_concurrent_processes_neither_lose_nor_double_a_record(
     assert found["events"]["event_id"].equals(wanted["events"]["event_id"])
 
 
-def killed_and_run_again(calls: Write, tmp_path: Path, kills: int, seed: int) -> dict[str, pl.DataFrame]:
+def kill_and_run_again(calls: Write, tmp_path: Path, kills: int, seed: int) -> dict[str, pl.DataFrame]:
     """Kill runs at random moments, run them again and compare; return the content after an undisturbed run."""
     project = landing(calls)
     chance = random.Random(seed)
     begun = time.monotonic()
-    wanted = undisturbed(project, tmp_path)
+    wanted = run_undisturbed(project, tmp_path)
     took_s = time.monotonic() - begun
     killed = 0
     for number in range(kills):
@@ -153,7 +153,7 @@ def killed_and_run_again(calls: Write, tmp_path: Path, kills: int, seed: int) ->
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
         output_of(start_process(RUN, again.directory))
-        assert same(content(again), wanted), number
+        assert is_same(content(again), wanted), number
     assert killed
     return wanted
 
@@ -161,12 +161,12 @@ def killed_and_run_again(calls: Write, tmp_path: Path, kills: int, seed: int) ->
 def test_a_run_killed_at_any_moment_and_repeated_equals_an_undisturbed_run(
     calls: Write, tmp_path: Path, wanted: dict[str, pl.DataFrame]
 ) -> None:
-    wanted.update(killed_and_run_again(calls, tmp_path, 2, 1))
+    wanted.update(kill_and_run_again(calls, tmp_path, 2, 1))
 
 
 @pytest.mark.slow
 def test_thirty_killed_and_repeated_runs_equal_undisturbed_ones(calls: Write, tmp_path: Path) -> None:
-    killed_and_run_again(calls, tmp_path, 30, 2)
+    kill_and_run_again(calls, tmp_path, 30, 2)
 
 
 def test_a_reader_in_another_process_always_gets_an_answer(calls: Write, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_no_half_part_and_the_next_run_resumes(
     assert len(errors.strip().splitlines()) == 1
     content(project)
     output_of(start_process(RUN, project.directory))
-    wanted = undisturbed_once(project, tmp_path, wanted)
+    wanted = run_undisturbed_once(project, tmp_path, wanted)
     assert content(project)["events"].equals(wanted["events"])
 
 

@@ -228,7 +228,7 @@ def test_a_record_refused_for_the_time_fits_once_the_clock_is_right(
 
 
 def test_lines_that_are_skipped_now_do_not_change_which_record_is_mapped_again(project: Path, invoke: Invoke) -> None:
-    # Without a header, the title is a record of its own until the settings skip it; then every record has another number.
+    # Without a header, the title counts as a record until the settings skip it. Then every record has another number.
     title = "exported by the switch\n"
     (project / "landing/usage.csv").write_text(title + USAGE.split("\n", 1)[1])
     text = SETTINGS.replace('stream = "usage"', 'stream = "usage"\nheader = false', 1)
@@ -241,7 +241,7 @@ def test_lines_that_are_skipped_now_do_not_change_which_record_is_mapped_again(p
     text = (project / "trueup.toml").read_text()
     text = text.replace("header = false", "header = false\nskip_lines = 1")
     (project / "trueup.toml").write_text(text)
-    # The title begins no record now: it is decoded alone, and rejected again.
+    # The title belongs to no record now, so recycling decodes and rejects the title alone.
     assert "mapped 3 records again, 1 accepted" in invoke("recycle")[1]
     assert rows(invoke, "SELECT record_key, source_row FROM lake.events.usage") == [{"record_key": "a", "source_row": 1}]
     waiting = "SELECT source_row FROM quarantine WHERE recycled_position IS NULL ORDER BY 1"
@@ -309,7 +309,7 @@ def test_records_of_other_formats_are_mapped_again(form: str, project: Path, inv
     (project / "trueup.toml").write_text(text)
     assert invoke("ingest", "switch")[0] == 0
     correct_times(project)
-    # The first fits now; the second, accepted before, is not mapped again.
+    # The first record fits now. The second record was accepted before and is not mapped again.
     assert "mapped 1 record again, 1 accepted" in invoke("recycle")[1]
     assert rows(invoke, "SELECT record_key FROM lake.events.usage ORDER BY record_key") == [
         {"record_key": "a"},

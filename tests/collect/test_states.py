@@ -88,7 +88,7 @@ def rows_by_themselves(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
         monkeypatch.setitem(CHECKS, "tariff", lambda _, new: find_empty_validities(new))
 
 
-def written(folder: Path, name: str, format_: str, rows: list[dict[str, Any]]) -> None:
+def write_rows(folder: Path, name: str, format_: str, rows: list[dict[str, Any]]) -> None:
     """Write rows as a file of a format; None is an empty field, a null or a missing member."""
     landing = folder / "project" / "landing"
     landing.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def test_the_columns_of_mapping_and_log_are_equal() -> None:
 
 @pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
 def test_a_tariff_row_has_every_exact_value_in_any_format(tmp_path, project_of, take_in: TakeIn, format_: str) -> None:
-    written(tmp_path, "book", format_, [RATE, {**dict.fromkeys(RATE), "id": "b1", "item": "band", "valid_from": "1900-01-01"}])
+    write_rows(tmp_path, "book", format_, [RATE, {**dict.fromkeys(RATE), "id": "b1", "item": "band", "valid_from": "1900-01-01"}])
     project = project_of(BOOK.format(format=format_, columns=NAMED))
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(2, 0)]
     rows = read(project, "tariff").to_dicts()
@@ -147,7 +147,7 @@ def test_a_tariff_row_has_every_exact_value_in_any_format(tmp_path, project_of, 
 
 
 def test_booleans_and_numbers_may_have_native_types(tmp_path, project_of, take_in: TakeIn) -> None:
-    written(tmp_path, "book", "parquet", [{
+    write_rows(tmp_path, "book", "parquet", [{
         "id": "r", "item": "rate", "valid_from": datetime(2030, 1, 1, tzinfo=UTC), "price_per": 1, "tax_included": True,
     }])  # fmt: skip
     columns = 'item = "item"\nvalid_from = "valid_from"\nprice_per = "price_per"\ntax_included = "tax_included"'
@@ -183,7 +183,7 @@ def test_booleans_and_numbers_may_have_native_types(tmp_path, project_of, take_i
 def test_a_tariff_row_that_breaks_a_rule_is_quarantined(
     tmp_path, project_of, take_in: TakeIn, wrong: dict[str, object], reason: str, rule: str
 ) -> None:
-    written(tmp_path, "book", "csv", [{**RATE, **wrong}, {**RATE, "id": "r2"}])
+    write_rows(tmp_path, "book", "csv", [{**RATE, **wrong}, {**RATE, "id": "r2"}])
     project = project_of(BOOK.format(format="csv", columns=NAMED))
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(1, 1)]
     assert read(project, "quarantine").select("source_row", "reason", "rule").rows() == [(0, reason, rule)]
@@ -193,7 +193,7 @@ def test_a_tariff_row_that_breaks_a_rule_is_quarantined(
 def test_states_are_ingested_refused_and_recognised_in_any_format(tmp_path, project_of, take_in: TakeIn, format_: str) -> None:
     ceased = {**ACTIVE, "status": "ceased", "from": "2024-03-01T00:00:00", "to": "2199-01-01T00:00:00"}
     ends_first = {**ceased, "to": "2024-02-01T00:00:00"}
-    written(tmp_path, "crm", format_, [
+    write_rows(tmp_path, "crm", format_, [
         ACTIVE, ceased, ends_first, ACTIVE, {**ACTIVE, "system": "crm"}, {**ACTIVE, "status": "lost"}, ends_first,
         {**ACTIVE, "msisdn": None},
     ])  # fmt: skip
@@ -222,7 +222,7 @@ def test_states_are_ingested_refused_and_recognised_in_any_format(tmp_path, proj
 def test_a_control_row_of_states_has_their_begin_and_no_frontier(tmp_path, project_of, take_in: TakeIn) -> None:
     later = {**ACTIVE, "from": "2024-03-01T00:00:00"}
     never = {**ACTIVE, "from": "2024-09-01T00:00:00", "to": "2024-08-01T00:00:00"}
-    written(tmp_path, "crm", "csv", [ACTIVE, later, never])
+    write_rows(tmp_path, "crm", "csv", [ACTIVE, later, never])
     project = project_of(STATES.format(format="csv", bucket_by="subscriber", settings=""))
     take_in(project)
     (control,) = read(project, "control").to_dicts()
@@ -236,8 +236,8 @@ def test_the_same_content_again_is_a_duplicate_and_another_one_of_the_key_a_late
 ) -> None:
     columns = 'item = "item"\nprice = "price"\nvalid_from = "from"'
     row = {"id": "r1", "item": "rate", "price": "0.10", "from": "2024-01-01"}
-    written(tmp_path, "book1", "csv", [row])
-    written(tmp_path, "book2", "csv", [row, {**row, "price": "0.20"}])
+    write_rows(tmp_path, "book1", "csv", [row])
+    write_rows(tmp_path, "book2", "csv", [row, {**row, "price": "0.20"}])
     project = project_of(BOOK.format(format="csv", columns=columns))
     assert [(u.accepted, u.duplicate) for u in take_in(project).units] == [(1, 0), (1, 1)]
     assert read(project, "tariff").select("record_key", "price_micros").rows() == [("r1", 100_000), ("r1", 200_000)]
@@ -251,7 +251,7 @@ def test_the_same_content_again_is_a_duplicate_and_another_one_of_the_key_a_late
 def test_states_are_in_the_bucket_of_their_key_or_in_the_first(
     tmp_path, project_of, take_in: TakeIn, bucket_by: str, same: bool
 ) -> None:
-    written(tmp_path, "crm", "csv", [{**ACTIVE, "msisdn": f"49{n}"} for n in range(20)])
+    write_rows(tmp_path, "crm", "csv", [{**ACTIVE, "msisdn": f"49{n}"} for n in range(20)])
     project = project_of(STATES.format(format="csv", bucket_by=bucket_by, settings=""))
     take_in(project)
     buckets = set(read(project, "subscriber")["bucket"])
@@ -269,8 +269,8 @@ def test_a_row_refused_against_the_log_is_refused_with_its_bytes(
     monkeypatch.setitem(CHECKS, "tariff", one_row_for_each_code)
     columns = 'item = "item"\ntariff_code = "code"\nvalid_from = "from"'
     row = {"id": "r1", "item": "rate", "code": "T1", "from": "2024-01-01"}
-    written(tmp_path, "book1", "csv", [row])
-    written(tmp_path, "book2", "csv", [{**row, "id": "r2"}, {**row, "id": "r3", "code": "T2"}])
+    write_rows(tmp_path, "book1", "csv", [row])
+    write_rows(tmp_path, "book2", "csv", [{**row, "id": "r2"}, {**row, "id": "r3", "code": "T2"}])
     project = project_of(BOOK.format(format="csv", columns=columns))
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(1, 0), (1, 1)]
     assert read(project, "quarantine").select("raw", "reason", "rule").rows() == [
@@ -298,7 +298,7 @@ def test_rows_of_an_unsound_book_are_quarantined_with_their_rule(tmp_path, proje
         sound, {**sound, "id": "r2"}, {**sound, "id": "r3", "destination": "49", "first_increment": "0"},
         {**sound, "id": "r4", "destination": "44", "band": "night"},
     ]  # fmt: skip
-    written(tmp_path, "book", "csv", rows)
+    write_rows(tmp_path, "book", "csv", rows)
     project = project_of(BOOK.format(format="csv", columns=NAMED))
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(1, 3)]
     reasons = read(project, "quarantine")["reason"].to_list()

@@ -43,7 +43,7 @@ def land(project: Project, name: str, changed: datetime = NOW) -> Path:
     return path
 
 
-def taken(summary: IngestSummary | None) -> list[str]:
+def list_taken(summary: IngestSummary | None) -> list[str]:
     assert summary is not None and not summary.errors
     return [Path(unit.path).name for unit in summary.units if unit.outcome == "taken"]
 
@@ -53,11 +53,11 @@ def test_new_files_are_ingested_and_known_ones_are_not_read_again(tmp_path: Path
     looking = Watch(project, clock=lambda: NOW)
     assert looking.look() is None
     land(project, "a.csv")
-    assert taken(looking.look()) == ["a.csv"]
+    assert list_taken(looking.look()) == ["a.csv"]
     assert looking.look() is None
     land(project, "b.csv")
-    assert taken(looking.look()) == ["b.csv"]
-    assert taken(Watch(project, clock=lambda: NOW).look()) == []
+    assert list_taken(looking.look()) == ["b.csv"]
+    assert list_taken(Watch(project, clock=lambda: NOW).look()) == []
 
 
 def test_a_refused_file_is_reported_once_and_again_after_a_change(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_refused_file_is_reported_once_and_again_after_a_change(tmp_path: Path
     assert first is not None and len(first.errors) == 1
     assert looking.look() is None
     land(project, "bad.csv")
-    assert taken(looking.look()) == ["bad.csv"]
+    assert list_taken(looking.look()) == ["bad.csv"]
 
 
 def test_a_file_is_left_until_its_marker_arrives(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_file_is_left_until_its_marker_arrives(tmp_path: Path) -> None:
     summary = ingest(project, clock=lambda: NOW)
     assert summary.units == [] and summary.notices == ["source msc: 1 not complete yet, left for the next run"]
     path.with_name("a.csv.ok").touch()
-    assert taken(looking.look()) == ["a.csv"]
+    assert list_taken(looking.look()) == ["a.csv"]
 
 
 @pytest.mark.parametrize(("quiet_s", "expected"), [(29, False), (30, True)])
@@ -98,7 +98,7 @@ def test_watching_ends_on_request(tmp_path: Path) -> None:
         stop.set()
 
     watch(project, every=timedelta(milliseconds=1), clock=lambda: NOW, stop=stop, report=report)
-    assert [taken(summary) for summary in reports] == [["a.csv"]]
+    assert [list_taken(summary) for summary in reports] == [["a.csv"]]
 
 
 def test_the_command_ingests_new_files_until_it_is_stopped(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_clock_that_becomes_wrong_is_reported_once_and_new_files_are_ingested_
     land(project, "a.csv")
     ingest(project, clock=lambda: NOW)
     land(project, "b.csv")
-    # The first time is that of the start; then the clock runs ahead for some scans.
+    # The first time is the time of the start. Then the clock runs ahead for some scans.
     times = iter([NOW] * 4 + [NOW + timedelta(days=9)] * 40)
 
     def report(summary: IngestSummary) -> None:
@@ -130,7 +130,7 @@ def test_a_clock_that_becomes_wrong_is_reported_once_and_new_files_are_ingested_
     watch(project, every=timedelta(milliseconds=1), clock=lambda: next(times, NOW), stop=stop, report=report)
     refused, done = reports
     assert [type(error) for error in refused.errors] == [ClockError] and refused.units == []
-    assert taken(done) == ["b.csv"]
+    assert list_taken(done) == ["b.csv"]
 
 
 def test_watching_does_not_begin_with_a_wrong_clock(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_a_file_after_days_without_files_is_not_a_clock_jump(tmp_path: Path) -> 
     land(project, "a.csv")
     moments = [NOW + timedelta(hours=hours) for hours in range(0, 24 * 5, 6)]
     looking = Watch(project, clock=lambda: moments[0])
-    assert taken(looking.look()) == ["a.csv"]
+    assert list_taken(looking.look()) == ["a.csv"]
     while len(moments) > 1:
         moments.pop(0)
         assert looking.look() is None
     land(project, "b.csv")
-    assert taken(looking.look()) == ["b.csv"]
+    assert list_taken(looking.look()) == ["b.csv"]

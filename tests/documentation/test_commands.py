@@ -16,7 +16,7 @@ SHELL = snippets("sh", "bash")
 
 
 def delivered_files(folder: Path) -> None:
-    """Lay out two files as a mediation and a billing system deliver them."""
+    """Write two files as a mediation and a billing system deliver them."""
     (folder / "landing").mkdir()
     data = ROOT / "examples/wholesale/data"
     shutil.copy(data / "network_usage_raw.csv", folder / "landing/cdr.csv")
@@ -44,7 +44,7 @@ def exchange_records(folder: Path) -> None:
 
 
 def tables_of_shops(folder: Path) -> None:
-    """Write the tables of a user: one with labels to train on, one of later days to score."""
+    """Write the tables of a user: a table with labels for training, and a table of later days for scoring."""
     shops().write_parquet(folder / "shops.parquet")
     shops(10, first_day=45).write_parquet(folder / "later.parquet")
 

@@ -15,7 +15,7 @@ from trueup.config.tables.source import SourceConfig
 
 TOML = snippets("toml")
 NEEDED = {"name": "feed", "stream": "usage", "path": "landing/*", "identity": "position"}
-"""What a source cannot do without; pages leave out what is not their subject."""
+"""The settings that every source needs; pages leave out settings that are not their subject."""
 CHARGES_ALONE = set(CHARGE_COLUMNS) - set(USAGE_COLUMNS)
 
 
@@ -40,7 +40,7 @@ def sources_of_stages(tables: dict[str, Any], sources: list[dict[str, Any]]) -> 
 
 
 def alternatives(text: str) -> list[str]:
-    """Return the lines of a block that shows one setting in several ways, or else the block."""
+    """Return the lines of a block that shows one setting in several ways, or else the whole block."""
     lines = [line for line in text.splitlines() if line.strip()]
     keys = [line.partition("=")[0].strip() for line in lines]
     return lines if len(set(keys)) == 1 and len(lines) > 1 else [text]

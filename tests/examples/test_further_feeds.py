@@ -31,7 +31,7 @@ AT = "2026-11-20T10:00:00"
 
 @dataclass(frozen=True)
 class Feed:
-    """A file of one source: its bytes, the settings of the source in TOML, and the mapped columns that differ from the usual."""
+    """A file of one source: its bytes, the settings of the source in TOML, and the mapped columns that differ from the default."""
 
     data: bytes | str
     settings: str = ""
@@ -201,7 +201,8 @@ CASES = [
         Feed("id,caller,callee,start,ms\n" f"oa,491,492,{AT},86400000\nob,491,492,{AT},2678400001\n", "",
              {"quantity": '{ column = "ms", unit = "ms" }'}),
         Feed(bills("oa,491,86400000,864", "ob,491,60000,0.60"), "", {"quantity": '{ column = "s", unit = "ms" }'}),
-        # The charge of b is open: its usage lies in quarantine, so it is provisional and in no leakage sum.
+        # The finding about the charge of b is open. The usage of b is in quarantine, so the finding is provisional and in no
+        # leakage sum.
         (("charge_without_usage", "-0.6 provisional"),),
         'match = ["session_key"]\nprice = "0.01"\nprice_per = 1000',
     ),

@@ -92,7 +92,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 def test_records_come_in_after_the_second_change_of_their_mapping(run: Run) -> None:
-    # C35: 1.000,5 s fits neither plain numbers nor a decimal comma; the third settings read both, once.
+    # C35: 1.000,5 s fits neither plain numbers nor a decimal comma; the third settings read both records, once each.
     run.deliver("usage.csv", "id,caller,start,s", f'a,491,{AT},"1.000,5"', f'b,491,{AT},"60,0"')
     run.do("ingest")
     for notation, left in (('decimal = ","', 1), ('decimal = ",", grouping = "."', 0)):
@@ -138,7 +138,7 @@ def test_decided_and_resolved_findings_leave_the_total(run: Run, monkeypatch: py
     monkeypatch.setenv("TRUEUP_NOW", LATER)
     run.deliver("charges2.csv", "line,id,msisdn,start,s,amount", "2,d,491,2026-11-20T10:03:00,60,0.60")
     run.settle()
-    # Left are a (confirmed), e and f (open) at 0.60 each, and the charge without usage.
+    # The total has a (confirmed), e and f (open) at 0.60 each, and the charge without usage.
     statuses = ("open", "confirmed", "claimed", "dismissed", "resolved", "retracted")
     totals = {status: findings(run, "--status", status) for status in statuses}
     assert findings(run) == "4 findings open or confirmed, impact 1.2 EUR; 3 closed findings"

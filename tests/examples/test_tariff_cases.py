@@ -45,7 +45,8 @@ def test_the_price_of_a_call_may_depend_on_the_country_of_the_caller(tmp_path: P
 def test_the_timing_of_the_afternoon_prices_a_prefix_of_two_destinations(
     weight: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # C27: a minute costs 0.10 at 10:00 and 0.20 at 13:00, whether the timing of the afternoon is as heavy as the other or heavier.
+    # C27: a minute costs 0.10 at 10:00 and 0.20 at 13:00, whether the timing of the afternoon has the same weight as the other
+    # timing or a greater one.
     case = case_of("C27-cgrates-same-prefix-two-tags", tmp_path)
     plans = case / "tp/RatingPlans.csv"
     plans.write_text(plans.read_text("utf-8").replace("RP,DR_B,AFT,10", f"RP,DR_B,AFT,{weight}"), "utf-8")

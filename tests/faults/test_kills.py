@@ -138,7 +138,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, obj
     return result, took
 
 
-def _survives(folder: Path, seed: int, undisturbed: tuple[dict[str, object], dict[str, float]]) -> None:
+def _check_survival(folder: Path, seed: int, undisturbed: tuple[dict[str, object], dict[str, float]]) -> None:
     expected, took = undisturbed
     chance, project = random.Random(seed), write_project(folder / "project")
     victim = "ingest" if seed % 2 else "reconcile"
@@ -154,7 +154,7 @@ def _survives(folder: Path, seed: int, undisturbed: tuple[dict[str, object], dic
 def test_a_killed_step_run_again_leaves_no_trace(
     seed: int, tmp_path: Path, undisturbed: tuple[dict[str, object], dict[str, float]]
 ) -> None:
-    _survives(tmp_path, seed, undisturbed)
+    _check_survival(tmp_path, seed, undisturbed)
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_a_killed_step_run_again_leaves_no_trace(
 def test_thirty_killed_steps_run_again_leave_no_trace(
     seed: int, tmp_path: Path, undisturbed: tuple[dict[str, object], dict[str, float]]
 ) -> None:
-    _survives(tmp_path, seed, undisturbed)
+    _check_survival(tmp_path, seed, undisturbed)
 
 
 def test_the_traffic_of_these_tests_has_every_kind_of_leak(

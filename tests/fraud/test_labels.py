@@ -89,7 +89,7 @@ def test_a_decision_counts_however_old_its_transaction_is() -> None:
 
 
 def test_the_last_fold_ends_where_transactions_without_a_decision_are_not_honest_yet() -> None:
-    # Quick decisions on the newest days: a fold of them alone would have nothing but frauds.
+    # The newest days have only quick decisions, so a fold of these days alone would have only frauds.
     rows = [(day, day % 2 == 0, day + 1 if day % 2 == 0 else None) for day in range(1, 16)]
     newest = [(day, True, day + 1) for day in (16, 17, 18)]
     labelled = table(*rows, *newest)

@@ -96,7 +96,7 @@ def test_transactions_of_a_wrong_clock_do_not_move_the_folds() -> None:
 def test_a_setting_is_not_judged_by_the_fold_that_chose_it(model: Model) -> None:
     world = table()
     parts = folds(world, SETTINGS.folds)
-    # The first fold only chooses; the later ones judge.
+    # The first fold only chooses the settings, and the later folds judge them.
     first_judged = world.rows["day"].to_numpy()[parts[1].test].min()
     assert model.card["evaluated"]["from"] == str(first_judged)
 
@@ -232,7 +232,8 @@ def test_the_threshold_by_cost_is_where_the_money_stopped_exceeds_the_reviews_mo
         "fraud": [True, True, False, True, True], "loss_micros": [10 * money, 50 * money, 0, 5 * money, 4 * money],
         "score": [0.9, 0.9, 0.8, 0.3, 0.3],
     })  # fmt: skip
-    # The fraud of a is stopped before its second call: 50. Each lower threshold adds a review of 10, and the last one a call of 4.
+    # The fraud of a is stopped before its second call: 50. Each lower threshold adds a review of 10, and the last threshold a call
+    # of 4.
     assert cost_threshold(rows, ReviewCost(10 * money)) == CostThreshold(0.9, 1, 40 * money)
     assert cost_threshold(rows, ReviewCost(money)) == CostThreshold(0.3, 3, 51 * money)
     assert cost_threshold(rows, ReviewCost(50 * money)) is None
@@ -487,7 +488,7 @@ HOME = {"sub_outgoing_7d": 60, "sub_off_hours_7d": 40}
 )
 def test_a_burst_outside_the_office_hours_of_a_business_line_is_pbx_hacking_and_no_other_is(row: dict, kind: str) -> None:
     assert typology_of(["sub_premium_1h", "sub_abroad_1h"], row, "subscriber").name == kind
-    # The rules that name either kind agree, whichever of them matches.
+    # The rules that name either kind agree, whichever rule matches.
     assert {typology_of_rule(named, row, "subscriber").name for named in ("revenue_share", "pbx_hacking")} == {kind}
     assert typology_of_rule("sim_box", row, "subscriber").name == "sim_box"
 

@@ -65,7 +65,7 @@ def test_an_own_challenger_is_trained_after_enough_confirmed_cases_and_the_log_h
     put_in_force(operator)
     score(operator)
     confirm(operator, 8)
-    # It is not declared, so nothing is trained.
+    # The setting is not declared, so no model is trained.
     assert advance(operator) == []
     assert advance(set_fraud(operator, 'own_model = "challenger"\nown_model_after = 9')) == []
     operator = set_fraud(operator, "", after=8)
@@ -75,7 +75,7 @@ def test_an_own_challenger_is_trained_after_enough_confirmed_cases_and_the_log_h
     assert declared["role"] == "challenger"
     assert declared["model_id"] != model_of_champion(operator)
     assert declared["own_model"]["confirmed_cases"] >= 8
-    # Nothing more is known, so nothing more is done.
+    # There is no new decision, so no new model is trained.
     assert advance(operator) == []
     add_days(operator, DAYS, DAYS + 2)
     assert set(score(operator).models.values()) == {"champion", "challenger"}
@@ -106,7 +106,7 @@ def test_a_challenger_is_judged_on_later_days_and_promoted_or_retired_with_its_f
     (done,) = advance(operator)
     last = declarations(operator)[-1]
     figures = last["own_model"]
-    # The newest days were not part of its training: without a decision, their label was not known yet.
+    # The newest days were not part of its training: the labels of their transactions without a decision were not known yet.
     assert figures["days_after"] == str((BEGIN + timedelta(days=DAYS - 3)).date())
     if with_champion:
         # The champion ranks these days as well as the challenger, which therefore does not replace it.
@@ -132,7 +132,7 @@ def test_a_champion_over_its_budget_gets_a_higher_threshold_once_and_the_log_has
     put_in_force_again(operator, "champion", threshold=1e-9)
     add_days(operator, DAYS, DAYS + 6)
     score(operator)
-    # All twelve subscribers are a case on each day, one of them of a rule, against a budget of two.
+    # Each of the twelve subscribers is a case on each day, one of them of a rule, against a budget of two cases.
     (done,) = advance(operator)
     assert f"the threshold of {model_id} is " in done
     assert "as the budget is 2 and there were " in done and done.endswith("of them of rules")

@@ -111,7 +111,7 @@ def test_the_sentence_of_a_case_names_party_money_target_and_action(project: Pro
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        # A rule alone, no price, no action and no kind.
+        # The transaction has a rule alone, without price, action and kind of fraud.
         (
             {"source": "rule", "role": "alert", "name": "watched", "probability": None, "margin": None, "loss_micros": None,
              "currency": None, "reasons": reasons(None, "watched: a number on the hot list")},

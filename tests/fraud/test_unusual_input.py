@@ -50,16 +50,16 @@ def test_an_operator_of_ten_subscribers_is_scored_by_detectors_and_starter_witho
         promote(lake, telecom_features(), starter.install(ten_subscribers))
     summary = score(ten_subscribers)
     assert summary.transactions == len([r for r in records(TEN_DAYS) if not r[3].endswith(("10", "11"))])
-    # On each other day one of the ten is hacked; no other subscriber is accused, only numbers that were called.
+    # On every other day one of the ten is hacked. No other subscriber is accused, only called numbers.
     hacked = {(r[3], r[5].date()) for r in records(TEN_DAYS) if r[7]}
     found = query_rows(ten_subscribers, "SELECT party, day, typology, rules IS NOT NULL FROM cases WHERE type = 'fraud'")
     subscribers = {r[3] for r in records(TEN_DAYS)}
     cases = [case for case in found if case[0] in subscribers]
     assert {(party, day) for party, day, *_ in cases} == hacked
-    # On the second day, four calls of the first are too few to say that a line is used in office hours.
+    # On the second day, the four calls of the first day are too few evidence that a line is used in office hours.
     expected = {(day, "revenue_share" if day.day == 2 else "pbx_hacking", True) for _, day in hacked}
     assert {tuple(rest) for _, *rest in cases} == expected
-    # Days of so few transactions say nothing about drift; that frauds come on each other day is a finding all the same.
+    # Days of so few transactions give no verdict on drift. Frauds on every other day are a finding all the same.
     monitor_scores(ten_subscribers)
     kinds = "SELECT DISTINCT kind FROM findings WHERE kind IN ('model_drift', 'alert_rate')"
     assert query_rows(ten_subscribers, kinds) == [("alert_rate",)]

@@ -1,4 +1,4 @@
-"""A day of scoring that differs from the usual raises a finding, which resolves once the day no longer differs."""
+"""A day of scoring that differs from the usual days raises a finding, which resolves once the day no longer differs."""
 
 from __future__ import annotations
 

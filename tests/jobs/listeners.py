@@ -90,7 +90,7 @@ def this_process() -> psutil.Process:
 def listeners_of(root: psutil.Process) -> set[Listener]:
     """Return the current listeners of a process and its descendants."""
     listeners = set()
-    for process in _family(root):
+    for process in _list_family(root):
         try:
             name, connections = process.name(), process.net_connections("inet")
         except psutil.Error:
@@ -109,7 +109,7 @@ def without_port_probe(listeners: set[Listener]) -> set[Listener]:
     return set() if starts else listeners
 
 
-def _family(root: psutil.Process) -> list[psutil.Process]:
+def _list_family(root: psutil.Process) -> list[psutil.Process]:
     try:
         return [root, *root.children(recursive=True)]
     except psutil.Error:
@@ -127,11 +127,11 @@ def ports_of_job(parallelism: int) -> int:
 
 def assert_web_page_accepts_no_code(observed: ObservedListeners) -> None:
     """Find Flink's REST endpoint among the listeners of Java, and fail if its web page can change anything."""
-    features = _features({each.port for each in observed.listeners if "java" in each.process})
+    features = _read_features({each.port for each in observed.listeners if "java" in each.process})
     assert features == {"web-submit": False, "web-cancel": False, "web-rescale": False, "web-history": False}
 
 
-def _features(ports: set[int]) -> dict[str, Any]:
+def _read_features(ports: set[int]) -> dict[str, Any]:
     for port in ports:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=20) as answer:

@@ -62,14 +62,14 @@ def catch_up(project: Project, *options: str) -> None:
 
 
 def run_command(project: Project, *arguments: str) -> tuple[int, str]:
-    """Run a command in this process; return its exit status and output. Its notes go to the log of `start_job`."""
+    """Run a command in this process; return its exit status and output. Notes of the command go to the log of `start_job`."""
     out = io.StringIO()
     with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log, warnings.catch_warnings():
         # PyFlink imports modules that are deprecated.
         warnings.simplefilter("ignore")
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(log):
             for name in ("TRUEUP_NOW", "PYTHONPATH"):
-                # Java passes the environment that it was started with on to its workers.
+                # Java passes its own environment on to its workers.
                 patch.setenv(name, ENV[name]) if name in ENV else patch.delenv(name, raising=False)
             status = main([*arguments, "--project", str(project.directory)])
     with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log:
@@ -95,7 +95,7 @@ def running(project: Project, *options: str) -> Iterator[subprocess.Popen[str]]:
 def running_here(project: Project, notes: list[str], *, groups: int) -> Iterator[Future[StreamSummary]]:
     """Run a scoring job within the context in a thread of this process, whose Java serves all jobs that no test kills.
 
-    It declares no time, and `notes` receives its messages. The future has its summary after the context.
+    The job declares no time, and `notes` receives its messages. The future has its summary after the context.
     """
     from trueup.jobs.flink_client import prepare_java, run
 
@@ -114,7 +114,7 @@ def running_here(project: Project, notes: list[str], *, groups: int) -> Iterator
 
 
 def wait_for_job(condition: Callable[[], bool], job: Future[StreamSummary]) -> None:
-    """Wait until a condition holds; raise the error of a job that ends first."""
+    """Wait until a condition holds; if the job ends first, raise its error."""
     wait_until(lambda: job.done() or condition())
     if job.done():
         pytest.fail(f"the job ended: {job.result()}")
@@ -153,7 +153,7 @@ def position(project: Project) -> tuple[int, int]:
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
-    """Wait until a condition holds; fail where the job ends first."""
+    """Wait until a condition holds; fail if the job ends first."""
     deadline = time.monotonic() + LIMIT_S
     while not condition():
         assert time.monotonic() < deadline, "the condition does not hold within the limit"
@@ -181,7 +181,7 @@ def append(project: Project, log: Log, rows: dict[tuple[int, str], Any], first: 
 
 
 def assert_equals_plain_call(project: Project) -> None:
-    """Compare what the lake stores with the outcome of the plain call on the complete log."""
+    """Compare the results in the lake with the outcome of the plain call on the complete log."""
     with Lake.open(project, read_only=True) as lake:
         expected = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, lake.last_position(), 1))
         assert lake_fixture.committed(lake) == expected, log_text(project)
@@ -192,6 +192,6 @@ def digest_lines(project: Project, how: str | None) -> list[str]:
     with listeners.observe_listeners() as observed:
         status, out = run_command(project, "digest", *(["--recompute", how] if how else []))
     assert status == 0, log_text(project)
-    # Java opens its REST endpoint and blob server, the client's port and those of its worker; the other ways open none.
+    # Java opens its REST endpoint and blob server, the client's port and the ports of its worker. The other ways open no port.
     observed.assert_only_loopback(8 if how == "stream" else 0)
     return out.splitlines()

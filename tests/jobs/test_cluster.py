@@ -102,7 +102,7 @@ def test_a_cluster_resumes_the_job_from_a_savepoint_with_another_parallelism(tmp
     project = project_with(tmp_path / "operator", log, rows, half)
 
     def caught_up(position: int) -> bool:
-        # The job adds positions of its own, for its ticks.
+        # The job adds further positions, for its ticks.
         findings, end = streaming.position(project)
         return findings == end >= position
 

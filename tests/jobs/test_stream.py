@@ -36,7 +36,7 @@ def killed_later(project: Project, kind: str, after_s: float, *options: str) -> 
         elif kind == "java":
             for pid in streaming.descendants(process, JAVA):
                 os.kill(pid, signal.SIGKILL)
-            # Without its Java the client ends by itself, with one line.
+            # Without its Java process the client ends by itself, with one line.
             assert streaming.exit_status(process) == 2, streaming.log_text(project)
 
 

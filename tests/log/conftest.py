@@ -15,14 +15,14 @@ import pytest
 from trueup.config import Project, parse
 
 
-def _programs() -> Path | None:
+def _find_programs() -> Path | None:
     places = [Path(found).resolve().parent] if (found := shutil.which("initdb")) else []
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((p for p in places if (p / "pg_ctl").exists()), None)
 
 
-def _installed() -> Path | None:
-    if not _programs() and os.geteuid() == 0 and shutil.which("apt-get"):
+def _install_programs() -> Path | None:
+    if not _find_programs() and os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {
             "stdout": subprocess.DEVNULL,
             "stderr": subprocess.DEVNULL,
@@ -30,13 +30,13 @@ def _installed() -> Path | None:
         }
         subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)  # type: ignore[call-overload]
         subprocess.run(["apt-get", "install", "-qy", "postgresql"], check=False, **quiet)  # type: ignore[call-overload]
-    return _programs()
+    return _find_programs()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Return the connection string of a temporary PostgreSQL server, on a socket in its own folder."""
-    programs = _installed()
+    programs = _install_programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed and cannot be installed")
     # The server refuses to run as root.

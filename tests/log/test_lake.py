@@ -145,7 +145,7 @@ def test_a_writer_that_reacquires_the_lock_at_once_starves_no_other(tmp_path: Pa
     thread.start()
     try:
         for _ in range(10):
-            # Let the other thread take its turn before waiting for it: otherwise this thread reacquires the lock at once.
+            # Let the other thread take its turn first: otherwise this thread reacquires the lock at once.
             before = len(turns)
             while len(turns) == before:
                 stop.wait(0.01)

@@ -55,13 +55,13 @@ def test_the_names_read_from_the_schema_are_those_that_duckdb_creates() -> None:
     assert names() == {(table, column) for table, columns in declared().items() for column in columns}
 
 
-def _open(project: Project) -> None:
+def _open_lake(project: Project) -> None:
     with Lake.open(project):
         pass
 
 
 def test_processes_that_open_an_old_lake_at_once_migrate_it_together(old: Project) -> None:
-    processes = [multiprocessing.get_context("spawn").Process(target=_open, args=(old,)) for _ in range(3)]
+    processes = [multiprocessing.get_context("spawn").Process(target=_open_lake, args=(old,)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

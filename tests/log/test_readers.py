@@ -77,7 +77,7 @@ def clean_shutdown(_: Path) -> None:
 
 
 def killed_writer(catalog: Path) -> None:
-    """Leave the write-ahead log of a killed writer: its commits are in that log alone."""
+    """Leave the write-ahead log of a killed writer, whose commits are in that log alone."""
     folder = catalog.with_name("while-open")
     with sqlite3.connect(catalog) as writer:
         writer.execute("PRAGMA wal_autocheckpoint = 0")

@@ -61,7 +61,7 @@ def test_of_several_sheets_the_one_with_most_cells(propose_from: Propose) -> Non
 
 
 def xml(rows: list[tuple[Any, ...]], *, around: str = "<CDRs><File><Node>MSC1</Node></File>{}</CDRs>") -> str:
-    """Return a document of calls, each with an attribute, an element of elements, and elements."""
+    """Return a document of calls, each with an attribute, a nested element, and plain elements."""
     records = "".join(
         f'<x:CDR xmlns:x="urn:x" id="{key}"><party><caller>{a}</caller><callee>{b}</callee></party><start>{at}</start>'
         f"<billsec>{seconds}</billsec></x:CDR>\n"

@@ -182,7 +182,7 @@ def test_the_wholesale_example_gives_its_answer_without_a_changed_line(tmp_path:
     ]
 
 
-# --- inputs that are kept outside of the project ----------------------------------------------------------------------
+# --- inputs from outside of the project ----------------------------------------------------------------------
 
 
 def case(name: str, folder: Path) -> list[Path]:

@@ -190,7 +190,7 @@ def test_the_summary_is_the_same_before_and_after_reconciliation(folder: Path) -
     assert summary(folder, most_records=2).used == frozenset()
     assert summary(folder, most_records=2).unseen == ("sms",)
     reconcile_all(folder)
-    # Free usage leaves no sum; the records show that there is some.
+    # Free usage leaves no sum in the ledger. The records show that the service has usage.
     assert summary(folder, most_records=0).used == {"voice"}
     assert (summary(folder).billed, summary(folder).unseen) == (waiting.billed, waiting.unseen)
 

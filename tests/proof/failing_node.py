@@ -1,4 +1,4 @@
-"""A small project in which node `bad` bills nothing, and of two other nodes two calls each are not billed."""
+"""A small project in which no call of node `bad` is billed, and two calls of each of two other nodes are not billed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_failing_node(folder: Path) -> Project:
 
 
 def deliver_late_charges(project: Project) -> None:
-    """Write a file that bills five calls of the failing node after all."""
+    """Write a late file with charges for five calls of the failing node."""
     lines = [FILES["billing-1.csv"].splitlines()[0]]
     lines += [f"late{i},bad{i},A{i},K1,2024-03-01 10:00:{i:02},3,30" for i in range(5)]
     (project.directory / "landing/billing-2.csv").write_text("\n".join(lines) + "\n", "utf-8")

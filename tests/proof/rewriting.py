@@ -31,10 +31,10 @@ def data_files(folder: Path, table: str) -> list[tuple[int, Path]]:
 def rows_of(path: Path) -> list[Row]:
     """Return the rows of a data file."""
     with duckdb.connect() as connection:
-        return _fetch(connection, path)
+        return _fetch_rows(connection, path)
 
 
-def _fetch(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Row]:
+def _fetch_rows(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Row]:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("CREATE TABLE rows AS FROM read_parquet($path, hive_partitioning = false)", {"path": str(path)})
     query = connection.execute("FROM rows")
@@ -47,28 +47,28 @@ def rewrite(folder: Path, table: str, change: Callable[[list[Row]], list[Row]]) 
     changed = False
     for number, path in data_files(folder, table):
         with duckdb.connect() as connection:
-            before = _fetch(connection, path)
+            before = _fetch_rows(connection, path)
             rows = change([dict(row) for row in before])
             if rows != before:
-                _write(connection, path, rows)
+                _write_rows(connection, path, rows)
                 _update_catalog(folder, table, number, path, len(rows), len(rows) - len(before))
                 changed = True
     assert changed, f"no row of {table} was changed"
 
 
-def _write(connection: duckdb.DuckDBPyConnection, path: Path, rows: list[Row]) -> None:
+def _write_rows(connection: duckdb.DuckDBPyConnection, path: Path, rows: list[Row]) -> None:
     """Write rows as the lake does: with its types, and with its ids of columns."""
     if not rows:
         path.unlink()
         return
-    ids = _field_ids(connection, path)
+    ids = _read_field_ids(connection, path)
     connection.execute("DELETE FROM rows")
     placeholders = ", ".join("?" for _ in rows[0])
     connection.executemany(f"INSERT INTO rows VALUES ({placeholders})", [list(row.values()) for row in rows])
     connection.execute(f"COPY rows TO '{path}' (FORMAT parquet, FIELD_IDS {{{ids}}})")
 
 
-def _field_ids(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+def _read_field_ids(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     query = "SELECT name, field_id, num_children FROM parquet_schema(?)"
     ids, lists = [], 0
     for name, number, children in connection.execute(query, [str(path)]).fetchall()[1:]:

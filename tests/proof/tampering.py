@@ -42,8 +42,8 @@ from trueup.proof.fault import FaultKind
 class Tampering:
     """One change, and the fault that verification finds.
 
-    `check` is the check that names it, `names` are texts of the fault's `where` or `detail`. With `quick`, quick verification
-    finds it too.
+    `check` is the check that reports the fault, and `names` are texts of the fault's `where` or `detail`. With `quick`, quick
+    verification finds the fault too.
     """
 
     apply: Callable[[Path], None]
@@ -103,7 +103,7 @@ def rebuild_lake(folder: Path) -> None:
 
 
 def change_buckets(folder: Path) -> None:
-    """Change the lake's fixed number of buckets, and the configuration with it."""
+    """Change the lake's fixed number of buckets, and likewise the configuration."""
     edit("setting", lambda row: True, content=lambda row: row["content"].replace("4", "8"))(folder)
     path = folder / "trueup.toml"
     path.write_text(path.read_text("utf-8").replace("buckets = 4", "buckets = 8"), "utf-8")
@@ -126,7 +126,7 @@ TAMPERINGS: dict[str, Tampering] = {
     "subscriber_status": Tampering(
         edit("subscriber", by("subscriber", "A2"), status="active"), "event_ids", ("subscriber",), quick=True
     ),
-    # The same with the id of the new content: only the raw bytes show the change.
+    # The same changes with the id of the new content: only the raw bytes show the change.
     "usage_quantity_with_its_id": Tampering(
         with_new_id("usage", U3, quantity_micros=1_000_000), "units", ("msc-1.csv", "record 2", "quantity_micros")
     ),

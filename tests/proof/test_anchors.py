@@ -306,7 +306,7 @@ def test_a_change_between_two_anchors_names_the_older_one_as_last_in_agreement(a
     assert {(fault.since, newer in fault.detail) for fault in checked.faults} == {(older, True)}
     (rows,) = [fault for fault in checked.faults if fault.where.startswith("usage, ")]
     assert "landing/msc-3.csv of msc" in rows.detail
-    # A row that the older anchor covers was changed after it was written: no earlier anchor agrees.
+    # A row that the older anchor covers was changed after that anchor, so no earlier anchor agrees.
     edit("usage", record("u3"), attributes='{"imei":"99"}')(anchored)
     second_check = check(anchored)
     assert second_check.agreeing == ()
@@ -328,36 +328,36 @@ def test_a_newer_anchor_in_agreement_dates_a_change_before_it(anchored: Path) ->
 # --- permitted changes ------------------------------------------------------------------------------------------------
 
 
-def _new_commits(folder: Path) -> Path:
+def _add_commits(folder: Path) -> Path:
     ingest_more(folder)
     close(Project.load(folder), "msc", date(2024, 3, 5), clock=clock)
     reconcile(Project.load(folder))
     return folder
 
 
-def _merged(folder: Path) -> Path:
+def _merge_files(folder: Path) -> Path:
     assert maintain(Project.load(folder), clock=clock).merged
     return folder
 
 
-def _merged_and_expired(folder: Path) -> Path:
-    _merged(folder)
+def _merge_and_expire(folder: Path) -> Path:
+    _merge_files(folder)
     with Lake.open(Project.load(folder)) as lake:
         lake.connection.execute("CALL ducklake_expire_snapshots('lake', older_than => now())")
         lake.connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
     return folder
 
 
-def _published(folder: Path) -> Path:
+def _publish_tables(folder: Path) -> Path:
     publish(Project.load(folder), folder / "leakage.duckdb")
     return folder
 
 
-def _moved(folder: Path) -> Path:
+def _move_folder(folder: Path) -> Path:
     return folder.rename(folder.with_name("elsewhere"))
 
 
-@pytest.mark.parametrize("changes", [(_new_commits, _published, _merged), (_merged_and_expired, _moved)])
+@pytest.mark.parametrize("changes", [(_add_commits, _publish_tables, _merge_files), (_merge_and_expire, _move_folder)])
 def test_maintenance_leaves_an_anchor_in_agreement(anchored: Path, changes: tuple[Callable[[Path], Path], ...]) -> None:
     folder = anchored
     for change in changes:
@@ -378,7 +378,7 @@ def test_a_column_that_a_later_version_adds_changes_no_digest(anchored: Path) ->
 
 
 def test_an_anchor_that_continues_another_equals_a_full_one(anchored: Path) -> None:
-    _merged(_new_commits(anchored))
+    _merge_files(_add_commits(anchored))
     written = write_anchor(anchored)
     full = write_anchor(anchored, anchored / "full.json")
     continued, full_statement = read(Path(written.path)).statement, read(Path(full.path)).statement
@@ -419,7 +419,7 @@ def test_a_lake_that_lost_rows_is_not_anchored(anchored: Path) -> None:
 def test_recompute_refuses_to_anchor_a_lake_with_altered_rows(anchored: Path) -> None:
     edit("usage", record("u3"), bucket=0)(anchored)
     ingest_more(anchored)
-    assert write_anchor(anchored).is_new  # Only new rows were read: the older anchor's digests are copied, and are wrong.
+    assert write_anchor(anchored).is_new  # Only new rows were read: the wrong digests of the older anchor are copied.
     assert any(fault.where == "usage, position 2" for fault in check(anchored).faults)
     with pytest.raises(LogError, match="usage, position 2"):
         write_anchor(anchored, recompute=True)
@@ -442,7 +442,7 @@ def _open_to_all(path: Path) -> None:
     path.chmod(0o644)
 
 
-def _of_another_kind(path: Path) -> None:
+def _write_other_kind(path: Path) -> None:
     from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
@@ -450,22 +450,22 @@ def _of_another_kind(path: Path) -> None:
     path.write_bytes(pem)
 
 
-def _encrypted(path: Path) -> None:
+def _encrypt_key(path: Path) -> None:
     from cryptography.hazmat.primitives import serialization as s
 
     key = s.load_pem_private_key(path.read_bytes(), None)
     path.write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.BestAvailableEncryption(b"secret")))
 
 
-def _missing(path: Path) -> None:
+def _remove_key(path: Path) -> None:
     path.unlink()
 
 
-def _garbage(path: Path) -> None:
+def _write_garbage(path: Path) -> None:
     path.write_text("-----BEGIN PRIVATE KEY-----\nnone\n")
 
 
-def _pipe(path: Path) -> None:
+def _replace_by_pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path, 0o600)
 
@@ -474,11 +474,11 @@ def _pipe(path: Path) -> None:
     ("change", "message"),
     [
         (_open_to_all, r"others than its owner can use the private key \(mode 0644\).*chmod 600"),
-        (_of_another_kind, "not of the kind Ed25519"),
-        (_encrypted, "is encrypted"),
-        (_missing, "cannot be read.*--new-key"),
-        (_garbage, "not a private key in PEM"),
-        (_pipe, "not a regular file"),
+        (_write_other_kind, "not of the kind Ed25519"),
+        (_encrypt_key, "is encrypted"),
+        (_remove_key, "cannot be read.*--new-key"),
+        (_write_garbage, "not a private key in PEM"),
+        (_replace_by_pipe, "not a regular file"),
     ],
 )
 def test_an_unusable_key_is_refused_with_a_reason_and_never_shown(

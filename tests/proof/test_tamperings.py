@@ -1,4 +1,4 @@
-"""Tampering: the intended check finds every change and names it."""
+"""Tampering: the intended check finds every change and names the changed place."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ NUMBERED = FeedConfig.model_validate({"file": r"(?P<node>M\d+)-(?P<sequence>\d+)
 
 @dataclass
 class Operator:
-    """The records that two switches wrote (`made`) and those that arrived (`came`), each with its true value in millionths."""
+    """The records that two switches wrote (`made`) and the arrived ones (`came`), each with its true value in millionths."""
 
     made: pl.DataFrame
     lost: pl.Series = field(default_factory=pl.Series)
@@ -58,13 +58,13 @@ def made(seed: int, *, per_hour: float = 60.0) -> pl.DataFrame:
         frames.append(
             one.with_columns(
                 number=pl.int_range(pl.len(), dtype=pl.Int64), anonymous=named, zero=pl.Series(rng.random(len(hour)) < 0.08),
-                destination=_destinations(seed, number, hour),
+                destination=_draw_destinations(seed, number, hour),
             )
         )  # fmt: skip
     return pl.concat(frames).with_columns(file=(pl.col("at_us") - START_US) // (FILE_HOURS * HOUR_US))
 
 
-def _destinations(seed: int, node: int, hour: np.ndarray) -> pl.Series:
+def _draw_destinations(seed: int, node: int, hour: np.ndarray) -> pl.Series:
     """Draw destinations: a few large destinations, many small ones, and more abroad in the evening."""
     rng = np.random.default_rng([seed, node])
     weight = 1 / np.arange(1, DESTINATIONS + 1) ** 1.5

@@ -1,4 +1,4 @@
-"""A feed of one switch, as the settings of several tests begin."""
+"""A feed of one switch, with which the settings of several tests begin."""
 
 SWITCH = """
 [lake]

@@ -93,7 +93,7 @@ def test_a_clock_that_jumps_ahead_and_back_is_found_as_a_clock_jump(made: pl.Dat
     open_rows = op.open_rows(jumped, made, numbered=True).filter(pl.col("node") == "MSC02")
     clock = open_rows.filter(pl.col("control") == "clock")
     assert clock.height == 1
-    # Records of ten to two bear one to five: from one on, two times share an hour.
+    # Records of ten to two carry the times one to five, so from one on two times share an hour.
     assert op.moment(HOUR + 3) <= clock["from_us"][0] <= op.moment(HOUR + 5)
     assert op.moment(HOUR + 5) <= clock["to_us"][0] <= op.moment(HOUR + 7)
     silent = open_rows.filter(pl.col("control") == "volume")
@@ -113,7 +113,7 @@ def test_late_records_resolve_the_silence_and_a_further_tick_changes_nothing(mad
     assert changes.select("position", "action", "cause", "kind").rows() == [
         (2, "raised", "frontier", "volume_drop"), (4, "resolved", "late_usage", "volume_drop"),
     ]  # fmt: skip
-    # Divided at any tick, the history is the same.
+    # The history is the same for a division at any tick.
     head = history(inputs, op.rules(), after=0, upto=2)
     tail = history(inputs, op.rules(), after=2, upto=5, open_before=open_findings(head))
     assert pl.concat([head, tail]).equals(changes)

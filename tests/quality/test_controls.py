@@ -118,7 +118,7 @@ def test_a_missing_file_is_bounded_and_resolves_on_arrival_with_its_money_within
     assert float(found["impact_low"]) <= 80 <= float(found["impact_high"])  # type: ignore[arg-type]
     assert found["impact"] == 0
     reconcile(made, clock=lambda: NOW)
-    # Charges of the day have no usage and raise no overbilling: their usage may only be missing.
+    # Charges of the day have no usage and raise no overbilling, because the usage may be among the missing records.
     without = "SELECT count(*) AS n, sum(impact) AS impact, bool_and(provisional) AS provisional FROM findings WHERE kind = 'charge_without_usage'"
     assert rows(made, without) == [{"n": 40, "impact": -80, "provisional": True}]
     assert rows(made, "SELECT * FROM leakage_by_day") == []

@@ -1,4 +1,4 @@
-"""The gate: findings that block a day, mark it or are only noted, and the commands that follow the gate."""
+"""The gate: findings that block a day, mark the day or are only noted, and the commands that follow the gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quality policy is declared: in force from a position on, earlier findings stay as they are."""
+"""The quality policy is declared: it is in force from a position on, and earlier findings stay unchanged."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_changed_setting_is_declared_and_is_the_cause_of_its_changes(controlle
     made = controlled
     (first,) = story.controlled(made).to_dicts()
     assert (first["action"], first["cause"]) == ("raised", "arrival")
-    # Only record numbers are checked, no file numbers: the same loss is another finding.
+    # Record numbers are checked instead of file numbers, so the same loss is another finding.
     made = renamed(made, "file = '(?P<node>M\\d+)-(?P<sequence>\\d+)\\.csv'\n", "")
     changes = story.controlled(made)
     assert declared(made) == 2

@@ -11,7 +11,7 @@ FEW, FEW_LOSSES, MANY = 8, 4, 200
 HOURS_PER_YEAR = 8_766
 JUDGED_WEEKS = op.WEEKS - 3
 SERIES = 2 * 3
-"""Two switches, each as a whole and by its two services."""
+"""The compared parts: two switches, each as a whole and by its two services."""
 
 
 def alarms(seeds: range) -> tuple[int, int]:

@@ -12,11 +12,11 @@ from trueup.quality.completeness.share_shift import find_shifted_shares
 FIRST = datetime(2024, 3, 4, tzinfo=UTC)
 """Four weeks before the clock of Berlin goes forward, on 31 March."""
 BACKUP_HOUR = 3
-"""At three o'clock by the clock on the wall, machines report without a subscriber."""
+"""At three o'clock local time, machines report without a subscriber."""
 
 
 def hours(zone: str) -> pl.DataFrame:
-    """Return five weeks of hours of a node, in UTC; the machines' hour is one of a zone."""
+    """Return five weeks of hours of a node, in UTC. The hour of the machines is in local time of a zone."""
     times = pl.datetime_range(FIRST, FIRST + timedelta(days=35), "1h", time_zone="UTC", closed="left", eager=True).alias("at")
     is_backup = pl.col("at").dt.convert_time_zone(zone).dt.hour() == BACKUP_HOUR
     rows = times.to_frame().select(

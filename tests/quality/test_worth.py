@@ -1,4 +1,4 @@
-"""The value of missing records: in the currency of their charges, and never in two currencies."""
+"""The value of missing records: in the currency of the charges, and never in two currencies."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_stale_feed_of_a_wrong_clock_is_resolved_where_its_tick_is_superseded(
     rows = controlled(made, NOW + timedelta(hours=1))
     assert changes_of(rows)[1:] == [("stale_feed", "resolved", "policy_change")]
     assert rows["position"].to_list()[1] == declared.position
-    # It is raised again when the feed is late by the right clock, and the history is the same in one run.
+    # The finding is raised again when the feed is late by the right clock. One run gives the same history.
     rows = controlled(made, NOW + timedelta(hours=30)).vstack(controlled(made, NOW + timedelta(hours=41)).clear())
     rows = controlled(made, NOW + timedelta(hours=41))
     assert changes_of(rows)[2:] == [("stale_feed", "raised", "frontier")]

@@ -74,7 +74,7 @@ def book_of(rows: Sequence[Mapping[str, Any]]) -> Book:
 
 
 def calls_of(calls: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Return calls as input of the rater, numbered where they have no number."""
+    """Return calls as input of the rater; calls without a number get one."""
     return pl.DataFrame([{n: c.get(n) for n in CALL} | {"call": c.get("call", i)} for i, c in enumerate(calls)], schema=CALL)
 
 
@@ -83,5 +83,5 @@ def rated(rows: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]])
 
 
 def answers(rated: RatingResult) -> dict[int, tuple[int | None, str | None]]:
-    """Return for each call its amount in millionths, or the reason for none."""
+    """Return for each call its amount in millionths, or the reason why it has none."""
     return {call: (amount, reason) for call, amount, reason in rated.amounts.select("call", "amount_micros", "reason").iter_rows()}

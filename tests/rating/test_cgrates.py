@@ -174,7 +174,7 @@ def test_one_tenant_of_several_is_chosen(tmp_path: Path):
     ],
 )  # fmt: skip
 def test_a_line_without_an_exact_equivalent_is_refused_with_its_number(tmp_path: Path, file: str, line: str, says: str):
-    # A timing or a destination matters only where a plan uses it.
+    # A timing or a destination has an effect only where a plan uses it.
     timing, tag = (line.split(",")[0] if file == name else "" for name in ("Timings", "Destinations"))
     used = {"RatingPlans": f"RP_SMS,DR_SMS,{timing},20\n"} if timing else {}
     used |= {"RatingPlans": "RP_SMS,DR_USED,*any,10\n", "DestinationRates": f"DR_USED,{tag},RT_SMS,*up,4,0,\n"} if tag else {}

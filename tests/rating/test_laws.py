@@ -45,7 +45,7 @@ test_the_order_of_arrival_does_not_change_prices_in_many_books = on_many_random(
 
 def check_what_if(rows, calls, which, quantity):
     which %= len(calls)
-    # Of several that begin at once with one id, none has a place of its own.
+    # Records with one id and one begin have no order among themselves.
     assume(len({(c["start_us"], c["order"]) for c in calls}) == len(calls))
     book, before = book_of(rows), answers(rated(rows, calls))
     other = calls[which] | {"call": 1, "quantity_micros": quantity}
@@ -64,7 +64,7 @@ test_a_what_if_record_has_the_price_of_the_record_that_it_replaces_and_changes_n
 )(check_what_if)
 
 
-def _plain(rows: Sequence[Row]) -> list[Row]:
+def _keep_plain_prices(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with prices alone: exact to the microsecond, each µs at a whole number of millionths, no fees, nothing rounded."""
     off = {
         "first_increment_micros": None,
@@ -86,12 +86,12 @@ def _plain(rows: Sequence[Row]) -> list[Row]:
 
 
 def check_cut(rows, record, cut):
-    """Exact prices add up, wherever a record is cut, at the edge of a band or elsewhere."""
+    """Exact prices add up wherever a record is cut, also at the edge of a band."""
     record |= {"service": "voice", "currency": "EUR"}
     assume(record["quantity_micros"] and cut < record["quantity_micros"])
     before = record | {"quantity_micros": cut}
     after = record | {"quantity_micros": record["quantity_micros"] - cut, "start_us": record["start_us"] + cut}
-    (whole, why), *parts = answers(rated(_plain(rows), [record, before, after])).values()
+    (whole, why), *parts = answers(rated(_keep_plain_prices(rows), [record, before, after])).values()
     if why is None:
         assert whole == sum(amount for amount, _ in parts)
     else:
@@ -107,10 +107,10 @@ test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded_in_m
 
 
 def check_longer(rows, record, one, other):
-    """For one record at a time, of prices that are not negative, rounded not at all or at the end.
+    """Check the law for one record at a time and prices that are not negative, without rounding or rounded at the end.
 
-    Tiers are left out, because a cheaper tier may end a dearer increment early. So is rounding by increment, because a record may
-    pay less for a remainder rounded down. Where the longer record has a price, so has the shorter.
+    Tiers are left out, because a cheaper tier may end a dearer increment early. Rounding by increment is left out, because a record
+    may pay less for a remainder rounded down. Where the longer record has a price, the shorter record has one too.
     """
     plain = [
         r | {"price_micros": abs(r["price_micros"]), "slots": r["slots"] and r["slots"].replace("-", "")} if r["item"] == "rate" else r
@@ -138,16 +138,17 @@ def test_an_amount_that_is_too_large_is_refused_and_never_wrong(
 ):
     steps = {"first_increment_micros": step or None, "next_increment_micros": step or None}
     fees = {"setup_micros": setup, "tax_micros": tax, "rounding": rounding, "decimals": decimals, "rounding_stage": stage}
-    # A longer increment is refused with its book.
+    # A book with a longer increment is refused.
     assume((step or 1) <= 2**61)
-    # The slow rater goes from increment to increment: no more than some hundred of them.
+    # The slow rater goes from increment to increment, so a record has no more than some hundred increments.
     assume(step is None or quantity // 100 < step <= LARGEST["first_increment_micros"])
     row = rated_at("1", per=per, service="data", unit="B", **steps, **fees) | {"price_micros": price}
     rows = [row, exchange("1") | {"price_micros": fx}]
     record = call(1, service="data", currency="USD") | {"quantity_micros": quantity, "call": 0}
     (amount, why), (exact, _) = answers(rated(rows, [record]))[0], fractions_rater.price(rows, [record])[0]
     assert (amount, why) in [(exact, None), (None, "amount_too_large")]
-    # Only what no tariff has is refused although the amount itself would fit: such prices, or a price per such a number.
+    # Only terms that no tariff has are refused although the amount itself would fit: such prices, or a price for such a number of
+    # units.
     odd = max(abs(price), quantity, step or 0, setup, tax, fx) > 10**12 or per > 10**6
     assert why is None or abs(exact) > 10**18 or odd
 

@@ -122,7 +122,7 @@ def test_the_trace_of_a_sum_between_two_millionths_names_its_rounding():
 
 @given(BOOKS, RECORDS)
 def test_the_steps_of_every_record_end_with_their_sum(rows, calls):
-    """The last number before the amount is the amount, except for fractions of a millionth."""
+    """The last number before the amount equals the amount, except for fractions of a millionth."""
     book = book_of(rows)
     found = rate(calls_of(calls), book)
     for record, amount in found.amounts.select("call", "amount_micros").iter_rows():

@@ -12,7 +12,7 @@ from pricing import MICRO, Row, answers, at, band, call, free, micros, rated, ra
 
 
 def prices(rows: list[Row], *calls: Row) -> list[int | str | None]:
-    """Return the amounts of calls in millionths, or the reasons for none."""
+    """Return the amounts of calls in millionths, or the reasons why they have none."""
     return [why if amount is None else amount for amount, why in answers(rated(rows, calls)).values()]
 
 
@@ -64,13 +64,13 @@ def test_a_call_from_an_origin_without_a_rate_has_no_price():
 
 
 def test_tiers_of_an_origin_are_its_own():
-    """Beyond a minute a call from 44… costs 0.06 a minute; that from 1… still 0.80."""
+    """Beyond a minute a call from 44… costs 0.06 a minute, and a call from 1… still 0.80."""
     rows = [FROM_BRITAIN, FROM_BRITAIN | {"tier_from_micros": 60_000_000, "price_micros": 60_000}, FROM_ANYWHERE]
     assert prices(rows, call(120), call(120, own_number="1212", subscriber="t")) == [360_000, 1_600_000]
 
 
 def test_two_rates_that_differ_only_in_their_origin_are_not_versions_of_each_other():
-    """The rate from 1… begins later, and does not end that from 44…."""
+    """The rate from 1… begins later, and does not end the rate from 44…."""
     later = rated_at("0.70", destination="49", origin="1", valid_from=FROM_BRITAIN["valid_from"].replace(year=2022))
     assert prices([FROM_BRITAIN, later], call(60), call(60, own_number="1212")) == [300_000, 700_000]
 
@@ -264,7 +264,7 @@ def test_the_price_of_the_start_holds_over_the_edge_of_a_band():
 
 
 def test_a_rate_that_ends_in_a_record_still_prices_it_at_the_price_of_its_start():
-    """There is no rate from June on: without that term the record has no price."""
+    """There is no rate from June on, so without that term the record has no price."""
     ends = rated_at("0.60", valid_to=at("2025-06-01 00:00"))
     assert prices([ends | {"priced_at": "start"}], call(90, OVER_MIDNIGHT)) == [900_000]
     assert prices([ends], call(90, OVER_MIDNIGHT)) == ["no_rate"]

@@ -23,7 +23,7 @@ from trueup.frames import query_frames
 from trueup.log.lake import Lake
 
 
-def _row(item: State | Bill, number: int) -> dict[str, Any]:
+def _build_row(item: State | Bill, number: int) -> dict[str, Any]:
     place = {"source_id": f"x@{item.at}", "source_row": number, "key_scope": "x", "subscriber": item.subscriber}
     if isinstance(item, State):
         return place | {
@@ -39,7 +39,7 @@ def _row(item: State | Bill, number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tables(connection: duckdb.DuckDBPyConnection, position: int, items: Sequence[Item]) -> dict[str, pl.DataFrame]:
+def _build_tables(connection: duckdb.DuckDBPyConnection, position: int, items: Sequence[Item]) -> dict[str, pl.DataFrame]:
     """Return the rows of one position by table."""
     tables = {"position": pl.DataFrame({"position": [position]})}
     if not items:
@@ -52,7 +52,7 @@ def _tables(connection: duckdb.DuckDBPyConnection, position: int, items: Sequenc
         key = {"event_id": pl.concat_str(pl.lit(f"{position} "), "source_row").cast(pl.Binary), "bucket": pl.lit(0, pl.Int16)}
         return tables | {"tariff": rows.with_columns(**key)}
     stream = "charge" if isinstance(items[0], Bill) else "subscriber"
-    frame = pl.DataFrame([_row(i, n) for n, i in enumerate(items) if isinstance(i, State | Bill)], schema=COLLECTED[stream])
+    frame = pl.DataFrame([_build_row(i, n) for n, i in enumerate(items) if isinstance(i, State | Bill)], schema=COLLECTED[stream])
     tables[stream] = with_event_ids(connection, frame, stream, bucket_by="subscriber", buckets=lake_fixture.BUCKETS)
     if stream == "charge":
         tables[stream] = tables[stream].with_columns(corrected_key="corrects", corrected_charge=pl.lit(None, pl.Boolean))
@@ -83,7 +83,7 @@ def item_lake(folder: Path, log: Sequence[Item]) -> Iterator[Lake]:
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'").fetchall():
             connection.execute(f"ALTER TABLE lake.events.{table} ADD COLUMN snapshot_id BIGINT")
         for position in range(1, max(i.at for i in log) + 1):
-            for table, frame in _tables(connection, position, [i for i in log if i.at == position]).items():
+            for table, frame in _build_tables(connection, position, [i for i in log if i.at == position]).items():
                 query = f"INSERT INTO lake.events.{table} BY NAME SELECT *, {10 * position} AS snapshot_id FROM rows"
                 query_frames(connection, query, rows=frame)
         lake = Lake(project, lambda: connection, lake_fixture.clock)
@@ -95,7 +95,7 @@ def item_lake(folder: Path, log: Sequence[Item]) -> Iterator[Lake]:
 FIRST = date(2027, 12, 20)
 
 
-def _day(r: random.Random, most: int) -> str:
+def _draw_day(r: random.Random, most: int) -> str:
     return (FIRST + timedelta(days=r.randint(0, most))).isoformat()
 
 
@@ -110,13 +110,13 @@ def random_item_log(r: random.Random) -> list[Item]:
                 more = {"cycle_day": r.choice((1, 15, 31))} if r.random() < 0.4 else {}
                 status = r.choice(("active", "active", "active", "suspended", "ceased"))
                 ends = (FIRST + timedelta(days=200)).isoformat() if r.random() < 0.1 else None
-                log.append(State(_day(r, 90), r.choice("AB"), status, ends, position, r.choice(subscribers), more=more))
+                log.append(State(_draw_day(r, 90), r.choice("AB"), status, ends, position, r.choice(subscribers), more=more))
             elif kind == "price":
                 log.append(random_price(r, position))
             elif kind == "bill":
                 log.append(random_bill(r, position, r.choice([*subscribers, "unknown"])))
         if kind == "close":
-            log.append(Closed(_day(r, 110), position))
+            log.append(Closed(_draw_day(r, 110), position))
     log.append(Closed("2028-06-01", max((i.at for i in log), default=1) + 1))
     return log
 
@@ -138,11 +138,11 @@ def random_price(r: random.Random, position: int) -> Price:
     """Return a rental, a fee or a discount."""
     item = r.choice(("recurring", "recurring", "one_off", "discount"))
     if item == "discount":
-        return Price(None, _day(r, 60), None, item, "d", None, position, {"discount_micros": r.choice((500_000, 250_000))})
+        return Price(None, _draw_day(r, 60), None, item, "d", None, position, {"discount_micros": r.choice((500_000, 250_000))})
     if item == "one_off":
         return Price("20", "2020-01-01", None, item, "fee", None, position, {"event": r.choice(("activation", "termination"))})
     more = {"due": r.choice(("advance", "arrears")), "period": r.choice(("month", "cycle", "week"))}
-    since = "2020-01-01" if r.random() < 0.6 else _day(r, 60)
+    since = "2020-01-01" if r.random() < 0.6 else _draw_day(r, 60)
     return Price(r.choice(("31", "62")), since, None, item, r.choice(("line", "tv")), r.choice((None, "A")), position, more)
 
 
@@ -153,6 +153,6 @@ def random_bill(r: random.Random, position: int, subscriber: str) -> Bill:
     currency = "USD" if r.random() < 0.1 else "EUR"
     amount = r.choice(("31", "31", "62", "15.5", "0", "-5"))
     if r.random() < 0.2:
-        return Bill("20", None, _day(r, 90), position, "fee", subscriber, key, currency)
+        return Bill("20", None, _draw_day(r, 90), position, "fee", subscriber, key, currency)
     named = r.choice(("again", f"{r.randint(2, position)}/{r.randint(0, 3)}")) if r.random() < 0.2 else None
     return Bill(amount, month, None, position, r.choice(("line", "tv", "x")), subscriber, key, currency, corrects=named)

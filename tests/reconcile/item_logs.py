@@ -103,7 +103,7 @@ def micros(amount: str) -> int:
     return (-1 if amount.startswith("-") else 1) * (int(whole) * MICROS + int(rest.ljust(6, "0")[:6]))
 
 
-def _states(states: Sequence[State]) -> pl.DataFrame:
+def _build_states(states: Sequence[State]) -> pl.DataFrame:
     rows = [
         {"bucket": 0, "position": s.at, "system": s.system, "subscriber": s.subscriber, "plan": s.plan, "status": s.status,
          "valid_from": at(s.since), "valid_to": at(s.to) if s.to else None, "event_id": repr(s).encode(), **s.more}
@@ -124,7 +124,7 @@ def tariff_rows(prices: Sequence[Price]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"position": pl.Int64, "source_row": pl.Int64, **CORE["tariff"]})
 
 
-def _charges(bills: Sequence[Bill]) -> pl.DataFrame:
+def _build_charges(bills: Sequence[Bill]) -> pl.DataFrame:
     rows = []
     for n, b in enumerate(bills):
         key = b.key or f"c{n}"
@@ -143,7 +143,7 @@ def inputs_of(log: Sequence[Item], upto: int, policies: Sequence[Policy] = (POLI
     """Return the inputs from the positions of a log up to `upto`."""
     known = [i for i in log if i.at <= upto]
     states, items = (
-        _states([s for s in known if isinstance(s, State)]),
+        _build_states([s for s in known if isinstance(s, State)]),
         items_of(tariff_rows([p for p in known if isinstance(p, Price)])),
     )
     closed = pl.DataFrame(
@@ -152,7 +152,7 @@ def inputs_of(log: Sequence[Item], upto: int, policies: Sequence[Policy] = (POLI
         orient="row",
     )
     bills = [b for b in known if isinstance(b, Bill)]
-    charges = _charges(bills)
+    charges = _build_charges(bills)
     since = min((s.at for s in known if isinstance(s, State)), default=NEVER_POSITION)
     causes = dict.fromkeys((s.at for s in known if isinstance(s, State)), SUBSCRIBER_CHANGE)
     causes |= dict.fromkeys((p.at for p in known if isinstance(p, Price)), TARIFF_CHANGE)

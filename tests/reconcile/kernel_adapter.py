@@ -85,7 +85,7 @@ def frontier_of(log: Log, policy: Policy, upto: int | None = None) -> Frontier:
                     observed.setdefault(item.source, []).append((position, item.started_us))
             elif isinstance(item, Policy):
                 policies.append(policy_from(item, position))
-    marks = ({n: _marks(rows) for n, rows in by_source.items()} for by_source in (observed, closed))
+    marks = ({n: _build_marks(rows) for n, rows in by_source.items()} for by_source in (observed, closed))
     clock = Ticks.of(pl.DataFrame([(at, tick.now_us) for at, tick in ticks], schema=_MARK, orient="row"))
     return Frontier(Policies(without_void_ticks(policies, superseded)), *marks, clock)
 
@@ -100,14 +100,14 @@ def terms_of(log: Log, upto: int | None = None) -> Terms:
             rows = [*rows, *new]
             editions.append(Edition(position, Book.of(pl.DataFrame([{n: r.get(n) for n in TARIFF} for r in rows], schema=TARIFF))))
             first.append((position, touched_from(pl.DataFrame([{n: r.get(n) for n in TARIFF} for r in new], schema=TARIFF))))
-    states = states_of(pl.DataFrame(_states(log[:upto]), schema=_STATE))
+    states = states_of(pl.DataFrame(_build_states(log[:upto]), schema=_STATE))
     if not editions and states.is_empty():
         return FLAT
     causes = dict.fromkeys(states["since"].to_list(), SUBSCRIBER_CHANGE) | {e.position: TARIFF_CHANGE for e in editions}
     return Terms(tuple(editions), states, changes_of(first, states), causes)
 
 
-def _states(log: Log) -> list[dict[str, Any]]:
+def _build_states(log: Log) -> list[dict[str, Any]]:
     """Return the states of a log as rows of `events.subscriber`, of the network."""
     return [
         {
@@ -129,7 +129,7 @@ def policy_from(policy: Policy, position: int) -> Policy:
     return Policy.from_content(position, policy.content())
 
 
-def _marks(rows: list[tuple[int, int]]) -> RunningMax:
+def _build_marks(rows: list[tuple[int, int]]) -> RunningMax:
     return RunningMax.of(pl.DataFrame(rows, schema=_MARK, orient="row"))
 
 
@@ -173,7 +173,7 @@ def sums_of(ledger: pl.DataFrame, positions: int) -> list[Sums]:
 def assert_same_history(reference: ReferenceRun, evaluated: Evaluated, policies: Policies) -> None:
     """Compare the kernel with the reference: life cycles of findings, sums after each position, one booking per record."""
     expected, actual = changes_by_finding(reference.changes), changes_by_finding(kernel_changes(evaluated, policies))
-    assert actual == expected, _differences(actual, expected)
+    assert actual == expected, _describe_differences(actual, expected)
     sums = sums_of(evaluated.ledger, len(reference.sums))
     for position, (expected_sums, actual_sums) in enumerate(zip(reference.sums, sums, strict=True), start=1):
         assert actual_sums == expected_sums, f"sums after position {position}"
@@ -183,7 +183,7 @@ def assert_same_history(reference: ReferenceRun, evaluated: Evaluated, policies:
     )
 
 
-def _differences(actual: Counter[Any], expected: Counter[Any]) -> str:
+def _describe_differences(actual: Counter[Any], expected: Counter[Any]) -> str:
     def lines(counted: Counter[Any]) -> list[str]:
         return [str(dict(row)) for life in counted for row in sorted(life, key=repr)]
 

@@ -58,19 +58,19 @@ def toml_of(policy: Policy, bucket_by: str) -> str:
         lines += ["[[source]]", 'name = "states"', 'stream = "subscriber"', 'path = "none"', 'identity = "content"']
         lines += [f"columns = {{ {columns} }}"]
     for service, rules in [*policy.services.items(), ("default", policy.default)]:
-        lines += [f"[reconcile.{service}]", *_rules(rules, is_covered=service in policy.line_of)]
+        lines += [f"[reconcile.{service}]", *_list_rules(rules, is_covered=service in policy.line_of)]
     return "\n".join(lines)
 
 
-def _rules(rules: ServiceConfig, *, is_covered: bool) -> list[str]:
+def _list_rules(rules: ServiceConfig, *, is_covered: bool) -> list[str]:
     waits = {
         "start_tolerance": f'"{rules.start_tolerance}us"', "grace": f'"{rules.grace}us"',
-        "amount_tolerance": f'"{_decimal(rules.amount_tolerance)}"',
+        "amount_tolerance": f'"{_format_decimal(rules.amount_tolerance)}"',
     }  # fmt: skip
-    waits |= {} if rules.covers else {"quantity_tolerance": f'"{_decimal(rules.quantity_tolerance)}"'}
+    waits |= {} if rules.covers else {"quantity_tolerance": f'"{_format_decimal(rules.quantity_tolerance)}"'}
     values = {"match": str(list(rules.match))} | ({} if is_covered else waits)
     values |= {"covers": str(list(rules.covers))} if rules.covers else {}
-    values |= {} if rules.price is None else {"price": f'"{_decimal(rules.price)}"'}
+    values |= {} if rules.price is None else {"price": f'"{_format_decimal(rules.price)}"'}
     # A setting with its default is left out: where it has no effect, a project that writes it is refused.
     unused = ServiceConfig()
     values |= {} if rules.price_per == unused.price_per else {"price_per": rules.price_per}
@@ -85,7 +85,7 @@ def _rules(rules: ServiceConfig, *, is_covered: bool) -> list[str]:
     return [f"{n} = {v}" for n, v in values.items()]
 
 
-def _decimal(micros: int) -> str:
+def _format_decimal(micros: int) -> str:
     return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
 
 
@@ -118,7 +118,9 @@ def with_event_ids_of_lake(log: Log, bucket_by: str) -> tuple[Log, dict[tuple[in
             for stream in ("usage", "charge"):
                 own = [i for i in commit if isinstance(i, Record) and i.charge == (stream == "charge")]
                 if own:
-                    frame = pl.DataFrame([_row(r, position, n, bucket_by) for n, r in enumerate(own)], schema=COLLECTED[stream])
+                    frame = pl.DataFrame(
+                        [_build_row(r, position, n, bucket_by) for n, r in enumerate(own)], schema=COLLECTED[stream]
+                    )
                     rows[position, stream] = with_event_ids(connection, frame, stream, bucket_by=bucket_by, buckets=BUCKETS)  # type: ignore[arg-type]
                     if stream == "charge":
                         rows[position, stream] = rows[position, stream].with_columns(
@@ -129,13 +131,15 @@ def with_event_ids_of_lake(log: Log, bucket_by: str) -> tuple[Log, dict[tuple[in
                     new += [replace(r, given_event_id=i) for r, i in zip(own, ids, strict=True)]
             states = [i for i in commit if isinstance(i, State)]
             if states:
-                frame = pl.DataFrame([_state_row(s, position, n) for n, s in enumerate(states)], schema=COLLECTED["subscriber"])
+                frame = pl.DataFrame(
+                    [_build_state_row(s, position, n) for n, s in enumerate(states)], schema=COLLECTED["subscriber"]
+                )
                 rows[position, "subscriber"] = with_event_ids(connection, frame, "subscriber", bucket_by=bucket_by, buckets=BUCKETS)  # type: ignore[arg-type]
             commits.append(new)
     return commits, rows
 
 
-def _state_row(state: State, position: int, number: int) -> dict[str, Any]:
+def _build_state_row(state: State, position: int, number: int) -> dict[str, Any]:
     row = {
         "source_id": f"states@{position}", "source_row": number, "source_offset": 0, "source_length": 0, "key_scope": "states",
         "record_key": f"{position} {number}", "system": "network", "subscriber": state.subscriber, "status": "active",
@@ -144,7 +148,7 @@ def _state_row(state: State, position: int, number: int) -> dict[str, Any]:
     return {n: row.get(n) for n in COLLECTED["subscriber"]}
 
 
-def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any]:
+def _build_row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any]:
     def moment(us: int | None) -> datetime | None:
         return None if us is None else EPOCH + us * US
 
@@ -194,14 +198,14 @@ def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], firs
             if isinstance(item, Policy):
                 return transaction.declare("policy", content=item.content())
             if isinstance(item, Tariff):
-                transaction.append("tariff", _tariff_rows(item, position))
+                transaction.append("tariff", _build_tariff_rows(item, position))
                 return transaction.next_position("unit")
             moved = moved_of(transaction.connection, log, position, rows, lake.project.config.lake.bucket_by)
             transaction.append("moved", moved)
             for stream in ("usage", "charge", "subscriber"):
                 if (position, stream) in rows:
                     transaction.append(stream, rows[position, stream])
-            transaction.append("control", _control_rows(commit, position))
+            transaction.append("control", _build_control_rows(commit, position))
             return transaction.next_position("unit")
 
         assert lake.commit(write) == position
@@ -212,7 +216,7 @@ def position_of(tick: Tick, log: Log) -> int:
     return next(at for at, commit in enumerate(log, start=1) if tick in commit)
 
 
-def _tariff_rows(tariff: Tariff, position: int) -> pl.DataFrame:
+def _build_tariff_rows(tariff: Tariff, position: int) -> pl.DataFrame:
     rows = [
         {n: row.get(n) for n in CORE["tariff"]} | {"source_id": f"book@{position}", "source_row": i, "bucket": 0, "key_scope": "book",
          "event_id": f"{position} {i}".encode(), "record_key": f"{position} {i}"} for i, row in enumerate(tariff.rows)
@@ -220,7 +224,7 @@ def _tariff_rows(tariff: Tariff, position: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={n: t for n, t in EVENT["tariff"].items() if n not in ("attributes",)})
 
 
-def _control_rows(commit: list[Item], position: int) -> pl.DataFrame:
+def _build_control_rows(commit: list[Item], position: int) -> pl.DataFrame:
     records = [i for i in commit if isinstance(i, Record)]
     rows = []
     for source in sorted({r.source for r in records}):
@@ -275,11 +279,11 @@ def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame]
             elif isinstance(item, Policy):
                 tables["declaration"] = pl.DataFrame({"kind": ["policy"], "content": [json.dumps(item.content())]})
             elif isinstance(item, Tariff):
-                tables["tariff"] = _tariff_rows(item, position)
+                tables["tariff"] = _build_tariff_rows(item, position)
             else:
                 tables["moved"] = moved_of(connection, log, position, rows, bucket_by)
                 tables |= {s: rows[position, s] for s in ("usage", "charge", "subscriber") if (position, s) in rows} | {
-                    "control": _control_rows(commit, position)
+                    "control": _build_control_rows(commit, position)
                 }
             for table, frame in tables.items():
                 # In a lake other commits take snapshot ids too, so the ids have gaps.
@@ -337,17 +341,17 @@ Totals = dict[str, Any]
 
 def totals(outcome: Outcome) -> Totals:
     """Return what no division of the log may change: finding history, sums by position, total booking counts."""
-    return _totals(outcome.history, outcome.ledger, outcome.placement)
+    return _sum_totals(outcome.history, outcome.ledger, outcome.placement)
 
 
 def committed(lake: Lake) -> Totals:
-    """Return the same totals of what a lake stores."""
+    """Return the same totals for the results that a lake stores."""
     history, *others = (lake.connection.execute(f"SELECT * FROM lake.events.{t}").pl() for t in ("finding", "ledger", "placement"))
     # Feed findings have further columns.
-    return _totals(history.select(list(HISTORY)), *others)
+    return _sum_totals(history.select(list(HISTORY)), *others)
 
 
-def _totals(history: pl.DataFrame, ledger: pl.DataFrame, placement: pl.DataFrame) -> Totals:
+def _sum_totals(history: pl.DataFrame, ledger: pl.DataFrame, placement: pl.DataFrame) -> Totals:
     rows = sorted(history.rows(), key=repr)
     assert len(set(map(repr, rows))) == len(rows)
     deltas = ledger.group_by("position", "service", "day", "currency").agg(pl.col(SUMS).sum())

@@ -52,8 +52,8 @@ class Mutant:
 def apply(mutant: Mutant, text: str) -> str:
     """Return the source text with the mutant's change; raise `LookupError` where its function or node is absent."""
     tree = ast.parse(text)
-    scope = _scope(tree, mutant.function)
-    nodes = [node for node in _walk(scope, with_definitions=bool(mutant.function)) if kind_of(node) == mutant.select.kind]
+    scope = _find_scope(tree, mutant.function)
+    nodes = [node for node in _walk_nodes(scope, with_definitions=bool(mutant.function)) if kind_of(node) == mutant.select.kind]
     if mutant.select.ordinal >= len(nodes):
         raise LookupError(
             f"{mutant.file}: {mutant.function} has {len(nodes)} {mutant.select.kind}, not {mutant.select.ordinal + 1}"
@@ -80,19 +80,19 @@ def kind_of(node: ast.AST) -> str:
             return type(node).__name__
 
 
-def _scope(tree: ast.Module, function: str) -> ast.AST:
+def _find_scope(tree: ast.Module, function: str) -> ast.AST:
     scope: ast.AST = tree
     for name in function.split(".") if function else ():
         definitions = [n for n in ast.iter_child_nodes(scope) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-        scope = next((n for n in definitions if n.name == name), None) or _absent(function)
+        scope = next((n for n in definitions if n.name == name), None) or _refuse_absent(function)
     return scope
 
 
-def _absent(function: str) -> ast.AST:
+def _refuse_absent(function: str) -> ast.AST:
     raise LookupError(f"there is no function {function}")
 
 
-def _walk(scope: ast.AST, *, with_definitions: bool) -> Iterator[ast.AST]:
+def _walk_nodes(scope: ast.AST, *, with_definitions: bool) -> Iterator[ast.AST]:
     definitions = () if with_definitions else (ast.FunctionDef, ast.ClassDef)
     for statement in ast.iter_child_nodes(scope):
         if not isinstance(statement, definitions):

@@ -20,17 +20,17 @@ DAY = timedelta(days=1)
 
 def slow_expectations(states: Sequence[State], prices: Sequence[Price], low: date, high: date) -> dict[Key, tuple[date, int]]:
     """Return the due day and the amount (millionths) of each period that has a day from `low` to `high`."""
-    spans = _spans(states)
+    spans = _list_spans(states)
     names = {p.name for p in prices if p.item == "recurring"}
     found: dict[Any, list[tuple[date, Price, Fraction]]] = {}
     day = low - 80 * DAY
     while day < high + 80 * DAY:
         for name in names:
-            for version in _versions_of_day(prices, spans, name, day):
+            for version in _find_version(prices, spans, name, day):
                 period = version.more.get("period", "month")
-                begins, ends, nominal, length = _period(period, spans, day)
+                begins, ends, nominal, length = _find_period(period, spans, day)
                 key = (name, version.more.get("currency", "EUR"), period, begins, ends, nominal, length)
-                found.setdefault(key, []).append((day, version, _net(version, prices, spans, day)))
+                found.setdefault(key, []).append((day, version, _net_price(version, prices, spans, day)))
         day += DAY
     amounts = {}
     for (name, currency, period, begins, ends, nominal, length), days in found.items():
@@ -38,19 +38,19 @@ def slow_expectations(states: Sequence[State], prices: Sequence[Price], low: dat
             continue
         first = days[0][1]
         shares = [
-            _share(first.more.get("proration", "day"), (d - nominal).days, length, is_first=n == 0)
+            _compute_share(first.more.get("proration", "day"), (d - nominal).days, length, is_first=n == 0)
             for n, (d, _, _) in enumerate(days)
         ]
         total = sum((net * share for (_, _, net), share in zip(days, shares, strict=True)), Fraction(0))
         due = ends if first.more.get("due") == "arrears" else max(begins, days[0][0])
-        amounts[name, currency, PERIODS[period], begins, ends] = (due, _rounded(total, first))
+        amounts[name, currency, PERIODS[period], begins, ends] = (due, _round_amount(total, first))
     return amounts
 
 
 Span = tuple[datetime, datetime, State]
 
 
-def _spans(states: Sequence[State]) -> list[Span]:
+def _list_spans(states: Sequence[State]) -> list[Span]:
     own = [s for s in states if s.system == "billing"] or list(states)
     ordered = sorted(own, key=lambda s: datetime.fromisoformat(s.since))
     begins = [datetime.fromisoformat(s.since) for s in ordered]
@@ -60,17 +60,17 @@ def _spans(states: Sequence[State]) -> list[Span]:
     ]
 
 
-def _on(day: date, spans: Sequence[Span]) -> list[Span]:
+def _list_spans_on(day: date, spans: Sequence[Span]) -> list[Span]:
     begin = datetime.combine(day, datetime.min.time())
     return [span for span in spans if span[0] < begin + DAY and span[1] > begin]
 
 
-def _versions_of_day(prices: Sequence[Price], spans: Sequence[Span], name: str, day: date) -> list[Price]:
+def _find_version(prices: Sequence[Price], spans: Sequence[Span], name: str, day: date) -> list[Price]:
     """Return the version that charges a day: of the last state on it that the version charges."""
     charging = []
     for with_suspended in (False, True):
         statuses = ("active", "suspended") if with_suspended else ("active",)
-        states = _on(day, [span for span in spans if span[2].status in statuses])
+        states = _list_spans_on(day, [span for span in spans if span[2].status in statuses])
         if not states:
             continue
         plan = states[-1][2].plan
@@ -90,19 +90,19 @@ def _versions_of_day(prices: Sequence[Price], spans: Sequence[Span], name: str, 
     return charging
 
 
-def _cycle_begin(year: int, month: int, cycle_day: int) -> date:
+def _find_cycle_begin(year: int, month: int, cycle_day: int) -> date:
     year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
     return date(year, month, min(cycle_day, calendar.monthrange(year, month)[1]))
 
 
-def _cycle(day: date, cycle_day: int) -> tuple[date, date]:
-    here = _cycle_begin(day.year, day.month, cycle_day)
+def _find_cycle(day: date, cycle_day: int) -> tuple[date, date]:
+    here = _find_cycle_begin(day.year, day.month, cycle_day)
     if day < here:
-        return _cycle_begin(day.year, day.month - 1, cycle_day), here
-    return here, _cycle_begin(day.year, day.month + 1, cycle_day)
+        return _find_cycle_begin(day.year, day.month - 1, cycle_day), here
+    return here, _find_cycle_begin(day.year, day.month + 1, cycle_day)
 
 
-def _period(period: str, spans: Sequence[Span], day: date) -> tuple[date, date, date, int]:
+def _find_period(period: str, spans: Sequence[Span], day: date) -> tuple[date, date, date, int]:
     """Return the first day, the end, the uncut first day and the number of days of the period of a day."""
     if period == "day":
         return day, day + DAY, day, 1
@@ -110,14 +110,14 @@ def _period(period: str, spans: Sequence[Span], day: date) -> tuple[date, date, 
         monday = day - day.weekday() * DAY
         return monday, monday + 7 * DAY, monday, 7
     if period == "month":
-        begins, ends = _cycle(day, 1)
+        begins, ends = _find_cycle(day, 1)
         return begins, ends, begins, (ends - begins).days
 
     def cycle_day(on: date) -> int:
         begun = [s for s in spans if s[0] < datetime.combine(on, datetime.min.time()) + DAY] or spans[:1]
         return int(begun[-1][2].more.get("cycle_day", 1))
 
-    nominal, end = _cycle(day, cycle_day(day))
+    nominal, end = _find_cycle(day, cycle_day(day))
     first, last = day, day
     while first > nominal and cycle_day(first - DAY) == cycle_day(day):
         first -= DAY
@@ -126,7 +126,7 @@ def _period(period: str, spans: Sequence[Span], day: date) -> tuple[date, date, 
     return first, last + DAY, nominal, (end - nominal).days
 
 
-def _share(rule: str, offset: int, length: int, *, is_first: bool) -> Fraction:
+def _compute_share(rule: str, offset: int, length: int, *, is_first: bool) -> Fraction:
     def in_30(days: int) -> int:
         return 30 if days >= length else min(days, 30)
 
@@ -135,9 +135,9 @@ def _share(rule: str, offset: int, length: int, *, is_first: bool) -> Fraction:
     return Fraction(in_30(offset + 1) - in_30(offset), 30) if rule == "30" else Fraction(1, length)
 
 
-def _activated(spans: Sequence[Span], day: date) -> date | None:
+def _find_activation(spans: Sequence[Span], day: date) -> date | None:
     """Return the first active day of the unbroken life of a subscription that its last living state of a day belongs to."""
-    current = _on(day, [s for s in spans if s[2].status != "ceased"])[-1]
+    current = _list_spans_on(day, [s for s in spans if s[2].status != "ceased"])[-1]
     number = spans.index(current)
     while number and spans[number - 1][1] == spans[number][0] and spans[number - 1][2].status != "ceased":
         number -= 1
@@ -146,10 +146,10 @@ def _activated(spans: Sequence[Span], day: date) -> date | None:
     return active[0] if active else None
 
 
-def _net(version: Price, prices: Sequence[Price], spans: Sequence[Span], day: date) -> Fraction:
+def _net_price(version: Price, prices: Sequence[Price], spans: Sequence[Span], day: date) -> Fraction:
     """Return the price of a whole period at one day's terms, with discounts and tax, in millionths."""
     statuses = ("active", "suspended") if version.more.get("suspended") == "charged" else ("active",)
-    state = _on(day, [s for s in spans if s[2].status in statuses])[-1]
+    state = _list_spans_on(day, [s for s in spans if s[2].status in statuses])[-1]
     fraction, off = 0, 0
     discounts = [p for p in prices if p.item == "discount"]
     for d in discounts:
@@ -163,10 +163,10 @@ def _net(version: Price, prices: Sequence[Price], spans: Sequence[Span], day: da
         first = date.fromisoformat(d.since)
         last = date.fromisoformat(d.to) - DAY if d.to else date.max
         if "months" in d.more:
-            activated = _activated([s for s in spans if s[0] <= state[0]], day)
+            activated = _find_activation([s for s in spans if s[0] <= state[0]], day)
             if activated is None or not first <= activated <= last:
                 continue
-            ends = _cycle_begin(activated.year, activated.month + d.more["months"], activated.day)
+            ends = _find_cycle_begin(activated.year, activated.month + d.more["months"], activated.day)
             first, last = activated, ends - DAY
         if first <= day <= last:
             fraction, off = fraction + d.more.get("discount_micros", 0), off + micros(d.price or "0")
@@ -176,7 +176,7 @@ def _net(version: Price, prices: Sequence[Price], spans: Sequence[Span], day: da
     return lowered * (MICROS + version.more.get("tax_micros", 0)) / MICROS
 
 
-def _rounded(amount: Fraction, version: Price) -> int:
+def _round_amount(amount: Fraction, version: Price) -> int:
     unit = 10 ** (6 - version.more.get("decimals", 6))
     whole, rest = divmod(abs(amount) / unit, 1)
     rounding = version.more.get("rounding", "half_even")

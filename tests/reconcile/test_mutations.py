@@ -23,12 +23,12 @@ TERMS = (f"{TESTS}/pricing/test_term_cases.py",)
 POOL_TESTS = (f"{TESTS}/pricing/test_allowance_cases.py", f"{TESTS}/pricing/test_allowance_pools.py")
 
 INCREMENTAL: dict[str, Mutant] = {
-    "pending records are not evaluated when a watermark passes": Mutant("incremental/epoch.py", "_components_affected", Select("Call", 1), source("[]"), EPOCHS),
-    "neighbours of new records are not evaluated": Mutant("incremental/epoch.py", "_components_affected", Select("List", 4), without("elts", 2), EPOCHS),
-    "a closing affects no component": Mutant("incremental/epoch.py", "_components_affected", Select("Name", 49), source("[]"), EPOCHS),
-    "components that were read again stay in the state": Mutant("incremental/epoch.py", "_select", Select("Call", 12), part("args", 0), EPOCHS),
+    "pending records are not evaluated when a watermark passes": Mutant("incremental/epoch.py", "_find_affected_components", Select("Call", 1), source("[]"), EPOCHS),
+    "neighbours of new records are not evaluated": Mutant("incremental/epoch.py", "_find_affected_components", Select("List", 4), without("elts", 2), EPOCHS),
+    "a closing affects no component": Mutant("incremental/epoch.py", "_find_affected_components", Select("Name", 49), source("[]"), EPOCHS),
+    "components that were read again stay in the state": Mutant("incremental/epoch.py", "_select_affected", Select("Call", 12), part("args", 0), EPOCHS),
     "a blocking key covers its own time block only": Mutant("blocking/keys.py", "blocking_keys", Select("IfExp", 0), part("orelse"), EPOCHS),
-    "each record of a component has a component key of its own": Mutant("incremental/pending_records.py", "_segment", Select("Call", 0), part("func", "value"), EPOCHS),
+    "each record of a component has a component key of its own": Mutant("incremental/pending_records.py", "_build_segment", Select("Call", 0), part("func", "value"), EPOCHS),
     "retained rows keep the text of all rows in memory": Mutant("incremental/retention.py", "split_retained", Select("IfExp", 0), part("test", "left", "right", "value"), EPOCHS),
     "settled keys in files are not looked up": Mutant("incremental/settled_keys.py", "SettledKeyIndex.contains", Select("Attribute", 4), source("()"), EPOCHS),
     "a bill with lines is settled at once": Mutant("incremental/retention.py", "split_retained", Select("BitAnd", 2), part("left"), EPOCHS),
@@ -36,21 +36,21 @@ INCREMENTAL: dict[str, Mutant] = {
     "settled keys are not looked up": Mutant("incremental/epoch.py", "_needs_reread", Select("BitOr", 1), source("False"), EPOCHS),
 }  # fmt: skip
 FOLDS: dict[str, Mutant] = {
-    "sums judge a period without its newest records": Mutant("incremental/epoch.py", "_reopened", Select("BitOr", 0), part("left"), FOLDED),
+    "sums judge a period without its newest records": Mutant("incremental/epoch.py", "_reopen_periods", Select("BitOr", 0), part("left"), FOLDED),
     "records of a judged period are not read again": Mutant("incremental/epoch.py", "_with_affected_history", Select("BitOr", 0), part("left"), FOLDED),
-    "a period that was read stays folded": Mutant("incremental/epoch.py", "_select", Select("Call", 9), part("func", "value"), FOLDED),
+    "a period that was read stays folded": Mutant("incremental/epoch.py", "_select_affected", Select("Call", 9), part("func", "value"), FOLDED),
     "new records replace the sums of a period": Mutant("incremental/folded_sums.py", "FoldedSums.add", Select("List", 0), without("elts", 0), FOLDED),
     "records in parts are folded": Mutant("incremental/folded_sums.py", "fold_periods", Select("Call", 5), source("pl.lit(True)"), FOLDED),
 }  # fmt: skip
 POOLS: dict[str, Mutant] = {
-    "late usage takes no allowance from later usage": Mutant("pricing/pool_snapshots.py", "_price_change_positions", Select("Gt", 0), source("pl.lit(False)"), POOL_TESTS),
+    "late usage takes no allowance from later usage": Mutant("pricing/pool_snapshots.py", "_find_price_changes", Select("Gt", 0), source("pl.lit(False)"), POOL_TESTS),
     "every position has the final price": Mutant("pricing/pool_snapshots.py", "pool_prices", Select("Call", 11), with_source("pl.lit(never)", never=("func", "value", "args", 0)), POOL_TESTS),
     "another quantity is priced outside its pool": Mutant("pricing/session_price.py", "price_sessions", Select("Call", 22), with_source("same if q == 'quantity_micros' else f(rows.clear(), q)", same=(), f=("func",), rows=("args", 0), q=("args", 1)), POOL_TESTS),
     "each pair is judged without its pool": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Call", 17), source("True"), POOL_TESTS),
     "a pool does not wait for the end of its period": Mutant("kernel/pool_netting.py", "net_by_pool", Select("BitOr", 0), part("right"), POOL_TESTS),
     "a pool has no next check position": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("IfExp", 0), part("orelse"), POOL_TESTS),
     "components of one pool are evaluated separately": Mutant("kernel/evaluate.py", "_evaluate_components", Select("Call", 6), with_source("frame.clear()", frame=()), POOL_TESTS),
-    "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_causes_of", Select("List", 4), without("elts", 2), POOL_TESTS),
+    "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_find_causes", Select("List", 4), without("elts", 2), POOL_TESTS),
     "a changed price has no cause of its own": Mutant("kernel/lifecycle.py", "diff_findings", Select("Call", 33), without("args", 2), POOL_TESTS),
     "repriced sessions take the fast path": Mutant("pricing/allowance_pools.py", "Pools.has_stable_price", Select("Call", 5), part("func", "value"), POOL_TESTS),
     "billing periods follow UTC days": Mutant("pricing/allowance_pools.py", "_period_index", Select("Name", 12), source("'UTC'"), POOL_TESTS),
@@ -60,38 +60,38 @@ POOLS: dict[str, Mutant] = {
 }  # fmt: skip
 MATCHING: dict[str, Mutant] = {
     "a watermark passes an instant equal to it": Mutant("domain/frontier.py", "RunningMax.position_passing", Select("Constant", 1), source("'left'"), CASES),
-    "one source of a stream is enough": Mutant("domain/frontier.py", "Frontier._stream_passed", Select("Attribute", 6), source("np.minimum"), CASES),
+    "one source of a stream is enough": Mutant("domain/frontier.py", "Frontier._find_stream_passing", Select("Attribute", 6), source("np.minimum"), CASES),
     "a closing waits for grace": Mutant("domain/frontier.py", "Frontier.passed_at", Select("Tuple", 2), with_source("(waited, waited)", waited=("elts", 0)), CASES),
-    "a silent source holds its stream back despite idle_after": Mutant("domain/frontier.py", "Frontier._observed_passed", Select("IsNot", 1), source("False"), CASES),
+    "a silent source holds its stream back despite idle_after": Mutant("domain/frontier.py", "Frontier._find_source_passing", Select("IsNot", 1), source("False"), CASES),
     "keyed records wait for the start tolerance only": Mutant("kernel/priced_sessions.py", "_with_watermark_positions", Select("Call", 10), part("args", 2), CASES),
     "undecided edges do not block": Mutant("kernel/matching.py", "_settle_stable_edges", Select("Lt", 0), with_source("position < 0", position=("left",)), CASES),
     "an edge settles when it is first at one end": Mutant("kernel/matching.py", "_settle_stable_edges", Select("BitAnd", 4), part("left"), CASES),
     "settled pairs are not carried over": Mutant("kernel/matching.py", "_settle_stable_edges", Select("Call", 5), with_source("edge >= 0", edge=("args", 0, "slice")), CASES),
     "settled pairs are not carried over to another batch": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("Call", 26), with_source("f(a, b, spans, s.none(len(s.session_of)))", f=("func",), a=("args", 0), b=("args", 1), spans=("args", 2), s=("args", 3)), LAWS),
-    "settled sessions are matched by key again": Mutant("kernel/booking.py", "_units_at", Select("Gt", 0), source("pl.lit(True)"), CASES),
+    "settled sessions are matched by key again": Mutant("kernel/booking.py", "_join_matches_to_units", Select("Gt", 0), source("pl.lit(True)"), CASES),
     "a charge group behind the horizon has neighbours": Mutant("blocking/components.py", "assign_components", Select("Invert", 0), source("pl.lit(True)"), CASES),
-    "a charge without a start has neighbours": Mutant("kernel/matching.py", "_candidate_edges", Select("BitAnd", 3), part("right"), CASES),
-    "records without a peer never match": Mutant("kernel/matching.py", "_candidate_edges", Select("Call", 35), without("keywords", 2), CASES),
+    "a charge without a start has neighbours": Mutant("kernel/matching.py", "_find_candidate_edges", Select("BitAnd", 3), part("right"), CASES),
+    "records without a peer never match": Mutant("kernel/matching.py", "_find_candidate_edges", Select("Call", 35), without("keywords", 2), CASES),
     "charges of two currencies form one charge group": Mutant("blocking/components.py", "", Select("List", 1), without("elts", 4), LAWS),
     "a record key is unique across key scopes": Mutant("sessions/admission.py", "", Select("List", 0), without("elts", 2), CASES),
     "neighbours are found by one record of a session only": Mutant("blocking/components.py", "_candidate_entries", Select("Call", 9), part("args", 0), CASES),
 }  # fmt: skip
 RECORDS: dict[str, Mutant] = {
-    "the least content of a record counts": Mutant("sessions/admission.py", "_content_versions", Select("Constant", 2), source("False"), LAWS),
+    "the least content of a record counts": Mutant("sessions/admission.py", "_version_contents", Select("Constant", 2), source("False"), LAWS),
     "the first content of a record counts": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 1), with_source("both & False", both=()), CASES),
     "a late content replaces the first": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 3), part("left"), CASES),
     "a complete content may still change": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 2), part("left"), LAWS),
-    "a record is judged by the policy at its arrival only": Mutant("sessions/admission.py", "_frozen_positions", Select("Call", 8), with_source("[never] * len(starts)", never=("args", 1), starts=("args", 0, "value")), CASES),
+    "a record is judged by the policy at its arrival only": Mutant("sessions/admission.py", "_find_frozen_positions", Select("Call", 8), with_source("[never] * len(starts)", never=("args", 1), starts=("args", 0, "value")), CASES),
     "lateness counts the record's own commit": Mutant("sessions/admission.py", "_with_lateness", Select("Lt", 0), compared_by(ast.LtE()), CASES),
-    "no record is behind the horizon": Mutant("sessions/admission.py", "_behind_horizon", Select("Lt", 0), with_source("position < 0", position=("left",)), CASES),
+    "no record is behind the horizon": Mutant("sessions/admission.py", "_is_behind_horizon", Select("Lt", 0), with_source("position < 0", position=("left",)), CASES),
     "an undated charge is never assigned a time": Mutant("sessions/admission.py", "with_due_date", Select("Call", 8), with_source("np.append(positions * 0 + never, never)", positions=("args", 0), never=("args", 1)), CASES),
-    "the greatest amount counts, whatever its version": Mutant("sessions/admission.py", "_content_versions", Select("List", 0), without("elts", 0), CASES),
+    "the greatest amount counts, whatever its version": Mutant("sessions/admission.py", "_version_contents", Select("List", 0), without("elts", 0), CASES),
     "a correction behind the horizon is applied": Mutant("sessions/admission.py", "_may_be_corrected", Select("BitAnd", 1), part("right"), CASES),
     "a correction separates a settled pair": Mutant("sessions/admission.py", "_may_be_corrected", Select("BitAnd", 1), part("left"), CASES),
     "a correction never changes the session key": Mutant("sessions/admission.py", "_may_be_corrected", Select("BitAnd", 2), part("left"), CASES),
-    "two versions are a conflict": Mutant("sessions/admission.py", "_conflicts", Select("Call", 2), without("args", 1), CASES),
-    "a correction that is not applied raises nothing": Mutant("sessions/admission.py", "_conflicts", Select("List", 0), without("elts", 1), CASES),
-    "a correction has no cause of its own": Mutant("kernel/lifecycle.py", "_causes_of", Select("Call", 59), source("pl.lit(False)"), CASES),
+    "two versions are a conflict": Mutant("sessions/admission.py", "_find_conflicts", Select("Call", 2), without("args", 1), CASES),
+    "a correction that is not applied raises nothing": Mutant("sessions/admission.py", "_find_conflicts", Select("List", 0), without("elts", 1), CASES),
+    "a correction has no cause of its own": Mutant("kernel/lifecycle.py", "_find_causes", Select("Call", 59), source("pl.lit(False)"), CASES),
 }  # fmt: skip
 JUDGEMENT: dict[str, Mutant] = {
     "a credit is the main charge": Mutant("sessions/grouping.py", "group_records", Select("Call", 6), without("args", 0), LAWS),
@@ -100,8 +100,8 @@ JUDGEMENT: dict[str, Mutant] = {
     "counters so far are added up": Mutant("sessions/grouping.py", "_with_counters", Select("NotEq", 0), source("pl.lit(False)"), CASES),
     "a session of counters is complete at once": Mutant("sessions/grouping.py", "_with_counters", Select("BitOr", 0), part("left"), CASES),
     "the greatest counter is the last": Mutant("sessions/grouping.py", "_with_counters", Select("Eq", 0), source("pl.lit(True)"), CASES),
-    "a credit is a duplicate charge": Mutant("kernel/booking.py", "_pairs", Select("Gt", 0), compared_by(ast.NotEq()), CASES),
-    "partial records are not waited for": Mutant("kernel/booking.py", "_pairs", Select("BitAnd", 0), source("pl.lit(False)"), CASES),
+    "a credit is a duplicate charge": Mutant("kernel/booking.py", "_join_pairs", Select("Gt", 0), compared_by(ast.NotEq()), CASES),
+    "partial records are not waited for": Mutant("kernel/booking.py", "_join_pairs", Select("BitAnd", 0), source("pl.lit(False)"), CASES),
     "an undecided edge leaves nothing pending": Mutant("kernel/booking.py", "_book_unmatched", Select("BitAnd", 0), part("left"), CASES),
     "the amount tolerance is ignored": Mutant("kernel/classification.py", "classify_flat", Select("Sub", 0), part("left"), CASES),
     "an impact of zero raises no unrated finding": Mutant("domain/bookings.py", "drop_zero_impact", Select("Invert", 0), source("False"), CASES),
@@ -114,33 +114,33 @@ JUDGEMENT: dict[str, Mutant] = {
     "days follow UTC": Mutant("../localtime.py", "wall_us", Select("In", 0), source("True"), LAWS),
     "a repeated hour ends at its first occurrence": Mutant("../localtime.py", "utc_us.at", Select("Constant", 1), source("'earliest'"), CASES),
     "any later record is the cause of a change": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("Eq", 0), compared_by(ast.LtE()), CASES),
-    "records of other owners cause no change": Mutant("kernel/lifecycle.py", "_causes_of", Select("Call", 31), part("func", "value", "args", 0, "elts", 0), LAWS),
+    "records of other owners cause no change": Mutant("kernel/lifecycle.py", "_find_causes", Select("Call", 31), part("func", "value", "args", 0, "elts", 0), LAWS),
     "a revision needs another amount": Mutant("kernel/lifecycle.py", "", Select("List", 2), without("elts", 5, 6), CASES),
     "a later comparison has nothing before it": Mutant("kernel/evaluations.py", "Evaluations.add", Select("Call", 31), with_source("f.clear()", f=("func", "value")), LAWS),
 }  # fmt: skip
 ITERATIONS: dict[str, Mutant] = {
     "match readiness schedules no check": Mutant("kernel/schedule.py", "evaluations_of", Select("List", 0), without("elts", 3), CASES),
-    "the other watermark schedules no check": Mutant("kernel/schedule.py", "_checks_of_units", Select("Tuple", 0), without("elts", 1), CASES),
-    "an open pair schedules no check": Mutant("kernel/schedule.py", "_checks_of_units", Select("Tuple", 0), without("elts", 0), CASES),
+    "the other watermark schedules no check": Mutant("kernel/schedule.py", "_schedule_unit_checks", Select("Tuple", 0), without("elts", 1), CASES),
+    "an open pair schedules no check": Mutant("kernel/schedule.py", "_schedule_unit_checks", Select("Tuple", 0), without("elts", 0), CASES),
     "a period schedules no check": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("List", 3), source("[]"), LAWS),
     "a policy change schedules no check": Mutant("blocking/components.py", "spans_of", Select("Gt", 0), source("False"), CASES),
-    "the fast path takes pairs that may have been final before": Mutant("kernel/fast_path/pairs.py", "_in_time", Select("BitOr", 3), part("right"), CASES),
-    "the fast path takes pairs with neighbours": Mutant("kernel/fast_path/pairs.py", "_pairs", Select("BitAnd", 0), part("left", "left"), CASES),
+    "the fast path takes pairs that may have been final before": Mutant("kernel/fast_path/pairs.py", "_keep_pairs_in_time", Select("BitOr", 3), part("right"), CASES),
+    "the fast path takes pairs with neighbours": Mutant("kernel/fast_path/pairs.py", "_find_pairs", Select("BitAnd", 0), part("left", "left"), CASES),
     "the fast path looks for neighbours at one record of a session": Mutant("kernel/fast_path/candidates.py", "_has_neighbour", Select("Tuple", 2), without("elts", 1), CASES),
-    "neighbours in two units of time are not found": Mutant("kernel/fast_path/candidates.py", "_near_another_session", Select("Add", 2), part("left"), FAST_PATH),
-    "parties of all tolerances are one": Mutant("kernel/fast_path/candidates.py", "_neighbour_mask", Select("Eq", 0), source("True"), FAST_PATH),
+    "neighbours in two units of time are not found": Mutant("kernel/fast_path/candidates.py", "_is_near_another_session", Select("Add", 2), part("left"), FAST_PATH),
+    "parties of all tolerances are one": Mutant("kernel/fast_path/candidates.py", "_mark_neighbours", Select("Eq", 0), source("True"), FAST_PATH),
     "a repeated key counts as unique": Mutant("domain/record_hashes.py", "is_duplicated", Select("IfExp", 0), part("orelse"), FAST_PATH),
     "equal amounts never hide two differences": Mutant("kernel/fast_path/pairs.py", "judge_pairs", Select("BitOr", 0), with_source("flat | True", flat=("left",)), POOL_TESTS),
-    "pairs of one hash have one key": Mutant("kernel/fast_path/pairs.py", "_of_one_key", Select("IfExp", 0), source("['scope']"), FAST_PATH),
+    "pairs of one hash have one key": Mutant("kernel/fast_path/pairs.py", "_keep_equal_keys", Select("IfExp", 0), source("['scope']"), FAST_PATH),
     "the fast path takes lines of bills": Mutant("kernel/fast_path/candidates.py", "_is_complete", Select("BitOr", 0), part("right"), CASES),
     "the fast path takes counters": Mutant("kernel/fast_path/candidates.py", "_is_complete", Select("BitAnd", 2), part("left"), CASES),
-    "an unmatched record is final when it arrives": Mutant("kernel/fast_path/split.py", "_unmatched", Select("Call", 6), part("args", 1), CASES),
-    "the fast path takes unmatched records with neighbours": Mutant("kernel/fast_path/split.py", "_unmatched", Select("BitAnd", 1), part("left"), CASES),
-    "the fast path takes unmatched records behind the horizon": Mutant("kernel/fast_path/split.py", "_unmatched", Select("Invert", 2), with_source("beyond | True", beyond=("operand",)), CASES),
-    "quantities are compared in 64 bits": Mutant("kernel/fast_path/pairs.py", "_classified", Select("Call", 2), part("func", "value"), CASES),
+    "an unmatched record is final when it arrives": Mutant("kernel/fast_path/split.py", "_select_unmatched", Select("Call", 6), part("args", 1), CASES),
+    "the fast path takes unmatched records with neighbours": Mutant("kernel/fast_path/split.py", "_select_unmatched", Select("BitAnd", 1), part("left"), CASES),
+    "the fast path takes unmatched records behind the horizon": Mutant("kernel/fast_path/split.py", "_select_unmatched", Select("Invert", 2), with_source("beyond | True", beyond=("operand",)), CASES),
+    "quantities are compared in 64 bits": Mutant("kernel/fast_path/pairs.py", "_classify_differences", Select("Call", 2), part("func", "value"), CASES),
     "a pair with two differences has one finding": Mutant("kernel/fast_path/pairs.py", "judge_pairs", Select("Call", 23), source("pl.lit(True)"), TERMS),
-    "a pair of a pool is judged by itself": Mutant("kernel/fast_path/pairs.py", "_found", Select("Not", 0), source("False"), POOL_TESTS),
-    "a misrated finding of the fast path has no reason": Mutant("kernel/fast_path/pairs.py", "_found", Select("Not", 1), source("False"), TERMS),
+    "a pair of a pool is judged by itself": Mutant("kernel/fast_path/pairs.py", "_find_differences", Select("Not", 0), source("False"), POOL_TESTS),
+    "a misrated finding of the fast path has no reason": Mutant("kernel/fast_path/pairs.py", "_find_differences", Select("Not", 1), source("False"), TERMS),
     "no record of the fast path is late": Mutant("kernel/fast_path/findings.py", "_is_late", Select("Lt", 0), with_source("a < 0", a=("left",)), FAST_PATH),
     "a late charge is the cause when its usage arrives": Mutant("kernel/fast_path/findings.py", "raised_by_pairs", Select("BitAnd", 1), part("right"), FAST_PATH),
     "a record without money raises a finding": Mutant("kernel/fast_path/findings.py", "raised_by_unmatched", Select("NotEq", 0), source("pl.lit(True)"), FAST_PATH),
@@ -196,7 +196,7 @@ def test_each_mutant_of_a_query_changes_it(name: str) -> None:
 def test_the_tests_detect_each_mutant(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     mutant = MUTANTS[name]
     text = (ROOT / FOLDER / mutant.file).read_text("utf-8")
-    assert _tests_fail_with(FOLDER / mutant.file, apply(mutant, text), mutant.tests, tmp_path, pytestconfig)
+    assert _is_detected(FOLDER / mutant.file, apply(mutant, text), mutant.tests, tmp_path, pytestconfig)
 
 
 @pytest.mark.slow
@@ -204,10 +204,10 @@ def test_the_tests_detect_each_mutant(name: str, tmp_path: Path, pytestconfig: p
 def test_the_tests_detect_each_mutant_of_a_query(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     query, right, wrong = SQL_MUTANTS[name]
     file = FOLDER / "log_io" / f"affected_{query}.sql"
-    assert _tests_fail_with(file, (ROOT / file).read_text("utf-8").replace(right, wrong), AFFECTED, tmp_path, pytestconfig)
+    assert _is_detected(file, (ROOT / file).read_text("utf-8").replace(right, wrong), AFFECTED, tmp_path, pytestconfig)
 
 
-def _tests_fail_with(file: Path, text: str, tests: tuple[str, ...], folder: Path, config: pytest.Config) -> bool:
+def _is_detected(file: Path, text: str, tests: tuple[str, ...], folder: Path, config: pytest.Config) -> bool:
     """Run tests on a copy of the package in which one file has another text; print the end of their output if none fails."""
     python_path = [str(path).replace(str(ROOT / "pipelines"), str(folder / "pipelines")) for path in config.getini("pythonpath")]
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")

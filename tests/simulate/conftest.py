@@ -43,36 +43,36 @@ class World:
     charges: list[Record] = field(default_factory=list)
 
 
-def _epoch(text: str, zone: str) -> float:
+def _convert_to_epoch(text: str, zone: str) -> float:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
-def _micros(text: str) -> int:
+def _parse_micros(text: str) -> int:
     sign = -1 if text.startswith("-") else 1
     units, _, decimals = text.lstrip("-").partition(".")
     return sign * (int(units) * 10**6 + int(decimals.ljust(6, "0")))
 
 
-def _usage(feed: str, row: dict[str, str], file: str) -> Record:
+def _build_usage(feed: str, row: dict[str, str], file: str) -> Record:
     if feed == "msc":
         fields = (row["call_ref"], SERVICES_OF_TYPE[row["record_type"]], row["served_number"], row["other_number"], row["node"],
-                 _epoch(row["start_time"], "Europe/Berlin"), int(row["units"]), row["partial"])  # fmt: skip
+                 _convert_to_epoch(row["start_time"], "Europe/Berlin"), int(row["units"]), row["partial"])  # fmt: skip
     elif feed == "pgw":
         fields = (row["charging_id"], SERVICES_OF_GROUP[row["rating_group"]], row["msisdn"], "", row["node"],
                  int(row["opened_ms"]) / 1000, int(row["volume_kb"]), row["partial"])  # fmt: skip
     elif feed == "tap":
         fields = (row["call_ref"], "roaming", row["msisdn"], row["called_number"], row["partner"],
-                 _epoch(row["start_local"], "Asia/Jakarta"), int(row["seconds"]), row["partial"])  # fmt: skip
+                 _convert_to_epoch(row["start_local"], "Asia/Jakarta"), int(row["seconds"]), row["partial"])  # fmt: skip
     else:
         fields = ("", "iot", row["msisdn"], "", row["node"], float(row["reported_s"]), int(row["kb"]), "")
     return Record(row["record_id"], *fields, 0, "", 0.0, file)
 
 
-def _charge(row: dict[str, str], file: str) -> Record:
+def _build_charge(row: dict[str, str], file: str) -> Record:
     return Record(
         row["line_id"], row["session_ref"], row["service"], row["msisdn"], row["called_number"], "",
-        _epoch(row["started_utc"], "UTC"), int(row["quantity"]), row["partial"], _micros(row["amount"]),
-        row["currency"], _epoch(row["billed_utc"], "UTC"), file,
+        _convert_to_epoch(row["started_utc"], "UTC"), int(row["quantity"]), row["partial"], _parse_micros(row["amount"]),
+        row["currency"], _convert_to_epoch(row["billed_utc"], "UTC"), file,
     )  # fmt: skip
 
 
@@ -84,9 +84,9 @@ def read_world(directory: Path, summary: SimulationSummary) -> World:
             with path.open(newline="") as file:
                 for row in csv.DictReader(file):
                     if feed == "billing":
-                        world.charges.append(_charge(row, path.name))
+                        world.charges.append(_build_charge(row, path.name))
                     else:
-                        world.usage.append(_usage(feed, row, path.name))
+                        world.usage.append(_build_usage(feed, row, path.name))
     return world
 
 

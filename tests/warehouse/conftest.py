@@ -152,7 +152,7 @@ def append(lake: Lake, table: str, rows: Sequence[dict[str, Any]], schema: dict[
     lake.commit(lambda transaction: transaction.append(table, pl.DataFrame(rows, schema=schema)))
 
 
-def _unit(
+def _commit_unit(
     lake: Lake, stream: str, rows: Sequence[dict[str, Any]], control_row: pl.DataFrame, rejected: pl.DataFrame | None = None
 ) -> None:
     def write(transaction: Transaction) -> None:
@@ -165,7 +165,7 @@ def _unit(
     lake.commit(write)
 
 
-def _results(
+def _commit_results(
     lake: Lake, position: int, findings: list[dict[str, Any]], moved: list[dict[str, Any]], counted: list[dict[str, Any]]
 ) -> None:
     def write(transaction: Transaction) -> None:
@@ -177,14 +177,14 @@ def _results(
     lake.commit(write)
 
 
-def _usage(name: str, quantity: int, **values: Any) -> dict[str, Any]:
+def _build_usage(name: str, quantity: int, **values: Any) -> dict[str, Any]:
     return {
         "record_key": name, "source_id": "msc@a", "service": "voice", "subscriber": "s1", "peer": "p1", "node": "n1",
         "quantity_micros": quantity * MICROS, **values,
     }  # fmt: skip
 
 
-def _charge(name: str, unit: str, quantity: int, amount: int, **values: Any) -> dict[str, Any]:
+def _build_charge(name: str, unit: str, quantity: int, amount: int, **values: Any) -> dict[str, Any]:
     return {
         "record_key": name, "source_id": f"billing@{unit}", "service": "voice", "subscriber": "s1", "peer": "p1",
         "quantity_micros": quantity * MICROS, "amount_micros": amount * MICROS, "currency": "IDR", **values,
@@ -202,18 +202,18 @@ def write_log(lake: Lake) -> None:
         "event_id": event_id("q1"), "source_id": "msc@a", "source": "msc", "stream": "usage", "source_row": 5, "source_offset": 50,
         "source_length": 7, "raw": b"x,\xff\x1b[2", "reason": "bad_encoding", "rule": "line",
     }  # fmt: skip
-    usage = [_usage("u1", 3), _usage("u2", 10), _usage("u3", 5), _usage("u4", 7)]
+    usage = [_build_usage("u1", 3), _build_usage("u2", 10), _build_usage("u3", 5), _build_usage("u4", 7)]
     control_row = control("msc", "a", "usage", accepted=4, duplicate=1, quarantined=1)
-    _unit(lake, "usage", usage, control_row, pl.DataFrame([rejected], schema=QUARANTINE))
+    _commit_unit(lake, "usage", usage, control_row, pl.DataFrame([rejected], schema=QUARANTINE))
     timeless = {"service": None, "subscriber": None, "peer": None, "started_at": None, "day": None, "quantity_micros": None}
     charges = [
-        _charge("c1", "b", 3, 30),
-        _charge("c3", "b", 2, 20),
-        _charge("c5", "b", 7, 70),
-        _charge("c6", "b", 0, 5, **timeless),
+        _build_charge("c1", "b", 3, 30),
+        _build_charge("c3", "b", 2, 20),
+        _build_charge("c5", "b", 7, 70),
+        _build_charge("c6", "b", 0, 5, **timeless),
     ]
-    _unit(lake, "charge", charges, control("billing", "b", "charge", accepted=4))
-    _results(
+    _commit_unit(lake, "charge", charges, control("billing", "b", "charge", accepted=4))
+    _commit_results(
         lake, 3,
         [
             finding("f1", 3, "raised", "frontier", "unbilled", expected=100, usage=["u2"]),
@@ -230,9 +230,9 @@ def write_log(lake: Lake) -> None:
         ],
         [placed(3, "usage", "msc", 4, 25), placed(3, "charge", "billing", 4, 12, 125)],
     )  # fmt: skip
-    late = [_charge("c2", "d", 10, 100), _charge("c4", "d", 1, 5)]
-    _unit(lake, "charge", late, control("billing", "d", "charge", accepted=2))
-    _results(
+    late = [_build_charge("c2", "d", 10, 100), _build_charge("c4", "d", 1, 5)]
+    _commit_unit(lake, "charge", late, control("billing", "d", "charge", accepted=2))
+    _commit_results(
         lake, 4,
         [
             finding("f1", 4, "resolved", "late_charge", "unbilled", expected=100, usage=["u2"]),

@@ -31,25 +31,25 @@ def test_every_audit_documents_the_meaning_of_its_rows() -> None:
     assert all("A row:" in statement(f"audits/{name}").comment for name in names("audits"))
 
 
-def _one(lake: Lake, make: Any, *rows: dict[str, Any]) -> None:
+def _append_findings(lake: Lake, make: Any, *rows: dict[str, Any]) -> None:
     make.append(lake, "finding", list(rows), make.FINDING_SCHEMA)
 
 
-def _lost_record(lake: Lake, make: Any) -> None:
+def _lose_record(lake: Lake, make: Any) -> None:
     control = make.control("msc", "z", "usage", accepted=0).with_columns(records=pl.lit(1))
     make.append(lake, "control", control.to_dicts())
 
 
-def _missing_event(lake: Lake, make: Any) -> None:
+def _lose_event(lake: Lake, make: Any) -> None:
     make.append(lake, "control", make.control("msc", "z", "usage", accepted=1).to_dicts())
 
 
-def _event_without_control(lake: Lake, make: Any) -> None:
+def _add_uncontrolled_event(lake: Lake, make: Any) -> None:
     row = {"record_key": "u9", "source_id": "msc@z", "service": "voice", "quantity_micros": 1}
     lake.commit(lambda transaction: transaction.append("usage", make.events("usage", [row])))
 
 
-def _unbooked(lake: Lake, make: Any) -> None:
+def _add_unbooked_event(lake: Lake, make: Any) -> None:
     def write(transaction: Transaction) -> None:
         transaction.next_position("unit")
         transaction.append("usage", make.events("usage", [{"record_key": "u9", "source_id": "msc@z", "quantity_micros": 1}]))
@@ -59,55 +59,55 @@ def _unbooked(lake: Lake, make: Any) -> None:
     lake.commit(write)
 
 
-def _unbalanced(lake: Lake, make: Any) -> None:
+def _add_unbalanced_sum(lake: Lake, make: Any) -> None:
     make.append(lake, "ledger", [make.ledger(4, "voice", DAY, expected=1)])
 
 
-def _impact_without_finding(lake: Lake, make: Any) -> None:
+def _add_impact_without_finding(lake: Lake, make: Any) -> None:
     make.append(lake, "ledger", [make.ledger(4, "voice", DAY, expected=1, impact=1)])
 
 
-def _revised_unraised(lake: Lake, make: Any) -> None:
-    _one(lake, make, make.finding("f9", 4, "revised", "frontier", "unbilled"))
+def _revise_unraised(lake: Lake, make: Any) -> None:
+    _append_findings(lake, make, make.finding("f9", 4, "revised", "frontier", "unbilled"))
 
 
-def _raised_twice(lake: Lake, make: Any) -> None:
-    _one(
+def _raise_twice(lake: Lake, make: Any) -> None:
+    _append_findings(
         lake,
         make,
         make.finding("f2", 5, "raised", "frontier", "underbilled", expected=50, billed=25, usage=["u3"], charges=["c3", "c4"]),
     )
 
 
-def _retracted_twice(lake: Lake, make: Any) -> None:
-    _one(lake, make, make.finding("f1", 5, "retracted", "frontier", "unbilled", expected=100, usage=["u2"]))
+def _retract_twice(lake: Lake, make: Any) -> None:
+    _append_findings(lake, make, make.finding("f1", 5, "retracted", "frontier", "unbilled", expected=100, usage=["u2"]))
 
 
-def _booked_twice(lake: Lake, make: Any) -> None:
-    _one(
+def _book_twice(lake: Lake, make: Any) -> None:
+    _append_findings(
         lake, make,
         make.finding("f8", 4, "raised", "frontier", "unbilled", expected=1, usage=["u4"]),
         make.finding("f9", 4, "raised", "frontier", "misrated", expected=1, usage=["u4"]),
     )  # fmt: skip
 
 
-def _no_currency(lake: Lake, make: Any) -> None:
-    _one(lake, make, make.finding("f9", 4, "raised", "frontier", "unbilled", expected=1, currency=None))
+def _omit_currency(lake: Lake, make: Any) -> None:
+    _append_findings(lake, make, make.finding("f9", 4, "raised", "frontier", "unbilled", expected=1, currency=None))
 
 
-def _unknown_record(lake: Lake, make: Any) -> None:
-    _one(lake, make, make.finding("f9", 4, "raised", "frontier", "unbilled", usage=["u0"]))
+def _name_unknown_record(lake: Lake, make: Any) -> None:
+    _append_findings(lake, make, make.finding("f9", 4, "raised", "frontier", "unbilled", usage=["u0"]))
 
 
-def _ahead(lake: Lake, make: Any) -> None:
+def _advance_consumer(lake: Lake, make: Any) -> None:
     lake.commit(lambda transaction: transaction.set_consumer_position("reconcile", 9))
 
 
-def _gap(lake: Lake, make: Any) -> None:
+def _leave_gap(lake: Lake, make: Any) -> None:
     lake.commit(lambda transaction: transaction.append("position", pl.DataFrame({"position": [6], "kind": ["unit"]})))
 
 
-def _unopened_case(lake: Lake, make: Any) -> None:
+def _file_in_unopened_case(lake: Lake, make: Any) -> None:
     filing = {
         "finding_id": make.event_id("f1"),
         "case_id": make.event_id("k9"),
@@ -117,8 +117,8 @@ def _unopened_case(lake: Lake, make: Any) -> None:
     lake.commit(lambda transaction: transaction.append("case_filing", pl.DataFrame([filing])))
 
 
-def _recovered_twice_at_once(lake: Lake, make: Any) -> None:
-    _one(
+def _recover_twice_at_once(lake: Lake, make: Any) -> None:
+    _append_findings(
         lake, make,
         make.finding("f9", 4, "raised", "frontier", "unbilled", expected=100, usage=["u4"]),
         make.finding("f9", 5, "revised", "recovery", "unbilled", expected=50, usage=["u4"]),
@@ -129,23 +129,23 @@ def _recovered_twice_at_once(lake: Lake, make: Any) -> None:
 @pytest.mark.parametrize(
     ("damage", "detected"),
     [
-        (_lost_record, "records_accounted"),
-        (_missing_event, "control_counts"),
-        (_event_without_control, "control_counts"),
-        (_unbooked, "placement"),
-        (_unbalanced, "conservation"),
-        (_impact_without_finding, "ledger_impact"),
-        (_impact_without_finding, "conservation"),
-        (_revised_unraised, "finding_lives"),
-        (_raised_twice, "finding_lives"),
-        (_retracted_twice, "finding_lives"),
-        (_booked_twice, "one_place"),
-        (_no_currency, "finding_arithmetic"),
-        (_unknown_record, "known_records"),
-        (_ahead, "positions"),
-        (_gap, "positions"),
-        (_unopened_case, "case_filings"),
-        (_recovered_twice_at_once, "money_ledger"),
+        (_lose_record, "records_accounted"),
+        (_lose_event, "control_counts"),
+        (_add_uncontrolled_event, "control_counts"),
+        (_add_unbooked_event, "placement"),
+        (_add_unbalanced_sum, "conservation"),
+        (_add_impact_without_finding, "ledger_impact"),
+        (_add_impact_without_finding, "conservation"),
+        (_revise_unraised, "finding_lives"),
+        (_raise_twice, "finding_lives"),
+        (_retract_twice, "finding_lives"),
+        (_book_twice, "one_place"),
+        (_omit_currency, "finding_arithmetic"),
+        (_name_unknown_record, "known_records"),
+        (_advance_consumer, "positions"),
+        (_leave_gap, "positions"),
+        (_file_in_unopened_case, "case_filings"),
+        (_recover_twice_at_once, "money_ledger"),
     ],
 )
 def test_an_audit_returns_the_rows_that_violate_it(warehouse: Warehouse, make: Any, damage: Damage, detected: str) -> None:

@@ -248,9 +248,9 @@ def test_a_query_cannot_read_a_variable_of_the_calling_program(locked: Warehouse
 
 def answer_of(warehouse: Warehouse, query: str) -> list[tuple[object, ...]]:
     """Run a query as the command does, with DuckDB errors translated."""
-    from trueup.warehouse.query import CORRECT, _translated_errors
+    from trueup.warehouse.query import CORRECT, _translate_errors
 
-    with _translated_errors(CORRECT):
+    with _translate_errors(CORRECT):
         return list(answer(warehouse.connection, query).rows())
 
 

@@ -50,13 +50,13 @@ def serving(project: Project, *, with_users: bool = True) -> Iterator[Served]:
             env=environment, stdout=output, stderr=output,
         )  # fmt: skip
     try:
-        yield Served(_address_in(log, process), tokens, project)
+        yield Served(_find_address(log, process), tokens, project)
     finally:
         process.terminate()
         assert process.wait(30) in (0, -15), log.read_text()
 
 
-def _address_in(log: Path, process: subprocess.Popen[bytes]) -> str:
+def _find_address(log: Path, process: subprocess.Popen[bytes]) -> str:
     end = time.monotonic() + 120
     while time.monotonic() < end:
         found = re.search(r"open (http://\S+)/", log.read_text())

@@ -38,13 +38,13 @@ class SafeText:
         """Return a text without special characters; an invisible character is shown by its number."""
         if text.isprintable() and _ACTIVE.isdisjoint(text):
             return text
-        return "".join(self._character(c, LOOK_ALIKES) for c in text)
+        return "".join(self._escape_character(c, LOOK_ALIKES) for c in text)
 
     def notes(self, text: str) -> str:
         """Return a text without Markdown either: one line that begins with a letter, without emphasis, links or addresses."""
         line = " ".join(text.split()).replace("://", "：//")
         line = line if line[:1].isalpha() else f"Note: {line}"
-        return "".join(self._character(c, LOOK_ALIKES | MARKDOWN) for c in line)
+        return "".join(self._escape_character(c, LOOK_ALIKES | MARKDOWN) for c in line)
 
     def value(self, value: Any, *, is_note: bool = False) -> Any:
         """Return a JSON value with all texts and keys made safe; the values below `notes` are Markdown."""
@@ -67,7 +67,7 @@ class SafeText:
         named += ["⟨U+XXXX⟩ is a character that cannot be seen"] if self.replaced - shown.keys() else []
         return f"Characters of the data that a browser might obey are shown by others: {', '.join(named)}."
 
-    def _character(self, character: str, shown: Mapping[str, str]) -> str:
+    def _escape_character(self, character: str, shown: Mapping[str, str]) -> str:
         if character not in shown and character.isprintable():
             return character
         self.replaced.add(character)
@@ -103,11 +103,11 @@ class SafeSiteIndexPageRenderer(SiteIndexPageRenderer):  # type: ignore[misc]
     def render(cls, index_links_dict: Any) -> RenderedDocumentContent:
         """Render the page, with a note of the replaced characters."""
         shown = SafeText()
-        links = {key: value if key == "cta_object" else _shown_links(value, shown) for key, value in index_links_dict.items()}
+        links = {key: value if key == "cta_object" else _escape_links(value, shown) for key, value in index_links_dict.items()}
         return _with_note(super().render(links), shown)
 
 
-def _shown_links(value: Any, shown: SafeText) -> Any:
+def _escape_links(value: Any, shown: SafeText) -> Any:
     """Return the rows of a section; the library requires their times unchanged."""
     if not isinstance(value, list):
         return shown.value(value)
@@ -157,20 +157,20 @@ class CompiledIndexPageView(DefaultJinjaIndexPageView):  # type: ignore[misc]
         self.env.bytecode_cache = _compiled
 
 
-def _rendered_by(renderer: type, view: type) -> dict[str, Any]:
+def _configure_renderer(renderer: type, view: type) -> dict[str, Any]:
     """Return the configuration of a kind of page."""
     classes = {"renderer": renderer, "view": view}
     return {name: {"module_name": __name__, "class_name": kind.__name__} for name, kind in classes.items()}
 
 
 SITE_SECTIONS: dict[str, Any] = {
-    "expectations": _rendered_by(SafeExpectationSuitePageRenderer, CompiledPageView),
-    "validations": _rendered_by(SafeValidationResultsPageRenderer, CompiledPageView),
+    "expectations": _configure_renderer(SafeExpectationSuitePageRenderer, CompiledPageView),
+    "validations": _configure_renderer(SafeValidationResultsPageRenderer, CompiledPageView),
     "profiling": "None",
 }
 SITE_INDEX: dict[str, Any] = {
     "class_name": "DefaultSiteIndexBuilder",
-    **_rendered_by(SafeSiteIndexPageRenderer, CompiledIndexPageView),
+    **_configure_renderer(SafeSiteIndexPageRenderer, CompiledIndexPageView),
 }
 
 

@@ -35,7 +35,7 @@ def gate(findings: pl.DataFrame, config: GateConfig, timezone: str, severities: 
 
     `standing` are the open findings of feeds that no decision has dismissed.
     """
-    reasons = sorted(set(_day_reasons(findings, config, timezone, severities)), key=lambda t: (t[0], -WEIGHT[t[1]], t[2]))
+    reasons = sorted(set(_list_day_reasons(findings, config, timezone, severities)), key=lambda t: (t[0], -WEIGHT[t[1]], t[2]))
     days = []
     for day in sorted({day for day, _, _ in reasons}):
         of_day = [(verdict, reason) for d, verdict, reason in reasons if d == day]
@@ -61,7 +61,7 @@ def verdict_of(kind: str, stream: str, subject: str, config: GateConfig, severit
     return "mark" if severity == "quarantine" else severity
 
 
-def _day_reasons(
+def _list_day_reasons(
     findings: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities
 ) -> Iterable[tuple[date, Verdict, str]]:
     # States have no day.

@@ -43,7 +43,7 @@ class History:
             return {}
         before = _utc_day(of.from_us)
         is_earlier = pl.col("day").is_between(before - timedelta(days=HISTORY_DAYS), before, closed="left")
-        found = _of_days(self._days.filter(is_earlier))
+        found = _compute_day_facts(self._days.filter(is_earlier))
         if of.stream == "usage":
             found["known_nodes"] = self._nodes.filter(is_earlier)["node"].unique(maintain_order=True).to_list()
         else:
@@ -55,7 +55,7 @@ def _utc_day(us: int) -> date:
     return datetime.fromtimestamp(us // 1_000_000, UTC).date()
 
 
-def _of_days(days: pl.DataFrame) -> dict[str, Any]:
+def _compute_day_facts(days: pl.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if days.height < LEAST_DAYS:
         return found

@@ -20,7 +20,7 @@ def common(pattern: object, *, where: str) -> str:
         raise ConfigError(f"invalid pattern: {pattern!r}", where=where)
     if "(?" in pattern.replace("(?:", ""):
         raise ConfigError(f"the pattern {pattern!r} uses (?…)", where=where, todo="write groups as ( ) or (?: )")
-    made = _written_out(pattern, where)
+    made = _expand_classes(pattern, where)
     try:
         pl.select(pl.lit("").str.contains(made))
     except pl.exceptions.ComputeError as error:
@@ -28,12 +28,12 @@ def common(pattern: object, *, where: str) -> str:
     return made
 
 
-def _written_out(pattern: str, where: str) -> str:
+def _expand_classes(pattern: str, where: str) -> str:
     made, at, in_class = list[str](), 0, False
     while at < len(pattern):
         letter = pattern[at]
         if letter == "\\" and at + 1 < len(pattern):
-            made.append(_escaped(pattern[at + 1], in_class, where))
+            made.append(_expand_escape(pattern[at + 1], in_class, where))
             at += 2
             continue
         # In a class, a further bracket is literal to DuckDB and opens a nested class to Polars.
@@ -45,7 +45,7 @@ def _written_out(pattern: str, where: str) -> str:
     return "".join(made)
 
 
-def _escaped(letter: str, in_class: bool, where: str) -> str:
+def _expand_escape(letter: str, in_class: bool, where: str) -> str:
     if letter in _CLASSES:
         return _CLASSES[letter] if in_class else f"[{_CLASSES[letter]}]"
     if letter.lower() in _CLASSES and not in_class:

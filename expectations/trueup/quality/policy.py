@@ -35,7 +35,7 @@ class QualityPolicy:
     expectations: tuple[Expectation, ...]
 
     def expected_of(self, stream: str, source: str) -> list[Expectation]:
-        """Return the expectations of a feed: those of its stream, and its own."""
+        """Return the expectations of a feed: the expectations of its stream, and those of the project for this feed."""
         return [e for e in self.expectations if e.stream == stream and e.source in (None, source)]
 
 
@@ -68,9 +68,9 @@ def ensure_quality_policy(lake: Lake) -> int | None:
     content = content_of(policy)
 
     def declare(transaction: Transaction) -> int | None:
-        return None if _is_in_force(content, _contents(lake)) else transaction.declare(KIND, content=content)
+        return None if _is_in_force(content, _read_contents(lake)) else transaction.declare(KIND, content=content)
 
-    if _is_in_force(content, _contents(lake)):
+    if _is_in_force(content, _read_contents(lake)):
         return None
     _check_meant(policy)
     return lake.commit(declare)
@@ -83,11 +83,11 @@ def _is_in_force(content: Content, declared: Sequence[tuple[int, Content]]) -> b
 
 def _without_built_in_notes(content: Content) -> Content:
     # The notes of built-in expectations are texts of the program, so a reworded note is not a new policy.
-    rules = [{n: v for n, v in e.items() if n != "notes" or _built_in(e) is None} for e in content["expectations"]]
+    rules = [{n: v for n, v in e.items() if n != "notes" or _find_built_in(e) is None} for e in content["expectations"]]
     return {**content, "expectations": rules}
 
 
-def _built_in(content: Mapping[str, Any]) -> Expectation | None:
+def _find_built_in(content: Mapping[str, Any]) -> Expectation | None:
     found = _BUILT_IN.get((content["stream"], content["name"]))
     return found if content.get("source") is None else None
 
@@ -104,7 +104,7 @@ def _check_meant(policy: QualityPolicy) -> None:
 
 def policy_intervals(lake: Lake, *, after: int, upto: int) -> list[PolicyInterval]:
     """Return the positions in (after, upto] by policy; positions before the first policy are under the first."""
-    contents = [(0 if number == 0 else position, content) for number, (position, content) in enumerate(_contents(lake))]
+    contents = [(0 if number == 0 else position, content) for number, (position, content) in enumerate(_read_contents(lake))]
     found = list[PolicyInterval]()
     for number, (since, content) in enumerate(contents):
         until = contents[number + 1][0] - 1 if number + 1 < len(contents) else upto
@@ -114,7 +114,7 @@ def policy_intervals(lake: Lake, *, after: int, upto: int) -> list[PolicyInterva
     return found
 
 
-def _contents(lake: Lake) -> list[tuple[int, Content]]:
+def _read_contents(lake: Lake) -> list[tuple[int, Content]]:
     rows = lake.connection.execute(statement("policies"), {"kind": KIND}).fetchall()
     return [(position, json.loads(content)) for position, content in rows]
 
@@ -140,13 +140,13 @@ def content_of(policy: QualityPolicy) -> Content:
 def from_content(content: Content, *, since: int) -> QualityPolicy:
     """Return the policy of a declaration, in force since its position."""
     rules = Rules(
-        {name: _feed(name, values) for name, values in content["feeds"].items()}, content["timezone"], content["currency"],
+        {name: _build_feed(name, values) for name, values in content["feeds"].items()}, content["timezone"], content["currency"],
         frozenset(map(date.fromisoformat, content["holidays"])), content["false_alarms_per_year"], content["lookback_us"], since,
     )  # fmt: skip
     return QualityPolicy(rules, tuple(expectation_from(values) for values in content["expectations"]))
 
 
-def _feed(name: str, values: Mapping[str, Any]) -> Feed:
+def _build_feed(name: str, values: Mapping[str, Any]) -> Feed:
     settings = {n: v for n, v in values.items() if n not in ("stream", "lateness_us")}
     # The settings were checked when they were declared, and durations are numbers.
     return Feed(name, values["stream"], values["lateness_us"], FeedConfig.model_construct(**settings))
@@ -159,7 +159,7 @@ def expectation_content(e: Expectation) -> Content:
 
 def expectation_from(content: Mapping[str, Any]) -> Expectation:
     """Return the expectation that `expectation_content` wrote; a built-in one has the notes of this version."""
-    known = _built_in(content)
+    known = _find_built_in(content)
     read = {"arguments": {name: _from_json(value) for name, value in content["arguments"].items()}}
     return Expectation(**{**content, **read, **({} if known is None else {"notes": known.notes})})
 

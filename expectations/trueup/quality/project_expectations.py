@@ -50,7 +50,7 @@ def own(project: Project) -> tuple[Expectation, ...]:
     configured = [
         Expectation(e.name, e.stream, e.type, e.arguments, e.severity, e.notes, e.source) for e in config.expectation
     ]  # fmt: skip
-    for e in (*configured, *(extra := _of_file(project))):
+    for e in (*configured, *(extra := _load_file(project))):
         if e.source is not None and sources.get(e.source) != e.stream:
             raise ConfigError(
                 f"there is no source {e.source!r} of {e.stream}", where=f"expectation {e.name!r}", todo="correct `source`"
@@ -58,7 +58,7 @@ def own(project: Project) -> tuple[Expectation, ...]:
     return (*configured, *extra)
 
 
-def _of_file(project: Project) -> Sequence[Expectation]:
+def _load_file(project: Project) -> Sequence[Expectation]:
     """Return the expectations that a project's Python file defines; it runs with the rights of the user of the command."""
     if project.config.quality.file is None:
         return ()

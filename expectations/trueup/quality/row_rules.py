@@ -57,7 +57,7 @@ def _column(a: Arguments) -> pl.Expr:
     return pl.col(a["column"])
 
 
-def _missing_passes(a: Arguments, holds: pl.Expr) -> pl.Expr:
+def _accept_missing(a: Arguments, holds: pl.Expr) -> pl.Expr:
     """Accept a missing value, because another rule states whether a value is required."""
     return _column(a).is_null() | holds
 
@@ -69,7 +69,7 @@ def _between(a: Arguments, value: pl.Expr) -> pl.Expr:
         tests.append(value > low if a.get("strict_min") else value >= low)
     if high is not None:
         tests.append(value < high if a.get("strict_max") else value <= high)
-    return _missing_passes(a, pl.all_horizontal(tests))
+    return _accept_missing(a, pl.all_horizontal(tests))
 
 
 def _bound(value: Any) -> Any:
@@ -78,13 +78,13 @@ def _bound(value: Any) -> Any:
     return value
 
 
-def _pair(a: Arguments, compare: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> pl.Expr:
+def _compare_pair(a: Arguments, compare: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> pl.Expr:
     first, second = pl.col(a["column_A"]), pl.col(a["column_B"])
     return first.is_null() | second.is_null() | compare(first, second)
 
 
 def _greater(a: Arguments) -> pl.Expr:
-    return _pair(a, lambda x, y: x >= y if a.get("or_equal") else x > y)
+    return _compare_pair(a, lambda x, y: x >= y if a.get("or_equal") else x > y)
 
 
 _RANGE = ("min_value", "max_value", "strict_min", "strict_max")
@@ -95,26 +95,26 @@ FORMS: dict[str, _Form] = {
     "expect_column_values_to_be_null": _Form(("column",), (), _ANY, lambda a: _column(a).is_null()),
     "expect_column_values_to_be_between": _Form(("column",), _RANGE, _ORDERED, lambda a: _between(a, _column(a))),
     "expect_column_values_to_be_in_set": _Form(
-        ("column", "value_set"), (), _SETS, lambda a: _missing_passes(a, _column(a).is_in(list(a["value_set"])))
+        ("column", "value_set"), (), _SETS, lambda a: _accept_missing(a, _column(a).is_in(list(a["value_set"])))
     ),
     "expect_column_values_to_not_be_in_set": _Form(
-        ("column", "value_set"), (), _SETS, lambda a: _missing_passes(a, ~_column(a).is_in(list(a["value_set"])))
+        ("column", "value_set"), (), _SETS, lambda a: _accept_missing(a, ~_column(a).is_in(list(a["value_set"])))
     ),
     "expect_column_values_to_match_regex": _Form(
-        ("column", "regex"), (), _TEXT, lambda a: _missing_passes(a, _column(a).str.contains(a["regex"]))
+        ("column", "regex"), (), _TEXT, lambda a: _accept_missing(a, _column(a).str.contains(a["regex"]))
     ),
     "expect_column_values_to_not_match_regex": _Form(
-        ("column", "regex"), (), _TEXT, lambda a: _missing_passes(a, ~_column(a).str.contains(a["regex"]))
+        ("column", "regex"), (), _TEXT, lambda a: _accept_missing(a, ~_column(a).str.contains(a["regex"]))
     ),
     "expect_column_value_lengths_to_be_between": _Form(
         ("column",), _RANGE, _TEXT, lambda a: _between(a, _column(a).str.len_chars().cast(pl.Int64))
     ),
     "expect_column_value_lengths_to_equal": _Form(
-        ("column", "value"), (), _TEXT, lambda a: _missing_passes(a, _column(a).str.len_chars().cast(pl.Int64) == a["value"])
+        ("column", "value"), (), _TEXT, lambda a: _accept_missing(a, _column(a).str.len_chars().cast(pl.Int64) == a["value"])
     ),
     "expect_column_pair_values_a_to_be_greater_than_b": _Form(_BOTH, ("or_equal",), _ORDERED, _greater, "inconsistent"),
     "expect_column_pair_values_to_be_equal": _Form(
-        _BOTH, (), _ANY, lambda a: _pair(a, lambda x, y: x == y), "inconsistent"
+        _BOTH, (), _ANY, lambda a: _compare_pair(a, lambda x, y: x == y), "inconsistent"
     ),
 }  # fmt: skip
 """The types that compile, by their names in Great Expectations."""

@@ -88,23 +88,23 @@ def quality(
             if validate else ValidatedDays(notice="not asked for")
         )  # fmt: skip
         arrived = lake.connection.execute(statement("arrived")).pl()
-        open_rows = _undismissed_findings(lake)
+        open_rows = _read_undismissed_findings(lake)
     config = project.config
     days = gate(open_rows, config.quality.gate, config.project.timezone, severities)
-    feeds = _feeds(project, open_rows, arrived, severities)
+    feeds = _list_feeds(project, open_rows, arrived, severities)
     return QualitySummary(
         controlled.to_position, open_rows, feeds, days, validated.results, validated.docs, validated.notice,
         controlled.actions + validated.actions,
     )  # fmt: skip
 
 
-def _undismissed_findings(lake: Lake) -> pl.DataFrame:
+def _read_undismissed_findings(lake: Lake) -> pl.DataFrame:
     """Return the open findings of feeds that no decision has dismissed, as rows of `OPEN_FINDING`."""
     dismissed = lake.connection.execute(statement("dismissed"), {"status_decisions": list(STATUS_DECISIONS)}).pl()
     return open_findings(feed_findings(lake, lake.last_position()).join(dismissed, on="finding_id", how="anti"))
 
 
-def _feeds(project: Project, open_rows: pl.DataFrame, arrived: pl.DataFrame, severities: Severities) -> list[FeedState]:
+def _list_feeds(project: Project, open_rows: pl.DataFrame, arrived: pl.DataFrame, severities: Severities) -> list[FeedState]:
     counts = {str(source): int(records) for source, records in arrived.iter_rows()}
     states = []
     for source in project.config.source:
@@ -112,22 +112,22 @@ def _feeds(project: Project, open_rows: pl.DataFrame, arrived: pl.DataFrame, sev
         stale = of_source.filter(pl.col("kind") == "stale_feed")["reason"].to_list()
         # Wrong records that have arrived are not missing, even if money is at stake.
         missing = of_source.filter(pl.col("kind") != KIND)
-        worst = _worst(of_source, project.config.quality.gate, severities)
+        worst = _find_worst(of_source, project.config.quality.gate, severities)
         states.append(
             FeedState(
                 source.name, source.stream, counts.get(source.name, 0), int(missing["records_low"].sum()),
-                int(missing["records_high"].sum()), stale[0] if stale else "", worst, _at_stake(of_source),
+                int(missing["records_high"].sum()), stale[0] if stale else "", worst, _sum_at_stake(of_source),
             )
         )  # fmt: skip
     return states
 
 
-def _at_stake(of_source: pl.DataFrame) -> tuple[AtStake, ...]:
+def _sum_at_stake(of_source: pl.DataFrame) -> tuple[AtStake, ...]:
     priced = of_source.drop_nulls("money_low").group_by("currency").agg(pl.col("money_low", "money_high").sum()).sort("currency")
     return tuple(AtStake(*row) for row in priced.select("currency", "money_low", "money_high").iter_rows())
 
 
-def _worst(of_source: pl.DataFrame, config: GateConfig, severities: Severities) -> str:
+def _find_worst(of_source: pl.DataFrame, config: GateConfig, severities: Severities) -> str:
     """Return the worst finding of a feed: by its effect on days, then by the money at stake."""
 
     def weight(row: dict[str, Any]) -> tuple[int, int, str]:

@@ -118,11 +118,11 @@ def derive(lake: Lake, project: Project, runs: Runs) -> ScoreBatch:
         return _derive_rescore(lake, project, last, decisions)
     parts = model_intervals(lake, after=runs.after, upto=runs.upto, before=last.snapshot)
     models = models_of(project, telecom_features(), parts)
-    batches = [_score_span(lake, project, span, parts, decisions, models) for span in _spans(lake, project, runs)]
+    batches = [_score_span(lake, project, span, parts, decisions, models) for span in _list_spans(lake, project, runs)]
     return merge_scores(batches) if batches else EMPTY
 
 
-def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[Span]:
+def _list_spans(lake: Lake, project: Project, runs: Runs) -> Iterator[Span]:
     """Yield spans of about a million records, each with the first day that its windows cover."""
     declared = with_rule_features(telecom_features(), rules_of(project.config.fraud))
     arrived = lake.read("control", columns=["stream", "accepted"], after=runs.after, upto=runs.upto)

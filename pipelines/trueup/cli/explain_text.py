@@ -81,14 +81,14 @@ def _finding_lines(result: FindingExplanation) -> Iterator[str]:
     yield f"{f['kind']} {f['finding_id']}: {f['status']}{provisional}"
     yield result.meaning
     yield f"next: {result.next_step}"
-    yield _finding_sentence(f)
+    yield _describe_finding(f)
     yield ""
     for side in ("usage", "charge"):
         members = [m for m in result.members if m["stream"] == side]
         yield f"{counted(len(members), 'usage record' if side == 'usage' else 'charge')}"
         for member in members[:_SHOWN_MEMBERS]:
-            yield f"  {_record(member)}"
-            yield f"      {_origin(member)}"
+            yield f"  {_describe_record(member)}"
+            yield f"      {_describe_origin(member)}"
         if len(members) > _SHOWN_MEMBERS:
             yield f"  … and {len(members) - _SHOWN_MEMBERS} more, in finding_records"
     yield ""
@@ -112,7 +112,7 @@ def _finding_lines(result: FindingExplanation) -> Iterator[str]:
         yield f"  {moment(decision['decided_at'])}: {decision['decision']}{by}{note}"
 
 
-def _feed_sentence(finding: dict[str, Any]) -> str:
+def _describe_feed(finding: dict[str, Any]) -> str:
     """Return the finding of a feed with its bounds, in one sentence."""
     from trueup.warehouse.explain import money
 
@@ -127,12 +127,12 @@ def _feed_sentence(finding: dict[str, Any]) -> str:
     return f"{where} from {moment(finding['started_at'])}{until}: {finding['reason']}{records}{value}."
 
 
-def _finding_sentence(finding: dict[str, Any]) -> str:
+def _describe_finding(finding: dict[str, Any]) -> str:
     """Return service, subscriber, day and money of a finding, in one sentence."""
     from trueup.warehouse.explain import money
 
     if finding["control"] is not None:
-        return _feed_sentence(finding)
+        return _describe_feed(finding)
     impact, currency = finding["impact"], finding["currency"]
     who = f"subscriber {finding['subscriber']}" if finding["subscriber"] else "unknown subscriber"
     service = finding["service"] or "unknown service"
@@ -153,18 +153,18 @@ def _event_lines(result: EventExplanation) -> Iterator[str]:
     event = result.event
     if "reason" in event:
         yield f"quarantined {event['stream']} record {event['event_id']}: {event['reason']} ({event['rule']})"
-        yield _origin(event)
+        yield _describe_origin(event)
         yield f"its content: {event['record'] if event['record'] is not None else event['raw'].hex()}"
         return
     is_state = "valid_from" in event
     yield f"{event['stream']} {event['event_id']}"
-    yield f"  {_valid(event) if is_state else _record(event)}"
+    yield f"  {_describe_validity(event) if is_state else _describe_record(event)}"
     for name in (name for name in event if name not in _OMITTED_STATE_COLUMNS) if is_state else _FACTS:
         if event[name] is not None:
             yield f"  {name} = {event[name]}"
     if event["attributes"]:
         yield f"  attributes = {event['attributes']}"
-    yield f"{_origin(event)}, ingested at position {event['position']} ({moment(event['taken_at'])})"
+    yield f"{_describe_origin(event)}, ingested at position {event['position']} ({moment(event['taken_at'])})"
     if is_state:
         return
     yield "" if result.findings or result.fraud_cases else "no finding refers to it"
@@ -176,7 +176,7 @@ def _event_lines(result: EventExplanation) -> Iterator[str]:
         yield f"in {finding['kind']} {finding['finding_id']}: {finding['status']}, impact {impact}"
 
 
-def _record(record: dict[str, Any]) -> str:
+def _describe_record(record: dict[str, Any]) -> str:
     from trueup.warehouse.explain import money, plain
 
     time = record["started_at"] or record["billed_at"]
@@ -185,12 +185,12 @@ def _record(record: dict[str, Any]) -> str:
     return f"{record['record_key'] or record['event_id']} at {moment(time)}{quantity}{amount}"
 
 
-def _valid(state: dict[str, Any]) -> str:
+def _describe_validity(state: dict[str, Any]) -> str:
     until = "until further notice" if state["valid_to"] is None else f"until {moment(state['valid_to'])}"
     return f"{state['record_key']} valid from {moment(state['valid_from'])} {until}"
 
 
-def _origin(record: dict[str, Any]) -> str:
+def _describe_origin(record: dict[str, Any]) -> str:
     provenance = record["path"] or record["source_id"]
     byte_range = (
         ""

@@ -46,11 +46,11 @@ from trueup.secret import mask
 _INTERRUPTED = "interrupted; committed work is kept, run the command again to continue"
 
 
-def _new_app() -> typer.Typer:
+def _build_app() -> typer.Typer:
     return typer.Typer(name="trueup", add_completion=False, pretty_exceptions_enable=False)
 
 
-app = _new_app()
+app = _build_app()
 
 
 def _show_version(is_requested: bool) -> None:
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output.guard_stderr()
     output.be_quiet(False)
     keep_freed_memory()
-    with _printable_streams():
+    with _escape_streams():
         return _run_safely(argv)
 
 
@@ -91,11 +91,11 @@ def _run_safely(argv: list[str]) -> int:
         _check_utf8(argv)
         return _run(argv)
     except TrueupError as error:
-        return _failed(str(error))
+        return _report_failure(str(error))
     except typer.TyperException as error:
-        return _failed(f"{error.format_message().rstrip('.')}; see `trueup {_command_name(argv)}--help`")
+        return _report_failure(f"{error.format_message().rstrip('.')}; see `trueup {_command_name(argv)}--help`")
     except (KeyboardInterrupt, typer.Abort):
-        return _failed(_INTERRUPTED)
+        return _report_failure(_INTERRUPTED)
     except BrokenPipeError:
         # The reader of the output has stopped, as `head` does. Python would print an error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,21 +103,23 @@ def _run_safely(argv: list[str]) -> int:
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").split(".")[0])
         advice = f"install trueup[{extra}]" if extra else "install trueup again"
-        return _failed(f"the package {error.name} is not installed; {advice}")
+        return _report_failure(f"the package {error.name} is not installed; {advice}")
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
-        return _failed(f"{error.strerror or error}{place}; check the path, its permissions and the free space")
+        return _report_failure(f"{error.strerror or error}{place}; check the path, its permissions and the free space")
     except Exception as error:  # noqa: BLE001 - nothing is outside of this but the interpreter, which would print unmasked
         if str(error) == "Query interrupted":  # DuckDB's error for an interrupt during a query.
-            return _failed(_INTERRUPTED)
+            return _report_failure(_INTERRUPTED)
         if os.environ.get("TRUEUP_DEBUG"):
             sys.stderr.write(traceback.format_exc())
         if isinstance(error, MemoryError) or str(error).startswith("Out of Memory Error"):
-            return _failed("the memory is not enough; close other programs, or run this on a machine with 2 GB free or more")
+            return _report_failure(
+                "the memory is not enough; close other programs, or run this on a machine with 2 GB free or more"
+            )
         if isinstance(error, UnicodeError):
-            return _failed(f"text is not UTF-8: {error}; write the file or the name in UTF-8")
+            return _report_failure(f"text is not UTF-8: {error}; write the file or the name in UTF-8")
         first = (str(error).splitlines() or [""])[0]
-        return _failed(f"unexpected {type(error).__name__}: {first}; set TRUEUP_DEBUG=1 for a traceback, and report it")
+        return _report_failure(f"unexpected {type(error).__name__}: {first}; set TRUEUP_DEBUG=1 for a traceback, and report it")
 
 
 class _Masked:
@@ -139,7 +141,7 @@ class _Masked:
 
 
 @contextmanager
-def _printable_streams() -> Iterator[None]:
+def _escape_streams() -> Iterator[None]:
     """Mask secrets in the output of libraries on stderr, and escape characters that a stream's encoding lacks."""
     for output_stream in (sys.stdout, sys.stderr):
         if isinstance(output_stream, io.TextIOWrapper) and output_stream.errors == "strict":
@@ -184,7 +186,7 @@ def app_of(arguments: Sequence[str]) -> typer.Typer:
     named = [info for info in app.registered_commands if _name_of(info) == arguments[0]]
     if not named:
         return app
-    alone = _new_app()
+    alone = _build_app()
     alone.callback()(root)
     alone.registered_commands = named
     return alone
@@ -199,6 +201,6 @@ def _command_name(arguments: Sequence[str]) -> str:
     return f"{first} " if first in map(_name_of, app.registered_commands) else ""
 
 
-def _failed(message: str) -> int:
+def _report_failure(message: str) -> int:
     output.problem("trueup: " + " ".join(message.split()))
     return FAILED

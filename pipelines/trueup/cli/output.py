@@ -98,27 +98,27 @@ def json_value(value: object) -> None:
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         json_rows(value)
     else:
-        sys.stdout.write(_json(value) + "\n")
+        sys.stdout.write(_encode_json(value) + "\n")
 
 
 def json_rows(rows: Iterable[object]) -> None:
     """Print rows as a JSON array, one by one."""
     count = 0
     for count, row in enumerate(rows, start=1):
-        sys.stdout.write(("[\n" if count == 1 else ",\n") + _json(row))
+        sys.stdout.write(("[\n" if count == 1 else ",\n") + _encode_json(row))
     sys.stdout.write("\n]\n" if count else "[]\n")
 
 
-def _json(value: object) -> str:
+def _encode_json(value: object) -> str:
     """Return a value as JSON; on a terminal, unprintable characters become JSON escapes, so that the value stays the same."""
     text = as_json(mask_data(value))
     if not sys.stdout.isatty() or text.isprintable():
         return text
     # Unprintable characters occur only within strings: `as_json` writes nothing but spaces between the parts.
-    return "".join(c if c.isprintable() else _json_escape(c) for c in text)
+    return "".join(c if c.isprintable() else _escape_character(c) for c in text)
 
 
-def _json_escape(character: str) -> str:
+def _escape_character(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 

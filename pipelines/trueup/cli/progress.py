@@ -61,7 +61,7 @@ def steps(noun: str) -> Iterator[Callable[[int, int], None]]:
     if not output.draws():
         yield lambda done, of: output.note(f"{noun} {done} of {of}")
         return
-    with _bar() as bar:
+    with _build_bar() as bar:
         task = bar.add_task(f"{noun}s", total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
@@ -72,7 +72,7 @@ def ingest_progress() -> Iterator[Progress]:
     if not output.draws():
         yield Lines()
         return
-    with _bar() as bar:
+    with _build_bar() as bar:
         yield Bars(bar)
 
 
@@ -84,7 +84,7 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
-        """Move the unit's bar; that of a unit read to its end disappears, so that many files fit on the screen."""
+        """Move the unit's bar. The bar of a unit read to its end disappears, so that many files fit on the screen."""
         if unit not in self._tasks:
             self._tasks[unit] = self._bar.add_task(output.visible(unit), total=total_bytes)
         self._bar.update(self._tasks[unit], completed=done_bytes)
@@ -108,7 +108,7 @@ class Lines:
             output.note(f"{unit}: {25 * quarter} % of {total_bytes} bytes read")
 
 
-def _bar() -> Bar:
+def _build_bar() -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

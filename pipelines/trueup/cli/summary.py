@@ -24,16 +24,16 @@ def show_first_look(look: FirstLook, project: str) -> None:
     if look.leakage:
         output.line()
         output.dictionaries(look.leakage[:KINDS], _LEAKAGE, title="leakage: findings that are open or confirmed, by cause")
-        _more(len(look.leakage) - KINDS, "kind", f"trueup findings{project}")
+        _print_more(len(look.leakage) - KINDS, "kind", f"trueup findings{project}")
     if look.parties:
         output.line()
-        rows = [_party(row) for row in look.parties[:PARTIES]]
+        rows = [_build_party_row(row) for row in look.parties[:PARTIES]]
         output.table(_PARTIES, rows, title="suspicious transactions, by party")
-        _more(len(look.parties) - PARTIES, "party", f"trueup cases --type fraud{project}", plural="parties")
+        _print_more(len(look.parties) - PARTIES, "party", f"trueup cases --type fraud{project}", plural="parties")
     if look.feeds:
         output.line()
-        output.table(_FEEDS, [_feed(row) for row in look.feeds[:FEEDS]], title="feeds that are not complete")
-        _more(len(look.feeds) - FEEDS, "feed", f"trueup quality{project}")
+        output.table(_FEEDS, [_build_feed_row(row) for row in look.feeds[:FEEDS]], title="feeds that are not complete")
+        _print_more(len(look.feeds) - FEEDS, "feed", f"trueup quality{project}")
     sentences = advice(look)
     if sentences:
         output.line()
@@ -42,26 +42,33 @@ def show_first_look(look: FirstLook, project: str) -> None:
             output.line(f"{number}. {sentence}")
 
 
-def _party(row: Mapping[str, Any]) -> list[object]:
+def _build_party_row(row: Mapping[str, Any]) -> list[object]:
     exposure = "unknown" if row["exposure"] is None else f"{row['exposure']:.2f}"
-    known = [row["party"], row["day"], row["transactions"], _share(row["probability"])]
+    known = [row["party"], row["day"], row["transactions"], _format_share(row["probability"])]
     return [*known, exposure, row["currency"], row["reason"]]
 
 
-def _feed(row: Mapping[str, Any]) -> list[object]:
-    days = _range(row["first_day"], row["last_day"])
+def _build_feed_row(row: Mapping[str, Any]) -> list[object]:
+    days = _format_range(row["first_day"], row["last_day"])
     money = [None if row[name] is None else f"{row[name]:.2f}" for name in ("impact_low", "impact_high")]
-    return [row["source"], row["kind"], days, _range(row["records_low"], row["records_high"]), _range(*money), row["currency"]]
+    return [
+        row["source"],
+        row["kind"],
+        days,
+        _format_range(row["records_low"], row["records_high"]),
+        _format_range(*money),
+        row["currency"],
+    ]
 
 
-def _range(low: object, high: object) -> str:
+def _format_range(low: object, high: object) -> str:
     return "unknown" if low is None else str(low) if low == high else f"{low} to {high}"
 
 
-def _share(value: float | None) -> str:
+def _format_share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _more(number: int, noun: str, command: str, plural: str | None = None) -> None:
+def _print_more(number: int, noun: str, command: str, plural: str | None = None) -> None:
     if number > 0:
         output.line(f"and {number} more {noun if number == 1 else plural or noun + 's'}: {command}")

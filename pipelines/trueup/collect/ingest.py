@@ -131,11 +131,11 @@ def ingest(
         if any(source.idle_after is not None for source in project.config.source if source.stream in MOVEMENTS):
             lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
         declare_idle(lake)
-        summary.notices.extend(_recyclable(lake, selected))
+        summary.notices.extend(_find_recyclable(lake, selected))
     return summary
 
 
-def _recyclable(lake: Lake, sources: Sequence[SourceConfig]) -> Iterator[str]:
+def _find_recyclable(lake: Lake, sources: Sequence[SourceConfig]) -> Iterator[str]:
     """Yield a notice for each source whose mapping has changed since some of its records were rejected."""
     values = {"sources": [source.name for source in sources], "reason": None}
     units = query_frames(lake.connection, statement("rejected_units"), values)
@@ -162,7 +162,7 @@ def _ingest_source(run: _SourceRun, summary: IngestSummary, choose: Choose | Non
     lake, source = run.lake, run.source
     files = find_files(lake.project, source)
     summary.errors.extend(files.errors)
-    ready = [path for path in files.paths if (choose or _complete_at(lake.clock()))(source, path)]
+    ready = [path for path in files.paths if (choose or _choose_complete(lake.clock()))(source, path)]
     if choose is None and len(ready) < len(files.paths):
         summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
     for path in ready:
@@ -172,7 +172,7 @@ def _ingest_source(run: _SourceRun, summary: IngestSummary, choose: Choose | Non
             summary.errors.append(error)
 
 
-def _complete_at(now: datetime) -> Choose:
+def _choose_complete(now: datetime) -> Choose:
     return lambda source, path: is_complete(source, path, now)
 
 
@@ -210,29 +210,31 @@ def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
         reader = reader_of(unit)
         run.of_today.mapping.check(reader.columns(), where=unit.shown, required_only=not source.has_equal_records)
         counts, positions = Counts(), list[int]()
-        for committed in _parts(run, unit, reader, ingested.parts, declared):
+        for committed in _commit_parts(run, unit, reader, ingested.parts, declared):
             counts, positions = counts + committed.counts, [*positions, committed.position]
         run.complete.add(unit.source_id)
         # Another process may have ingested every part in the meantime.
         return UnitResult(source.name, unit.shown, "taken" if positions else "known", **asdict(counts), positions=positions)
 
 
-def _parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], declared: DeclaredContent) -> Iterator[Committed]:
+def _commit_parts(
+    run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], declared: DeclaredContent
+) -> Iterator[Committed]:
     """Commit the parts that the log lacks, in order. A part is committed when the next one begins, the last at the end."""
     part: Part | None = None
     budget = QuarantineBudget(unit.limits, quarantined_bytes(run.lake, unit.source_id) if taken else 0)
-    with closing(_read(run, unit, reader, taken)) as pieces:
+    with closing(_read_parts(run, unit, reader, taken)) as pieces:
         for number, events in pieces:
             if part is not None and part.number != number:
-                yield from _committed(part, unit, reader, declared, is_last=False)
+                yield from _commit_part(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
                 part = Part(run.of_today, unit, number, budget)
             part.add(events)
     # A unit without records is ingested too: its control row states zero records.
-    yield from _committed(part or Part(run.of_today, unit, 0, budget), unit, reader, declared, is_last=True)
+    yield from _commit_part(part or Part(run.of_today, unit, 0, budget), unit, reader, declared, is_last=True)
 
 
-def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent, *, is_last: bool) -> Iterator[Committed]:
+def _commit_part(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent, *, is_last: bool) -> Iterator[Committed]:
     unit.check_unchanged()
     records = reader.declared_records if declared.records is None else declared.records
     sums = declared_micros(unit.source, reader.declared_sums, where=unit.shown)
@@ -241,7 +243,7 @@ def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent
         yield committed
 
 
-def _read(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]) -> Generator[tuple[int, Events], None, None]:
+def _read_parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]) -> Generator[tuple[int, Events], None, None]:
     """Yield the events of the parts that the log lacks, in order, while a few pieces ahead are being read.
 
     Once the generator is closed, no thread reads the unit.
@@ -266,15 +268,15 @@ def _read(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]) ->
             if number not in taken:
                 waiting.append((number, run.pool.submit(read_events, piece)))
             if len(waiting) >= _AHEAD:
-                yield _next_of(waiting)
+                yield _take_next(waiting)
         while waiting:
-            yield _next_of(waiting)
+            yield _take_next(waiting)
     finally:
         wait([future for _, future in waiting if not future.cancel()])
     progress.update(unit.shown, unit.size_bytes, unit.size_bytes)
 
 
-def _next_of(waiting: deque[tuple[int, Future[Events]]]) -> tuple[int, Events]:
+def _take_next(waiting: deque[tuple[int, Future[Events]]]) -> tuple[int, Events]:
     number, future = waiting.popleft()
     return number, future.result()
 

@@ -43,17 +43,17 @@ def read_book(project: Project, path: Path) -> Book:
 
     Raises `SourceError` with the reason for the first row that cannot be accepted.
     """
-    source = with_implied_settings(_source(path, "tariff"))
-    with _unit_of(project, source, path) as (unit, reader):
+    source = with_implied_settings(_build_source(path, "tariff"))
+    with _open_unit(project, source, path) as (unit, reader):
         mapping = Mapping(source, project.config.project, system_clock())
-        _check(reader.columns(), mapping.source.columns, ("item", "valid_from"), unit.shown)
+        _check_columns(reader.columns(), mapping.source.columns, ("item", "valid_from"), unit.shown)
         rows = [pl.DataFrame(schema=COLLECTED["tariff"])]
-        for batch in _batches(reader, mapping.requested_among(reader.columns())):
+        for batch in _read_batches(reader, mapping.requested_among(reader.columns())):
             mapped = mapping.apply(batch, source_id=unit.source_id, sha256=unit.sha256)
-            _first_fault(mapped.rejected, unit.shown)
+            _refuse_first_fault(mapped.rejected, unit.shown)
             rows.append(mapped.rows)
     tariff = pl.concat(rows)
-    _first_fault(refusals(tariff.clear(), tariff), unit.shown)
+    _refuse_first_fault(refusals(tariff.clear(), tariff), unit.shown)
     return Book.of(tariff)
 
 
@@ -62,16 +62,16 @@ def read_calls(project: Project, path: Path, *, timezone: str, usual: dict[str, 
 
     A text that is missing in the file gets its `usual` value; times without an offset are in `timezone`. Raises `SourceError`.
     """
-    source = _source(path, "usage")
-    with _unit_of(project, source, path) as (unit, reader):
+    source = _build_source(path, "usage")
+    with _open_unit(project, source, path) as (unit, reader):
         available = reader.columns()
         needed = ("start", "quantity", *(() if usual.get("service") else ("service",)))
-        _check(available, CALL_COLUMNS, needed, unit.shown)
+        _check_columns(available, CALL_COLUMNS, needed, unit.shown)
         requested = [name for name in CALL_COLUMNS if name in available]
         frames = [pl.DataFrame(schema=CALL)]
-        for batch in _batches(reader, requested):
-            _first_fault(batch.rejected, unit.shown)
-            frames.append(_calls(batch, timezone, usual, unit.shown))
+        for batch in _read_batches(reader, requested):
+            _refuse_first_fault(batch.rejected, unit.shown)
+            frames.append(_build_calls(batch, timezone, usual, unit.shown))
     return pl.concat(frames)
 
 
@@ -87,14 +87,14 @@ def one_call(texts: dict[str, str | None], start: str, quantity: str, *, timezon
     return pl.DataFrame([texts | facts | {"order": b""}], schema=CALL)
 
 
-def _source(path: Path, stream: str) -> SourceConfig:
+def _build_source(path: Path, stream: str) -> SourceConfig:
     settings = {"name": "file", "stream": stream, "path": str(path), "format": format_of(path), "identity": "content"}
     # The user names this very file, so links are followed.
     return SourceConfig.model_validate(settings | {"attributes": False, "follow_links": True})
 
 
 @contextmanager
-def _unit_of(project: Project, source: SourceConfig, path: Path) -> Iterator[tuple[Unit, Reader]]:
+def _open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[tuple[Unit, Reader]]:
     if not path.exists():
         raise SourceError("there is no such file", where=str(path), todo="check its path")
     with open_unit(project, source, path.absolute()) as unit:
@@ -102,11 +102,11 @@ def _unit_of(project: Project, source: SourceConfig, path: Path) -> Iterator[tup
         yield unit, reader_of(unit)
 
 
-def _batches(reader: Reader, requested: Sequence[str]) -> Iterator[Batch]:
+def _read_batches(reader: Reader, requested: Sequence[str]) -> Iterator[Batch]:
     return (reader.read(piece, requested, attributes=False) for piece in reader.pieces())
 
 
-def _check(available: Sequence[str], known: Iterable[str], needed: Sequence[str], where: str) -> None:
+def _check_columns(available: Sequence[str], known: Iterable[str], needed: Sequence[str], where: str) -> None:
     """Raise `SourceError` for a missing column, and for an unknown one, because a mistyped name must not become NULL."""
     for name in needed:
         if name not in available:
@@ -116,13 +116,13 @@ def _check(available: Sequence[str], known: Iterable[str], needed: Sequence[str]
             raise SourceError(f"the column {list_names([name])} is unknown", where=where, todo=f"name it one of {', '.join(known)}")
 
 
-def _first_fault(rejected: pl.DataFrame, where: str) -> None:
+def _refuse_first_fault(rejected: pl.DataFrame, where: str) -> None:
     if rejected.height:
         row, reason, rule = rejected.sort("source_row").select("source_row", "reason", "rule").row(0)
         raise SourceError(f"record {row} cannot be used: {reason} ({rule})", where=where, todo="correct it")
 
 
-def _calls(batch: Batch, timezone: str, usual: dict[str, str | None], where: str) -> pl.DataFrame:
+def _build_calls(batch: Batch, timezone: str, usual: dict[str, str | None], where: str) -> pl.DataFrame:
     fields, provenance = batch.fields, batch.provenance
     texts = {
         n: fields[n].cast(pl.String).replace("", None).fill_null(pl.lit(usual.get(n), pl.String))
@@ -144,7 +144,7 @@ def _calls(batch: Batch, timezone: str, usual: dict[str, str | None], where: str
         "service: is there": texts["service"].is_null().to_numpy(),
     }
     for rule, bad in faults.items():
-        _first_fault(provenance.filter(pl.Series(bad)).with_columns(reason=pl.lit("unusable"), rule=pl.lit(rule)), where)
+        _refuse_first_fault(provenance.filter(pl.Series(bad)).with_columns(reason=pl.lit("unusable"), rule=pl.lit(rule)), where)
     rows = provenance.select(call="source_row").with_columns(
         start_us=start.cast(pl.Datetime("us", "UTC")).cast(pl.Int64), quantity_micros=quantity, **texts,
         own_number=texts["subscriber"], cycle_day=pl.lit(None, pl.Int64),

@@ -41,7 +41,7 @@ class Watch:
         for source in self._sources:
             files = find_files(self._project, source)
             new_errors += [error for error in files.errors if self._is_first_report(error)]
-            stamps = {(source.name, path): self._stamp_of_new(source, path) for path in files.paths}
+            stamps = {(source.name, path): self._stamp_new_file(source, path) for path in files.paths}
             new_stamps |= {key: stamp for key, stamp in stamps.items() if stamp is not None}
         if not new_stamps:
             self._declare_idle()
@@ -71,7 +71,7 @@ class Watch:
         self._reported.add(str(error))
         return not known
 
-    def _stamp_of_new(self, source: SourceConfig, path: Path) -> _Stamp | None:
+    def _stamp_new_file(self, source: SourceConfig, path: Path) -> _Stamp | None:
         """Return the stamp that identifies a file's content; None for a file that is known or incomplete."""
         if not is_complete(source, path, self._clock()):
             return None

@@ -61,7 +61,7 @@ def _describe(table: dict[str, Any], model: type[BaseModel]) -> None:
     table["description"] = " ".join((model.__doc__ or "").split())
     texts = descriptions_of(model)
     for name, field in model.model_fields.items():
-        value = _without_null({key: part for key, part in table["properties"][name].items() if key not in _DROPPED})
+        value = _drop_null({key: part for key, part in table["properties"][name].items() if key not in _DROPPED})
         default = _default(field, value)
         described = {"description": texts[name]} | value | ({} if default is None else {"default": default})
         table["properties"][name] = described
@@ -79,7 +79,7 @@ def descriptions_of(model: type[BaseModel]) -> dict[str, str]:
     return texts
 
 
-def _without_null(value: dict[str, Any]) -> dict[str, Any]:
+def _drop_null(value: dict[str, Any]) -> dict[str, Any]:
     """Return a schema without the alternative null, which TOML lacks."""
     choices = [choice for choice in value.get("anyOf", ()) if choice != {"type": "null"}]
     if len(choices) != 1:

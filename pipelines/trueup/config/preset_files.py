@@ -40,7 +40,7 @@ def preset_title(name: str) -> str:
 
 def preset_source(name: str) -> dict[str, Any]:
     """Return the `[[source]]` table of a preset; raise `ConfigError` for an unknown preset."""
-    return dict(_parsed(preset_text(name)))
+    return dict(_parse_preset(preset_text(name)))
 
 
 def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +75,6 @@ def _check_known(name: object) -> None:
 
 
 @cache
-def _parsed(text: str) -> dict[str, Any]:
+def _parse_preset(text: str) -> dict[str, Any]:
     (source,) = tomllib.loads(text)["source"]
     return dict(source)

@@ -44,12 +44,12 @@ def check_project(folder: Path, clock: Clock) -> Iterator[Result]:
     yield Result("ok", "project", f"{FILE_NAME} is valid: {len(project.config.source)} sources")
     yield from _paths(project)
     yield from _catalog(project, clock)
-    yield from map(_of_problem, project_problems(project))
+    yield from map(_convert_problem, project_problems(project))
     for source in project.config.source:
         yield _source(project, source, clock)
 
 
-def _of_problem(problem: Problem) -> Result:
+def _convert_problem(problem: Problem) -> Result:
     return Result(_GRADES[problem.severity], problem.where, problem.what, problem.todo)
 
 
@@ -111,7 +111,7 @@ def _catalog(project: Project, clock: Clock) -> Iterator[Result]:
         yield of_error("lake", error)
         return
     # The checks of the sources report patterns without files.
-    yield from (_of_problem(problem) for problem in problems if problem.rule != "empty-pattern")
+    yield from (_convert_problem(problem) for problem in problems if problem.rule != "empty-pattern")
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
@@ -156,13 +156,13 @@ def _columns_of(source: SourceConfig, path: Path) -> Sequence[str]:
         with open_regular(path) as handle:
             return reader_of(sample_unit(source, path, handle, os.fstat(handle.fileno()).st_size)).columns()
     sample = read_sample(path)
-    bounded = source.model_copy(update={"framing": _framing(source, sample)})
+    bounded = source.model_copy(update={"framing": _choose_framing(source, sample)})
     with open_regular(path) if sample.kind == "parquet" else io.BytesIO(sample.data) as handle:
         size = sample.size_bytes if sample.kind == "parquet" else len(sample.data)
         return reader_of(sample_unit(bounded, path, handle, size)).columns()
 
 
-def _framing(source: SourceConfig, sample: Sample) -> FramingConfig | None:
+def _choose_framing(source: SourceConfig, sample: Sample) -> FramingConfig | None:
     """Return the framing with which to read a sample: a sample that ends before its file has no trailer."""
     framing = source.framing
     if framing is None or sample.is_whole or framing.trailer is None:

@@ -31,10 +31,10 @@ def canonical_forms(frame: pl.DataFrame, stream: str, *, without: frozenset[str]
     for name in ("key_scope", *first):
         parts += _field(frame[name])
     for values in further:
-        tagged = pl.concat_str(_merged([f"{len(values.name)}:{values.name}", *_complete(values)]))
+        tagged = pl.concat_str(_merge_texts([f"{len(values.name)}:{values.name}", *_encode_complete(values)]))
         parts.append(pl.when(pl.col(values.name).is_not_null()).then(tagged).otherwise(pl.lit("")))
     # A form of constant texts alone has one row; adding it as a column repeats it for every row.
-    return frame.with_columns(canonical_form=pl.concat_str(_merged(parts)))["canonical_form"]
+    return frame.with_columns(canonical_form=pl.concat_str(_merge_texts(parts)))["canonical_form"]
 
 
 def sha256_start(forms: pl.Series) -> pl.Series:
@@ -42,13 +42,13 @@ def sha256_start(forms: pl.Series) -> pl.Series:
 
     OpenSSL computes it by the processor's own instructions, in half the time of DuckDB.
     """
-    digests = _digests(forms).reshape(-1, hashlib.sha256().digest_size)[:, :_ID_BYTES].tobytes()
+    digests = _hash_forms(forms).reshape(-1, hashlib.sha256().digest_size)[:, :_ID_BYTES].tobytes()
     offsets = np.arange(0, _ID_BYTES * len(forms) + 1, _ID_BYTES, dtype=np.int64)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(digests)]
     return pl.Series("event_id", pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(forms), buffers))
 
 
-def _digests(forms: pl.Series) -> np.ndarray:  # type: ignore[type-arg]
+def _hash_forms(forms: pl.Series) -> np.ndarray:  # type: ignore[type-arg]
     sha256, texts = hashlib.sha256, forms.cast(pl.Binary)
     some = (texts.slice(begin, _FORMS_AT_ONCE).to_list() for begin in range(0, len(texts), _FORMS_AT_ONCE))
     return np.frombuffer(b"".join([sha256(form).digest() for forms in some for form in forms]), np.uint8)
@@ -68,12 +68,12 @@ def _field(values: pl.Series) -> list[str | pl.Expr]:
     if nulls == len(values):
         return ["~"]
     if not nulls:
-        return _complete(values)
+        return _encode_complete(values)
     # Concatenating a missing value gives a missing value.
-    return [pl.concat_str(_merged(_complete(values))).fill_null("~")]
+    return [pl.concat_str(_merge_texts(_encode_complete(values))).fill_null("~")]
 
 
-def _complete(values: pl.Series) -> list[str | pl.Expr]:
+def _encode_complete(values: pl.Series) -> list[str | pl.Expr]:
     """Return the parts of a column for rows that have a value."""
     column = pl.col(values.name)
     if values.dtype != pl.String:
@@ -87,7 +87,7 @@ def _complete(values: pl.Series) -> list[str | pl.Expr]:
     return [column.str.len_bytes().cast(pl.String), ":", column]
 
 
-def _merged(parts: list[str | pl.Expr]) -> Iterator[pl.Expr]:
+def _merge_texts(parts: list[str | pl.Expr]) -> Iterator[pl.Expr]:
     """Yield expressions for parts; adjacent constant texts are joined."""
     text = ""
     for part in parts:

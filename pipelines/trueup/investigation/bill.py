@@ -62,7 +62,7 @@ def explain_bill(warehouse: Warehouse, subscriber: str, period: str) -> Bill:
     if not rows:
         raise TrueupError(f"there is no charge or finding of {subscriber} in {period}", todo="write the number as the log has it")
     lines = [{**row, "sentence": sentence(row)} for row in rows]
-    return Bill(subscriber, first, last, lines, _totals(rows))
+    return Bill(subscriber, first, last, lines, _sum_totals(rows))
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
@@ -80,10 +80,10 @@ def sentence(line: dict[str, Any]) -> str:
         text = f"{what}{used}{charged}{tariff}: {plain(line['amount'])} {line['currency'] or ''}".rstrip() + "."
     else:
         text = f"{what}: used and not billed."
-    return " ".join([text, *(_about(finding, line["currency"]) for finding in line["findings"])])
+    return " ".join([text, *(_describe_finding(finding, line["currency"]) for finding in line["findings"])])
 
 
-def _about(finding: dict[str, Any], currency: str | None) -> str:
+def _describe_finding(finding: dict[str, Any], currency: str | None) -> str:
     impact = Decimal(finding["impact"])
     side = "too little" if impact > 0 else "too much"
     amount = f" It is {plain(abs(impact))} {currency or ''}".rstrip() + f" {side}." if impact else ""
@@ -91,7 +91,7 @@ def _about(finding: dict[str, Any], currency: str | None) -> str:
     return f"{KINDS[finding['kind']].meaning}{amount}{status}"
 
 
-def _totals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _sum_totals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     billed: defaultdict[str, Decimal] = defaultdict(Decimal)
     change: defaultdict[str, Decimal] = defaultdict(Decimal)
     counted: set[str] = set()

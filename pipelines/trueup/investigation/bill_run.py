@@ -88,20 +88,20 @@ def check_bill_run(
     for name, _ in drafts:
         _check_source(project, name)
     with tempfile.TemporaryDirectory(prefix="trueup-bill-run-") as folder:
-        copy = _at_any_time(scratch_copy(project, Path(folder)))
+        copy = _open_at_any_time(scratch_copy(project, Path(folder)))
         moment = max(newest_moment(copy), clock())
         rejected = sum(_take_in(copy, name, path.resolve(), moment) for name, path in drafts)
-        accounts = _rows(copy, "accounts", {"cycle": cycle})
+        accounts = _read_rows(copy, "accounts", {"cycle": cycle})
         end = max((row["end_day"] for row in accounts), default=_end_of_cycle(cycle))
         _close(copy, end, moment)
         reconcile_copy(copy, moment, log)
-        (known,) = _rows(copy, "invoices_of", {"cycle": cycle})
+        (known,) = _read_rows(copy, "invoices_of", {"cycle": cycle})
         of_cycle = json.dumps([{"account": row["account"], "end_day": str(row["end_day"])} for row in accounts])
-        wrong = _rows(copy, "wrong", {"cycle": cycle, "accounts": of_cycle, "with_invoices": known["are_known"]})
-        holds = _holds(wrong)
+        wrong = _read_rows(copy, "wrong", {"cycle": cycle, "accounts": of_cycle, "with_invoices": known["are_known"]})
+        holds = _list_holds(wrong)
         usage = [source.name for source in project.config.source if source.stream == "usage"]
         until = end_of_day(end - timedelta(days=1), ZoneInfo(project.config.project.timezone))
-        late = _rows(copy, "incomplete_usage", {"sources": usage, "until": until}) if usage else []
+        late = _read_rows(copy, "incomplete_usage", {"sources": usage, "until": until}) if usage else []
     money: dict[str, Decimal] = {}
     for hold in holds:
         if hold.currency is not None:
@@ -110,13 +110,13 @@ def check_bill_run(
 
 
 def _end_of_cycle(begin: date) -> date:
-    """Return the day on which the cycle after the one that begins on a day begins."""
+    """Return the first day of the next cycle, given the first day of a cycle."""
     number = cycle_number(pl.lit(begin), begin.day)
     end: date = pl.select(cycle_begin_day(number + 1, begin.day)).item()
     return end
 
 
-def _at_any_time(copy: Project) -> Project:
+def _open_at_any_time(copy: Project) -> Project:
     """Return the copy with a clock that may be far ahead of its newest commit: a log may have no commits between two bill runs."""
     settings = copy.config.project.model_copy(update={"max_clock_jump": copy.config.project.max_age})
     return Project(copy.directory, copy.config.model_copy(update={"project": settings}))
@@ -151,20 +151,20 @@ def _close(copy: Project, end: date, moment: datetime) -> None:
             close(copy, source.name, end + timedelta(days=grace_days), clock=lambda: moment)
 
 
-def _rows(project: Project, query: str, values: dict[str, object]) -> list[dict[str, Any]]:
+def _read_rows(project: Project, query: str, values: dict[str, object]) -> list[dict[str, Any]]:
     return with_retries(project, lambda warehouse: warehouse.rows(f"queries/bill_run/{query}", values), None)
 
 
-def _holds(wrong: Sequence[dict[str, Any]]) -> tuple[Hold, ...]:
+def _list_holds(wrong: Sequence[dict[str, Any]]) -> tuple[Hold, ...]:
     """Return one hold for each account and currency, ordered by money, the largest first."""
     grouped: dict[tuple[str | None, str | None], list[dict[str, Any]]] = {}
     for row in wrong:
         grouped.setdefault((row["account"], row["currency"]), []).append(row)
-    holds = [_hold(account, currency, rows) for (account, currency), rows in grouped.items()]
+    holds = [_build_hold(account, currency, rows) for (account, currency), rows in grouped.items()]
     return tuple(sorted(holds, key=lambda hold: (-hold.money, hold.account or "", hold.currency or "")))
 
 
-def _hold(account: str | None, currency: str | None, rows: Sequence[dict[str, Any]]) -> Hold:
+def _build_hold(account: str | None, currency: str | None, rows: Sequence[dict[str, Any]]) -> Hold:
     little, much = (sum((row[name] for row in rows), Decimal(0)) for name in ("too_little", "too_much"))
     findings, provisional, unknown = (sum(row[name] for row in rows) for name in ("findings", "provisional", "unknown"))
     reasons = "; ".join(f"{row['kind']} {row['findings']}" for row in rows)

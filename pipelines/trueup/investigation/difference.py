@@ -45,23 +45,25 @@ def compare(project: Project, then: str, now: str | None = None, *, most: int = 
     Raises `QueryError` for a point that is no position, time or day, and for a position that the log does not have. It also raises
     `QueryError` where `then` is the later point.
     """
-    earlier, first = with_retries(project, _state, then)
-    later, second = with_retries(project, _state, now)
+    earlier, first = with_retries(project, _read_state, then)
+    later, second = with_retries(project, _read_state, now)
     if earlier > later:
         raise QueryError(f"position {earlier} comes after position {later}", todo="write the earlier point first")
-    first, second = (_within(state, days) for state in (first, second))
+    first, second = (_select_days(state, days) for state in (first, second))
     changed = changes_between(first, second)
-    return Difference(earlier, later, changed.height, _money(first, second), _by_cause(changed), _rows(changed, most))
+    return Difference(
+        earlier, later, changed.height, _compare_money(first, second), _sum_by_cause(changed), _list_rows(changed, most)
+    )
 
 
-def _state(warehouse: Warehouse) -> tuple[int, pl.DataFrame]:
+def _read_state(warehouse: Warehouse) -> tuple[int, pl.DataFrame]:
     as_of: AsOf | None = warehouse.as_of
     position = warehouse.lake.last_position() if as_of is None else as_of.position
     rows = pl.DataFrame(warehouse.table("queries/cases/state"))
     return position, rows.cast(_STATE)  # type: ignore[arg-type]
 
 
-def _within(state: pl.DataFrame, days: Days) -> pl.DataFrame:
+def _select_days(state: pl.DataFrame, days: Days) -> pl.DataFrame:
     first, last = days
     state = state if first is None else state.filter(pl.col("day") >= first)
     return state if last is None else state.filter(pl.col("day") <= last)
@@ -86,7 +88,7 @@ def changes_between(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     return both.with_columns(cause=cause).sort(pl.col("difference").abs(), "finding_id", descending=[True, False])
 
 
-def _money(then: pl.DataFrame, now: pl.DataFrame) -> list[dict[str, Any]]:
+def _compare_money(then: pl.DataFrame, now: pl.DataFrame) -> list[dict[str, Any]]:
     def sums(state: pl.DataFrame, suffix: str) -> pl.DataFrame:
         micros = pl.col("micros")
         return state.filter("stands").group_by("currency").agg(
@@ -100,13 +102,13 @@ def _money(then: pl.DataFrame, now: pl.DataFrame) -> list[dict[str, Any]]:
     return joined.sort("currency").with_columns(_as_money(name) for name in amounts).to_dicts()
 
 
-def _by_cause(changed: pl.DataFrame) -> list[dict[str, Any]]:
+def _sum_by_cause(changed: pl.DataFrame) -> list[dict[str, Any]]:
     keys = ["cause", "change", "kind", "service", "currency"]
     rows = changed.group_by(keys).agg(findings=pl.len(), difference=pl.col("difference").sum()).sort(keys)
     return rows.with_columns(_as_money("difference")).to_dicts()
 
 
-def _rows(changed: pl.DataFrame, most: int) -> list[dict[str, Any]]:
+def _list_rows(changed: pl.DataFrame, most: int) -> list[dict[str, Any]]:
     rows = changed.head(most).with_columns(pl.col("finding_id").bin.encode("hex"))
     columns = (
         "finding_id", "change", "cause", "kind", "service", "day", "status_then", "status", "micros_then", "micros",

@@ -51,7 +51,7 @@ def links(warehouse: Warehouse, *, party: str | None = None, most: int = 50) -> 
 
 def shared_traits(traits: pl.DataFrame) -> pl.DataFrame:
     """Return pairs of suspected parties (`party` < `other`) with their shared traits and `weight`, the heaviest first."""
-    suspected = _weighted(traits).filter("is_suspected")
+    suspected = _add_weights(traits).filter("is_suspected")
     both = suspected.join(suspected, on=["kind", "value"], suffix="_other").filter(pl.col("party") < pl.col("party_other"))
     counted = both.group_by("party", other="party_other").agg(
         *(pl.col("value").filter(pl.col("kind") == kind).sort().alias(f"{kind}s") for kind in KIND_WEIGHTS),
@@ -60,7 +60,7 @@ def shared_traits(traits: pl.DataFrame) -> pl.DataFrame:
     return counted.with_columns(pl.col("weight").round(6)).sort(pl.col("weight"), "party", "other", descending=[True, False, False])
 
 
-def _weighted(traits: pl.DataFrame) -> pl.DataFrame:
+def _add_weights(traits: pl.DataFrame) -> pl.DataFrame:
     """Add the weight of each trait."""
     everyone = max(traits["party"].n_unique(), 1)
     rarity = (pl.lit(everyone + 1) / pl.col("parties")).log().clip(lower_bound=0.0)
@@ -92,7 +92,7 @@ def rank_offenders(traits: pl.DataFrame) -> pl.DataFrame:
 
     A party may be a confirmed fraudster's new number only if its first record is later than the fraudster's first record.
     """
-    weighted = _weighted(traits)
+    weighted = _add_weights(traits)
     length = weighted.group_by("party").agg(length=pl.col("weight").pow(2).sum().sqrt(), begins=pl.col("first_at").min())
     confirmed, others = weighted.filter("is_confirmed"), weighted.filter(~pl.col("is_confirmed"))
     both = others.join(confirmed, on=["kind", "value"], suffix="_like")

@@ -3,7 +3,7 @@
 A pattern is a set of values of dimensions, such as node = MSC07 and service = voice. A cause shows as a pattern whose records fail
 far more often than all others. The search compares findings with all records by Kulldorff's scan statistic for yes-or-no data
 (Communications in Statistics 26, 1997). The statistic is a likelihood ratio: a failure rate inside the pattern and another outside,
-against one rate everywhere. It takes the best pattern, removes its findings and records, and searches the remainder.
+against one rate everywhere. The search takes the best pattern, removes its findings and records, and searches the remainder.
 
 The search draws nothing at random, and ties are broken by the order of dimensions and values, so equal input gives equal patterns.
 """
@@ -65,7 +65,7 @@ def search(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, *, dim
     """Return the patterns of findings of one kind, in the order in which the search finds them.
 
     `findings` has `money` (micros, not negative) and the dimensions. `records` has the dimensions and `weight`, the number of
-    records that each row of the sample represents. A finding without money counts like the smallest one with money.
+    records that each row of the sample represents. A finding without money counts like the smallest finding with money.
     """
     found: list[Found] = []
     left, base = findings, records

@@ -58,7 +58,7 @@ def merge(project: Project, id_prefix: str, into_prefix: str, decision: Decision
 
     def write(warehouse: Warehouse) -> tuple[Decision, list[Opening], pl.DataFrame]:
         merged, kept = subject_id_of(warehouse, id_prefix), subject_id_of(warehouse, into_prefix)
-        one, other = _case(warehouse, merged), _case(warehouse, kept)
+        one, other = _find_case(warehouse, merged), _find_case(warehouse, kept)
         if merged == kept:
             raise TrueupError("a case cannot be merged into itself", where=merged, todo="name another case")
         if (one["kind"], one["currency"]) != (other["kind"], other["currency"]):
@@ -68,7 +68,7 @@ def merge(project: Project, id_prefix: str, into_prefix: str, decision: Decision
             )
         if other["status"] == "merged":
             raise TrueupError(f"the case {kept} was merged itself", where=kept, todo=f"merge into {other['merged_into']}")
-        members = _members(warehouse, merged)
+        members = _read_members(warehouse, merged)
         return replace(decision, into=kept), [], members.with_columns(case_id=pl.lit(bytes.fromhex(kept), pl.Binary))
 
     return _reshape(project, id_prefix, replace(decision, name="merged"), write, clock)
@@ -81,11 +81,11 @@ def split(
 
     Raises `TrueupError` for a condition of another form, and for one that no finding or every finding meets.
     """
-    further = tuple(_condition(text) for text in conditions)
+    further = tuple(_parse_condition(text) for text in conditions)
 
     def write(warehouse: Warehouse) -> tuple[Decision, list[Opening], pl.DataFrame]:
         parent = subject_id_of(warehouse, id_prefix)
-        case = _case(warehouse, parent)
+        case = _find_case(warehouse, parent)
         findings, _ = pattern_rows(warehouse, parent)
         fits = matches(findings, further)
         if not 0 < int(fits.sum()) < findings.height:
@@ -105,7 +105,7 @@ def split(
     return _reshape(project, id_prefix, replace(decision, name="split"), write, clock)
 
 
-def _condition(text: str) -> tuple[str, str]:
+def _parse_condition(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign or not name.strip() or not value:
         raise TrueupError(f"invalid condition {text!r}", where="--where", todo="write DIMENSION=VALUE, such as node=MSC07")
@@ -116,14 +116,14 @@ def _condition(text: str) -> tuple[str, str]:
     return dimension, value
 
 
-def _case(warehouse: Warehouse, case_id: str) -> dict[str, str]:
+def _find_case(warehouse: Warehouse, case_id: str) -> dict[str, str]:
     found = warehouse.rows("queries/cases/root_cause", {"case_id": case_id})
     if not found:
         raise TrueupError(f"{case_id} is not a case of a root cause", todo="take an id from `trueup cases --type root_cause`")
     return found[0]
 
 
-def _members(warehouse: Warehouse, case_id: str) -> pl.DataFrame:
+def _read_members(warehouse: Warehouse, case_id: str) -> pl.DataFrame:
     table = warehouse.table("queries/cases/filed_in", {"case_id": case_id})
     return pl.DataFrame(table).cast({"finding_id": pl.Binary})
 

@@ -86,7 +86,7 @@ def investigate(project: Project, *, clock: Clock = system_clock) -> Investigate
         findings, records = pattern_rows(warehouse)
         openings, filings = assign(findings, records, open_cases(warehouse), project)
         unexplained = findings.height - filings.height
-        filings = _without_known(warehouse, filings)
+        filings = _drop_known_filings(warehouse, filings)
         openings = [with_owner(opening, project, clock()) for opening in openings]
 
         def write(transaction: Transaction) -> None:
@@ -135,12 +135,12 @@ def pattern_rows(warehouse: Warehouse, case_id: str | None = None) -> tuple[pl.D
         side=pl.when(sign > 0).then(pl.lit("leakage")).when(sign < 0).then(pl.lit("overcharge")),
         currency=pl.col("currency").fill_null(""),
     )  # fmt: skip
-    records = rows.filter(pl.col("stream").is_not_null()).select("stream", *_dimensions(rows))
+    records = rows.filter(pl.col("stream").is_not_null()).select("stream", *_list_dimensions(rows))
     weight = pl.lit(_SIXTEEN_BITS / max(share, 1))
     return findings.sort("finding_id"), records.with_columns(weight=weight)
 
 
-def _dimensions(rows: pl.DataFrame) -> list[str]:
+def _list_dimensions(rows: pl.DataFrame) -> list[str]:
     return [name for name in rows.columns if name in DIMENSIONS or name.startswith("attribute:")]
 
 
@@ -172,23 +172,23 @@ def assign(
     filed: list[pl.DataFrame] = []
     openings: list[Opening] = []
     known = {case.case_id: case for case in cases}
-    for (kind, currency, side, reason), group in _groups(findings):
+    for (kind, currency, side, reason), group in _group_findings(findings):
         head: Pattern = tuple((name, text) for name, text in (("side", side), ("reason", reason)) if text is not None)
         left = group
         own = [c for c in cases if c.kind == kind and c.currency == currency and len(c.pattern) > len(head)]
         for case in own:
-            left = _file(left, case.pattern, case.target, filed)
-        for opening in _search(left, records, (kind, currency, head), project):
+            left = _file_matches(left, case.pattern, case.target, filed)
+        for opening in _search_patterns(left, records, (kind, currency, head), project):
             case_id = opening.case_id
             target = known[case_id].target if case_id in known else case_id
             if case_id not in known:
                 openings.append(opening)
-            left = _file(left, opening.pattern, target, filed)
+            left = _file_matches(left, opening.pattern, target, filed)
     schema = {"finding_id": pl.Binary(), "case_id": pl.Binary()}
     return openings, pl.concat(filed) if filed else pl.DataFrame(schema=schema)
 
 
-def _groups(findings: pl.DataFrame) -> list[tuple[tuple[str, str, str | None, str | None], pl.DataFrame]]:
+def _group_findings(findings: pl.DataFrame) -> list[tuple[tuple[str, str, str | None, str | None], pl.DataFrame]]:
     """Return findings by kind, currency, side and reason, in a fixed order."""
     parts = findings.partition_by("kind", "currency", "side", "reason", as_dict=True)
     order = sorted(parts, key=lambda key: tuple(str(part or "") for part in key))
@@ -197,14 +197,14 @@ def _groups(findings: pl.DataFrame) -> list[tuple[tuple[str, str, str | None, st
     ]
 
 
-def _file(left: pl.DataFrame, pattern: Pattern, target: bytes, filed: list[pl.DataFrame]) -> pl.DataFrame:
+def _file_matches(left: pl.DataFrame, pattern: Pattern, target: bytes, filed: list[pl.DataFrame]) -> pl.DataFrame:
     """File the findings that match the pattern, and return the other findings."""
     fits = matches(left, pattern)
     filed.append(left.filter(fits).select("finding_id", case_id=pl.lit(target, pl.Binary)))
     return left.filter(~fits)
 
 
-def _search(left: pl.DataFrame, records: pl.DataFrame, key: tuple[str, str, Pattern], project: Project) -> list[Opening]:
+def _search_patterns(left: pl.DataFrame, records: pl.DataFrame, key: tuple[str, str, Pattern], project: Project) -> list[Opening]:
     """Return cases for the remaining findings of one group; the last one, without dimensions, takes those without a pattern."""
     kind, currency, head = key
     settings = project.config.cases
@@ -237,7 +237,7 @@ def _search(left: pl.DataFrame, records: pl.DataFrame, key: tuple[str, str, Patt
     return openings
 
 
-def _without_known(warehouse: Warehouse, filings: pl.DataFrame) -> pl.DataFrame:
+def _drop_known_filings(warehouse: Warehouse, filings: pl.DataFrame) -> pl.DataFrame:
     """Return the filings that the log does not hold yet."""
     query = "SELECT f.finding_id, f.case_id FROM steps.case_filing f WHERE f.until_snapshot IS NULL"
     known = warehouse.lake.connection.execute(query).pl().cast({"finding_id": pl.Binary, "case_id": pl.Binary})

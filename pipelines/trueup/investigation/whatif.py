@@ -67,7 +67,7 @@ def what_if(
             changed = _with_book(changed, supposed.book.resolve(), moment)
         reconcile_copy(changed, moment, log)
         difference = compare(changed, str(before), most=most, days=days)
-        return WhatIf(difference, _alerts(changed) if supposed.rules else None)
+        return WhatIf(difference, _count_alerts(changed) if supposed.rules else None)
 
 
 def supposed_config(project: Project, supposed: Supposition) -> Config:
@@ -82,13 +82,13 @@ def supposed_config(project: Project, supposed: Supposition) -> Config:
             )
         if keys[0] in _NOT_COMPARED:
             raise ConfigError(f"[{keys[0]}] changes no finding", where="--set", todo="name a setting of another table")
-        _put(tables, keys, _value_of(value.strip()))
+        _set_value(tables, keys, _parse_value(value.strip()))
     for text in supposed.rules:
-        tables.setdefault("fraud", {}).setdefault("rule", []).append(_table_of(text))
+        tables.setdefault("fraud", {}).setdefault("rule", []).append(_parse_table(text))
     return parse_tables(tables, where="--set")
 
 
-def _put(tables: dict[str, Any], keys: Sequence[str], value: object) -> None:
+def _set_value(tables: dict[str, Any], keys: Sequence[str], value: object) -> None:
     """Set a value in nested tables; in a list of named tables such as [[source]], the second key is the name of the table."""
     here: Any = tables
     for number, key in enumerate(keys[:-1]):
@@ -106,7 +106,7 @@ def _put(tables: dict[str, Any], keys: Sequence[str], value: object) -> None:
     here[keys[-1]] = value
 
 
-def _value_of(text: str) -> object:
+def _parse_value(text: str) -> object:
     """Return a TOML value; return other input, and a number with a decimal point, as text, because money is never a float."""
     try:
         value: object = tomllib.loads(f"value = {text}")["value"]
@@ -115,7 +115,7 @@ def _value_of(text: str) -> object:
     return text if isinstance(value, float) else value
 
 
-def _table_of(text: str) -> dict[str, Any]:
+def _parse_table(text: str) -> dict[str, Any]:
     try:
         value = tomllib.loads(f"rule = {{ {text.strip().removeprefix('{').removesuffix('}')} }}")["rule"]
     except tomllib.TOMLDecodeError as error:
@@ -139,7 +139,7 @@ def _with_book(project: Project, book: Path, moment: datetime) -> Project:
     return changed
 
 
-def _alerts(project: Project) -> list[dict[str, Any]]:
+def _count_alerts(project: Project) -> list[dict[str, Any]]:
     from trueup.fraud.training.train_run import try_rules
 
     return try_rules(project).to_dicts()

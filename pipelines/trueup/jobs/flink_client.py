@@ -73,7 +73,7 @@ def prepare_java() -> None:
 
 
 @contextmanager
-def _output_to(path: Path) -> Iterator[None]:
+def _redirect_output(path: Path) -> Iterator[None]:
     """Redirect the output of processes started within the context to a file, because Java and its workers print long traces."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -128,7 +128,7 @@ def run(
         "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
         **({"execution.state-recovery.path": before.as_uri()} if before else {}),
-        **_mini_cluster_settings(folder),
+        **_build_mini_cluster_settings(folder),
         **run_options.settings,
     }
     with ExitStack() as end:
@@ -148,11 +148,11 @@ def run(
         own_options = replace(options, progress=str(folder / PROGRESS), hash_runs_folder=str(folder / HASH_RUNS))
         if run_options.metrics is not None:
             log(f"metrics at {end.enter_context(serve_metrics(project, folder, run_options.metrics))}")
-        job = _submit(own_options, flink_settings, folder / "flink.log")
+        job = _submit_job(own_options, flink_settings, folder / "flink.log")
         try:
             clock_check = _ClockCheck(lake, options.tick_every, log)
             stop = stop or threading.Event()
-            _watch(job, lake, scoring, until_idle=run_options.until_idle, stop=stop, on_check=clock_check.check)
+            _wait_until_done(job, lake, scoring, until_idle=run_options.until_idle, stop=stop, on_check=clock_check.check)
         except BaseException:
             # An error or an interrupt must not leave the job running unattended.
             job.abandon()
@@ -178,8 +178,10 @@ def derive(
         outcomes = _ensure_dir(Path(folder, "outcomes"))
         own_options = replace(base_options, until=end, outcome_folder=str(outcomes), hash_runs_folder=str(Path(folder, HASH_RUNS)))
         checkpoints = {"execution.checkpointing.dir": Path(folder, "checkpoints").as_uri()}
-        job = _submit(
-            own_options, {**checkpoints, **_mini_cluster_settings(Path(folder)), **(settings or {})}, Path(folder, "flink.log")
+        job = _submit_job(
+            own_options,
+            {**checkpoints, **_build_mini_cluster_settings(Path(folder)), **(settings or {})},
+            Path(folder, "flink.log"),
         )
         try:
             while not (outcomes / f"{end:020d}").exists():
@@ -199,7 +201,7 @@ class _Scoring:
         from trueup.fraud.scoring.score_run import CONSUMER as SCORER
 
         self._lake, self._consumer, self._is_behind = lake, SCORER, is_behind
-        self._first, self._suspicious_before = lake.consumer_position(SCORER), self._suspicious()
+        self._first, self._suspicious_before = lake.consumer_position(SCORER), self._count_suspicious()
         without_model = active_models(lake, after=self._first, upto=max(lake.last_position(), self._first + 1)) is None
         self.notes = [f"scoring waits: {no_model(lake.project)}"] if without_model else []
         if lake.project.config.fraud.own_model != "off":
@@ -212,10 +214,10 @@ class _Scoring:
     def summary(self) -> ScoredSummary:
         """Return the result of the scoring since the client started."""
         return ScoredSummary(
-            self._first, self._lake.consumer_position(self._consumer), self._suspicious() - self._suspicious_before
+            self._first, self._lake.consumer_position(self._consumer), self._count_suspicious() - self._suspicious_before
         )
 
-    def _suspicious(self) -> int:
+    def _count_suspicious(self) -> int:
         return self._lake.count("score")
 
 
@@ -247,7 +249,7 @@ class _ClockCheck:
             self._refused = False
 
 
-def _watch(
+def _wait_until_done(
     job: Job,
     lake: Lake,
     scoring: _Scoring | None,
@@ -267,7 +269,7 @@ def _watch(
             return
 
 
-def _mini_cluster_settings(folder: Path) -> dict[str, str]:
+def _build_mini_cluster_settings(folder: Path) -> dict[str, str]:
     """Return the Flink settings of the mini-cluster."""
     return {
         **FLINK_SETTINGS,
@@ -303,10 +305,10 @@ class Job:
         """Raise `TrueupError` when the job or its Java process has ended by itself."""
         with _translate_java_errors():
             if self._end.done():
-                raise self._failure()
+                raise self._build_failure()
             status = str(self._client.get_job_status().result())
         if status.rpartition(".")[2] in ("FAILED", "FINISHED", "CANCELED", "FAILING"):
-            raise self._failure()
+            raise self._build_failure()
 
     def stop(self, folder: Path) -> bool:
         """End the job with a savepoint and return True; return False where it ends without one, and keep its last state.
@@ -334,7 +336,7 @@ class Job:
         except Exception as error:  # noqa: BLE001 - the failure that ended the job is reported already
             logging.getLogger(__name__).debug("the job had ended: %s", error)
 
-    def _failure(self) -> TrueupError:
+    def _build_failure(self) -> TrueupError:
         try:
             self._end.result()
         except Exception as error:  # noqa: BLE001 - Flink passes on any Java exception
@@ -349,7 +351,7 @@ def _wait_for(future: Any) -> None:
     future.get(_STOP_WITHIN_S, get_gateway().jvm.java.util.concurrent.TimeUnit.SECONDS)
 
 
-def _submit(options: StreamOptions, settings: Mapping[str, str], log_file: Path) -> Job:
+def _submit_job(options: StreamOptions, settings: Mapping[str, str], log_file: Path) -> Job:
     from trueup.jobs.reconcile_stream import build
 
     start_java(log_file)
@@ -365,7 +367,7 @@ def start_java(log_file: Path) -> None:
     arguments = os.environ.setdefault("JVM_ARGS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     if JAVA_OPTION not in arguments:
         os.environ["JVM_ARGS"] = f"{JAVA_OPTION} {arguments}"
-    with _output_to(log_file):
+    with _redirect_output(log_file):
         gateway = get_gateway()
     with _translate_java_errors():
         bind_java_to_loopback(gateway)

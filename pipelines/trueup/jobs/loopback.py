@@ -52,8 +52,8 @@ def bind_java_to_loopback(gateway: Any) -> None:
 
     jvm = gateway.jvm
     try:
-        implementation = _opened(jvm.java.lang.Class.forName("java.net.InetAddress"), "impl").get(None)
-        wildcard = _opened(implementation.getClass(), "anyLocalAddress")
+        implementation = _open_field(jvm.java.lang.Class.forName("java.net.InetAddress"), "impl").get(None)
+        wildcard = _open_field(implementation.getClass(), "anyLocalAddress")
         wildcard.set(implementation, jvm.java.net.InetAddress.getLoopbackAddress())
         bound = bool(jvm.java.net.InetSocketAddress(0).getAddress().isLoopbackAddress())
     except Py4JJavaError:
@@ -66,7 +66,7 @@ def bind_java_to_loopback(gateway: Any) -> None:
         )
 
 
-def _opened(java_class: Any, name: str) -> Any:
+def _open_field(java_class: Any, name: str) -> Any:
     field = java_class.getDeclaredField(name)
     field.setAccessible(True)
     return field
@@ -85,7 +85,7 @@ def grpc_servers_on_loopback() -> Iterator[None]:
     def server(*arguments: Any, **options: Any) -> Any:
         grpc_server = start(*arguments, **options)
         add_port = grpc_server.add_insecure_port
-        grpc_server.add_insecure_port = lambda address: add_port(_on_loopback(address))
+        grpc_server.add_insecure_port = lambda address: add_port(_replace_wildcard(address))
         return grpc_server
 
     grpc.server = server
@@ -95,7 +95,7 @@ def grpc_servers_on_loopback() -> Iterator[None]:
         grpc.server = start
 
 
-def _on_loopback(address: str) -> str:
+def _replace_wildcard(address: str) -> str:
     """Replace the wildcard of a `host:port` by loopback; other hosts stay."""
     host, colon, port = address.rpartition(":")
     return f"{LOOPBACK}:{port}" if colon and host in WILDCARDS else address

@@ -50,10 +50,10 @@ class StatusCollector(Collector):
         with self._lock:
             now = self._clock()
             if self._last is None or now - self._last[0] >= REFRESH:
-                self._last = (now, list(self._metrics(now)))
+                self._last = (now, list(self._collect_metrics(now)))
             return self._last[1]
 
-    def _metrics(self, now: datetime) -> Iterator[Metric]:
+    def _collect_metrics(self, now: datetime) -> Iterator[Metric]:
         up = GaugeMetricFamily("trueup_lake_readable", "Whether the lake could be read.")
         try:
             current = with_retries(self._project, status)
@@ -70,10 +70,10 @@ class StatusCollector(Collector):
 def of_status(current: Status, now: datetime) -> Iterator[Metric]:
     """Yield the metrics of the lake's status."""
     lag_s = (now - current.waiting_since).total_seconds() if current.waiting_since else 0.0
-    yield _gauge("trueup_position", "Newest position of the log.", current.position)
-    yield _gauge("trueup_reconciled_position", "Position up to which the findings are complete.", current.reconciled_position)
-    yield _gauge("trueup_lag_positions", "Positions that are not reconciled yet.", current.lag)
-    yield _gauge("trueup_lag_seconds", "Age of the first position that is not reconciled yet.", lag_s)
+    yield _build_gauge("trueup_position", "Newest position of the log.", current.position)
+    yield _build_gauge("trueup_reconciled_position", "Position up to which the findings are complete.", current.reconciled_position)
+    yield _build_gauge("trueup_lag_positions", "Positions that are not reconciled yet.", current.lag)
+    yield _build_gauge("trueup_lag_seconds", "Age of the first position that is not reconciled yet.", lag_s)
     changes = CounterMetricFamily("trueup_finding_changes", "Findings raised, revised and retracted.")
     changes.add_metric([], current.changes)
     yield changes
@@ -103,14 +103,14 @@ def of_folder(folder: Path, now: datetime) -> Iterator[Metric]:
     """Yield the metrics of the job's folder: the age of its newest state and the number of pending records."""
     written_at = [path.stat().st_mtime for path in folder.glob("**/_metadata")]
     if written_at:
-        yield _gauge(
+        yield _build_gauge(
             "trueup_checkpoint_age_seconds", "Age of the newest checkpoint or savepoint.", now.timestamp() - max(written_at)
         )
     try:
         progress = json.loads((folder / PROGRESS).read_text("utf-8"))
     except FileNotFoundError:
         return
-    yield _gauge("trueup_pending_records", "Records held in state because their findings can still change.", progress["kept"])
+    yield _build_gauge("trueup_pending_records", "Records held in state because their findings can still change.", progress["kept"])
     again = CounterMetricFamily("trueup_read_again", "Records that were read from the log again.")
     again.add_metric([], progress["read_again"])
     yield again
@@ -145,7 +145,7 @@ def serve_metrics(project: Project, folder: Path, address: MetricsAddress, clock
         thread.join()
 
 
-def _gauge(name: str, description: str, value: float) -> Metric:
+def _build_gauge(name: str, description: str, value: float) -> Metric:
     gauge = GaugeMetricFamily(name, description)
     gauge.add_metric([], value)
     return gauge

@@ -169,14 +169,14 @@ def derive(
 def run_pipeline(options: Sequence[str], where: str) -> Iterator[Any]:
     """Yield a pipeline that runs when the context ends; raise `TrueupError` with the message of a failed worker."""
     try:
-        with _deferred_stderr(), grpc_servers_on_loopback(), beam.Pipeline(options=PipelineOptions(list(options))) as root:
+        with _defer_stderr(), grpc_servers_on_loopback(), beam.Pipeline(options=PipelineOptions(list(options))) as root:
             yield root
     except (RuntimeError, TrueupError, duckdb.Error) as error:
         raise _translate_error(error, where) from error
 
 
 @contextmanager
-def _deferred_stderr() -> Iterator[None]:
+def _defer_stderr() -> Iterator[None]:
     """Defer stderr until a pipeline ends: Beam prints the traceback of a worker's error, which is also raised.
 
     Other output follows at the end; after an error only if the variable TRUEUP_DEBUG is set.

@@ -90,7 +90,7 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
     def _has_capacity(self) -> bool:
         """Return whether another epoch may start: queued epochs would delay a checkpoint."""
         folder = self._options.outcome_folder
-        done = self._lake.consumer_position(CONSUMER) if folder is None else max(_finished_positions(folder), default=0)
+        done = self._lake.consumer_position(CONSUMER) if folder is None else max(_list_finished_positions(folder), default=0)
         while self._in_flight and self._in_flight[0] <= done:
             self._in_flight.popleft()
         return len(self._in_flight) < MAX_EPOCHS_IN_FLIGHT
@@ -101,7 +101,7 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Open the lake for reading."""
-        # These names stay, so that `_store` finds and clears the state that an older version wrote.
+        # These names stay, so that `_store_state` finds and clears the state that an older version wrote.
         self._head = runtime_context.get_state(ValueStateDescriptor("memory", BYTES))
         self._runs = runtime_context.get_map_state(MapStateDescriptor("gone", Types.INT(), BYTES))
         self._segments = runtime_context.get_map_state(MapStateDescriptor("unsettled", Types.INT(), BYTES))
@@ -117,16 +117,16 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         group, after, upto = value
         self._lake.reconnect_when_due()
         buckets = self._ranges[group]
-        before = self._states[group] if group in self._states else self._restore(buckets)
+        before = self._states[group] if group in self._states else self._restore_state(buckets)
         epoch, store = self._loader.epoch((after, upto), buckets), self._options.hash_run_store(buckets)
-        result = process_epoch(self._lake, buckets, epoch, before, self._arrivals((after, upto), group), store)
-        self._store(group, buckets, before, result.state)
+        result = process_epoch(self._lake, buckets, epoch, before, self._read_arrivals((after, upto), group), store)
+        self._store_state(group, buckets, before, result.state)
         self._records.inc(result.outcome.records)
         self._again.inc(result.read_again)
         pending = result.state.undecided_records if result.state is not None else 0
         yield after, upto, encode_outcome(result.outcome), pending, result.read_again
 
-    def _arrivals(self, span: Span, group: int) -> pl.DataFrame:
+    def _read_arrivals(self, span: Span, group: int) -> pl.DataFrame:
         """Return the records of an epoch for a group; one query reads the records of all groups of this worker."""
         if self._input.span != span:
             ranges = [self._ranges[own] for own in self._own_groups]
@@ -134,14 +134,14 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
             self._input = _EpochInput(span, dict(zip(self._own_groups, parts, strict=True)))
         return self._input.parts.pop(group)
 
-    def _restore(self, buckets: BucketRange) -> Any:
+    def _restore_state(self, buckets: BucketRange) -> Any:
         head, store = self._head.value(), self._options.hash_run_store(buckets)
         if head is None:
             return None
         return decode_state(head, dict(self._runs.items()), dict(self._segments.items()), buckets, store)
 
-    def _store(self, group: int, buckets: BucketRange, before: Any, after: Any) -> None:
-        """Store a group's reconciler state; of its hash runs and row segments only the new ones are written."""
+    def _store_state(self, group: int, buckets: BucketRange, before: Any, after: Any) -> None:
+        """Store a group's reconciler state; only new hash runs and row segments are written."""
         self._states[group] = after
         if before is None or after is None:
             # Without a decoded state the stored one is unusable, for instance because an older version wrote it.
@@ -179,7 +179,7 @@ class Commit(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         """Open the lake, for writing unless the job only recomputes."""
         options = self._options
         self._lake = self.open_lake(read_only=options.outcome_folder is not None)
-        # A checkpoint comes after all groups of an epoch or before any, so it need not include these.
+        # A checkpoint is taken before or after all groups of an epoch, so it need not include these.
         self._waiting: dict[int, list[Outcome]] = {}
         self._pending: dict[int, int] = {}
         self._again = 0
@@ -198,20 +198,20 @@ class Commit(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
             if self._options.outcome_folder is None:
                 commit_outcome(self._lake, outcome, after=after, upto=upto)
             else:
-                _write(Path(self._options.outcome_folder, f"{upto:020d}"), encode_outcome(outcome))
+                _write_file(Path(self._options.outcome_folder, f"{upto:020d}"), encode_outcome(outcome))
             progress = {"position": upto, "kept": self._pending.pop(upto), "read_again": self._again}
             if self._options.progress is not None:
-                _write(Path(self._options.progress), json.dumps(progress).encode())
+                _write_file(Path(self._options.progress), json.dumps(progress).encode())
             yield upto
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write_file(path: Path, data: bytes) -> None:
     """Write a file that is complete as soon as it exists, since another process waits for it."""
     path.with_suffix(".part").write_bytes(data)
     path.with_suffix(".part").rename(path)
 
 
-def _finished_positions(folder: str) -> Iterator[int]:
+def _list_finished_positions(folder: str) -> Iterator[int]:
     """Return the end positions of the epochs whose outcomes are in a folder."""
     return (int(path.name) for path in Path(folder).glob("*[0-9]"))
 

@@ -127,7 +127,7 @@ class Commit(beam.DoFn):  # type: ignore[misc]
             yield commit_judged(lake, scores, after=self._run.after, upto=self._run.upto)
 
 
-def _scores(root: Any, run: Scoring) -> Any:
+def _build_pipeline(root: Any, run: Scoring) -> Any:
     """Return the pipeline partitions → read → features → score, with the scores of each owner range as Arrow bytes."""
     read = (
         root
@@ -165,12 +165,12 @@ def score(
             log(f"scoring positions {after + 1} to {upto} in {len(ranges)} partitions, looking back over {rows} records")
         with run_pipeline(runner_options, "score") as root:
             _ = (
-                _scores(root, run)
+                _build_pipeline(root, run)
                 | "for one commit" >> beam.Map(lambda scores: (0, scores))
                 | "gather" >> beam.GroupByKey()
                 | "commit" >> beam.ParDo(Commit(run))
             )
-        return _summary(lake, to_score)
+        return _build_summary(lake, to_score)
 
 
 def usage_rows(lake: Lake, upto: int, first_day: date) -> int:
@@ -178,7 +178,7 @@ def usage_rows(lake: Lake, upto: int, first_day: date) -> int:
     return lake.read("usage", columns=["bucket"], upto=upto, part=TablePart(days=(first_day, None))).height
 
 
-def _summary(lake: Lake, due: PendingScoring) -> ScoreSummary:
+def _build_summary(lake: Lake, due: PendingScoring) -> ScoreSummary:
     """Return the summary of what a run committed."""
     positions = {"after": due.after, "upto": due.upto}
     names = ("scored_transactions", "scoring_counts")

@@ -122,18 +122,18 @@ class ComputeFeatures(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         self._lake.reconnect_when_due()
         part, (rows,) = Part(entity, group), from_ipc(data)
         self._windows.release(after)
-        before = self._states[part] if part in self._states else self._restore(part)
+        before = self._states[part] if part in self._states else self._restore_windows(part)
         features, state = self._windows.compute(part, before, rows, after=after, least_us=least_us)
-        self._store(part, before, state)
+        self._store_windows(part, before, state)
         for owner, own in route_features(features, rows.filter(~pl.col("is_label")).select("event_id", HOME)):
             yield owner, entity, after, upto, "", to_ipc(own)
 
-    def _restore(self, part: Part) -> Any:
+    def _restore_windows(self, part: Part) -> Any:
         head = self._head.value()
         return None if head is None else self._windows.restore(part, head, dict(self._runs.items()))
 
-    def _store(self, part: Part, before: Any, after: Any) -> None:
-        """Store a part's windows; of their runs only the new ones are written."""
+    def _store_windows(self, part: Part, before: Any, after: Any) -> None:
+        """Store a part's windows; only new runs are written."""
         self._states[part] = after
         if after is None:
             return
@@ -162,7 +162,7 @@ class ScoreTransactions(KeyedProcessFunction):  # type: ignore[misc]
         self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Start without stored state: a checkpoint comes after all batches of an epoch or before any."""
+        """Start without stored state: a checkpoint is taken before or after all batches of an epoch."""
         self._project = Project.load(self._options.project)
         self._waiting: dict[tuple[int, int], _OwnedTransactions] = {}
         self._models: dict[str, Any] = {}

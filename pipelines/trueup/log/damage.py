@@ -61,7 +61,7 @@ def damage_behind(project: Project, error: Exception) -> LogError | None:
     """Return the error that names the damaged, missing or unreadable file which caused an error; None if no file did."""
     text, data = str(error), data_path(project)
     if (match := re.search(re.escape(data) + r"[^\"']*?\.parquet", text)) is not None:
-        return _error_for(match[0], text)
+        return _build_error(match[0], text)
     if not _may_be_damage(error, text):
         return None
     catalog = catalog_of(project)
@@ -104,15 +104,15 @@ def _may_be_damage(error: Exception, text: str) -> bool:
     )
 
 
-def _error_for(file: str, text: str) -> LogError:
+def _build_error(file: str, text: str) -> LogError:
     if "No such file" in text:
-        return _damaged(file, "is missing")
+        return _damage_error(file, "is missing")
     if "Permission denied" in text:
         return LogError("a data file cannot be read: permission denied", where=file, todo="ask its owner for the right to read it")
-    return _damaged(file, "is damaged")
+    return _damage_error(file, "is damaged")
 
 
-def _damaged(file: str, state: str) -> DamagedError:
+def _damage_error(file: str, state: str) -> DamagedError:
     return DamagedError(f"the data file {file} {state}", todo=TODO)
 
 
@@ -122,10 +122,10 @@ def _size_error(file: str, size_bytes: int) -> LogError | None:
     try:
         actual = Path(file).stat().st_size
     except FileNotFoundError:
-        return _damaged(file, "is missing")
+        return _damage_error(file, "is missing")
     except OSError:
         return None
-    return None if actual == size_bytes else _damaged(file, f"is damaged: it has {actual} bytes, {size_bytes} were written")
+    return None if actual == size_bytes else _damage_error(file, f"is damaged: it has {actual} bytes, {size_bytes} were written")
 
 
 def _content_error(file: str) -> LogError | None:
@@ -135,5 +135,5 @@ def _content_error(file: str) -> LogError | None:
             for batch in connection.execute("SELECT * FROM read_parquet($file)", {"file": file}).to_arrow_reader(100_000):
                 batch.validate(full=True)
         except failures() as error:
-            return _error_for(file, str(error))
+            return _build_error(file, str(error))
     return None

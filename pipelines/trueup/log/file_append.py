@@ -55,7 +55,7 @@ def append_as_files(connection: duckdb.DuckDBPyConnection, data: str, table: str
     paths = [subfolder / f"{uuid.uuid4()}.parquet" for subfolder, _ in parts]
     written += paths
     for path, (_, part) in zip(paths, parts, strict=True):
-        if not _write(path, part):
+        if not _write_file(path, part):
             return False
     connection.execute(
         "CALL ducklake_add_data_files('lake', ?, ?, schema => 'events')", [table, [str(path) for path in paths]]
@@ -88,7 +88,7 @@ def _divide_by_subfolder(rows: pl.DataFrame, folder: TableFolder) -> Iterator[tu
         yield folder.path / f"{name}={_NO_VALUE if day is None else day}", part
 
 
-def _write(path: Path, rows: pl.DataFrame) -> bool:
+def _write_file(path: Path, rows: pl.DataFrame) -> bool:
     """Write rows to a new file; return False where its footer differs from the form that this module can change."""
     import pyarrow.parquet as pq  # Commits of few rows do not need this import.
 
@@ -97,13 +97,18 @@ def _write(path: Path, rows: pl.DataFrame) -> bool:
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     with path.open("xb+") as file:
         with pq.ParquetWriter(
-            file, table.schema, compression="lz4", use_dictionary=_repetitive(rows), write_statistics=compared, store_schema=False
+            file,
+            table.schema,
+            compression="lz4",
+            use_dictionary=_find_repetitive(rows),
+            write_statistics=compared,
+            store_schema=False,
         ) as writer:
             writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
         return _declare_json(file)
 
 
-def _repetitive(rows: pl.DataFrame) -> list[str]:
+def _find_repetitive(rows: pl.DataFrame) -> list[str]:
     """Return the columns whose values repeat. Only for these does a dictionary save more space than it costs time."""
     sample = rows.gather_every(max(1, rows.height // _SAMPLE))
     return [values.name for values in sample if 2 * values.n_unique() <= sample.height]

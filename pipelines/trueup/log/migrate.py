@@ -32,10 +32,10 @@ def declared() -> Columns:
         for statement in schema():
             if "CREATE" in statement:
                 connection.execute(statement)
-        return _columns(connection)
+        return _read_columns(connection)
 
 
-def _columns(connection: duckdb.DuckDBPyConnection) -> Columns:
+def _read_columns(connection: duckdb.DuckDBPyConnection) -> Columns:
     columns: Columns = {}
     query = (
         "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = 'events'"
@@ -54,14 +54,14 @@ def names() -> frozenset[tuple[str, str]]:
 
 def missing(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the statements that add what the attached lake lacks: none for one that is up to date."""
-    existing = _columns(connection)
+    existing = _read_columns(connection)
     if names() <= {(table, column) for table, columns in existing.items() for column in columns}:
         # The types, which a DuckDB of their own must parse, are needed for additions only.
         return []
-    return list(_missing(existing))
+    return list(_find_missing(existing))
 
 
-def _missing(existing: Columns) -> Iterator[str]:
+def _find_missing(existing: Columns) -> Iterator[str]:
     for statement in schema():
         match = _TABLE.search(statement)
         if match and match[1] not in existing:

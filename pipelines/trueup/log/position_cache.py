@@ -19,7 +19,7 @@ class PositionCache:
     rows: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SCHEMA))
 
     def extend(self, after: int, upto: int, read: Callable[[int, int], pl.DataFrame]) -> PositionCache:
-        """Return a cache that covers (after, upto]; only missing positions are read. A range apart from the old replaces it."""
+        """Return a cache that covers (after, upto]; only missing positions are read. A range beyond a gap replaces the old one."""
         last = self.after if self.rows.is_empty() else int(self.rows["position"][-1])
         if self.after <= after and upto <= last:
             return self

@@ -21,7 +21,7 @@ class PositionLookup(Session):
 
     def last_position(self) -> int:
         """Return the newest position, 0 in an empty log."""
-        return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position")
+        return self._read_number("SELECT coalesce(max(position), 0) FROM lake.events.position")
 
     def newest_commit(self) -> NewestCommit:
         """Return the newest position and the time of its commit."""
@@ -29,7 +29,7 @@ class PositionLookup(Session):
         if position == self._newest.position:
             return self._newest
         # With the position in the condition only the newest file is read, however many there are.
-        microseconds = self._number("SELECT epoch_us(committed_at) FROM lake.events.position WHERE position = ?", [position])
+        microseconds = self._read_number("SELECT epoch_us(committed_at) FROM lake.events.position WHERE position = ?", [position])
         return NewestCommit(position, _EPOCH + timedelta(microseconds=microseconds))
 
     def newest_commit_at(self, snapshot: int) -> NewestCommit:
@@ -61,15 +61,15 @@ class PositionLookup(Session):
     def last_position_since(self, position: int) -> int:
         """Return the newest position, known to be at least `position`; only later rows are read."""
         query = "SELECT coalesce(max(position), ?) FROM lake.events.position WHERE position > ?"
-        return self._cached_number(query, position, position)
+        return self._read_cached_number(query, position, position)
 
     def consumer_position(self, consumer: str) -> int:
         """Return the position up to which a consumer's results are complete, 0 before its first commit."""
-        return self._cached_number("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", consumer)
+        return self._read_cached_number("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", consumer)
 
     def position_at(self, moment: datetime) -> int:
         """Return the newest position committed at or before `moment`, 0 before the first."""
-        return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position WHERE committed_at <= ?", [moment])
+        return self._read_number("SELECT coalesce(max(position), 0) FROM lake.events.position WHERE committed_at <= ?", [moment])
 
     def snapshot_of(self, position: int) -> int:
         """Return the snapshot that committed `position`, 0 for position 0; raise `LogError` for an unknown position."""
@@ -85,7 +85,7 @@ class PositionLookup(Session):
     def _read_snapshots(self, position: int) -> list[int]:
         """Return the snapshot of a position, or none; without frames where the session has needed none yet."""
         if self._cached_positions is not None:
-            return self._snapshots_of_positions(position - 1, position)["snapshot_id"].to_list()
+            return self._find_snapshots(position - 1, position)["snapshot_id"].to_list()
         query = "SELECT snapshot_id FROM lake.events.position WHERE position = ? AND snapshot_id IS NOT NULL"
         return [snapshot for (snapshot,) in self.connection.execute(query, [position]).fetchall()]
 
@@ -94,7 +94,7 @@ class PositionLookup(Session):
         import numpy as np
         import polars as pl
 
-        positions = self._snapshots_of_positions(after, upto)
+        positions = self._find_snapshots(after, upto)
         snapshots, known = rows["at_snapshot"].to_numpy(), positions["snapshot_id"].to_numpy()
         at = np.searchsorted(known, snapshots)
         has_position = np.append(known, -1)[at] == snapshots
@@ -110,7 +110,7 @@ class PositionLookup(Session):
         assert row is not None
         return int(row[0]), row[1], int(row[2])
 
-    def _snapshots_of_positions(self, after: int, upto: int) -> pl.DataFrame:
+    def _find_snapshots(self, after: int, upto: int) -> pl.DataFrame:
         """Return the `snapshot_id` of each `position` in (after, upto]; each is read once, because it never changes."""
         from trueup.log.position_cache import PositionCache
 
@@ -137,4 +137,4 @@ class PositionLookup(Session):
     @cached_property
     def oldest_snapshot(self) -> int:
         """The oldest snapshot that has not expired."""
-        return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
+        return self._read_number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")

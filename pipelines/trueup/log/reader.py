@@ -57,9 +57,9 @@ class LogReader(PositionLookup):
         """
         newest = self.last_position() if upto is None else upto
         # One query covers both ends of the range.
-        self._snapshots_of_positions(max(0, after - 1), newest)
+        self._find_snapshots(max(0, after - 1), newest)
         low, high = self.snapshot_of(after), self.snapshot_of(newest)
-        self._saw(high)
+        self._note_snapshot(high)
         conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
         values: list[object] = [low, high]
         if part.buckets is not None:
@@ -79,4 +79,4 @@ class LogReader(PositionLookup):
 
     def count(self, table: str) -> int:
         """Return the number of rows of `events.TABLE`."""
-        return self._number(f"SELECT count(*) FROM lake.events.{table}")
+        return self._read_number(f"SELECT count(*) FROM lake.events.{table}")

@@ -55,7 +55,7 @@ class Session:
         self.__dict__.pop("oldest_snapshot", None)
 
     def reconnect_when_due(self) -> None:
-        """Reconnect after `RECONNECT_AFTER_SNAPSHOTS` snapshots: a DuckDB instance holds memory for each one that it has seen.
+        """Reconnect after `RECONNECT_AFTER_SNAPSHOTS` snapshots: a DuckDB instance holds memory for each snapshot that it has read.
 
         For processes that follow a log for months. Call it between steps, with no transaction open and no result half read.
         """
@@ -73,20 +73,20 @@ class Session:
         with suppress(duckdb.Error):
             release(previous)
 
-    def _saw(self, snapshot: int) -> None:
+    def _note_snapshot(self, snapshot: int) -> None:
         self._first_seen = snapshot if self._first_seen is None else self._first_seen
         self._last_seen = max(self._last_seen, snapshot)
 
-    def _number(self, query: str, values: Sequence[object] = ()) -> int:
+    def _read_number(self, query: str, values: Sequence[object] = ()) -> int:
         row = self.connection.execute(query, list(values)).fetchone()
         assert row is not None
         return int(row[0])
 
-    def _cached_number(self, query: str, *values: object) -> int:
+    def _read_cached_number(self, query: str, *values: object) -> int:
         """Return a number that a waiting process reads repeatedly; it is read again only after a further commit."""
         # Read the snapshot first: a commit in between then causes one read too many, never a missed one.
-        snapshot = self._number("SELECT max(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
-        self._saw(snapshot)
+        snapshot = self._read_number("SELECT max(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
+        self._note_snapshot(snapshot)
         if query not in self._cached_numbers or self._cached_numbers[query][:2] != (snapshot, values):
-            self._cached_numbers[query] = (snapshot, values, self._number(query, values))
+            self._cached_numbers[query] = (snapshot, values, self._read_number(query, values))
         return self._cached_numbers[query][2]

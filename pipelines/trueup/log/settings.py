@@ -21,16 +21,16 @@ def has_log(connection: duckdb.DuckDBPyConnection) -> bool:
 
 def fix_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig) -> None:
     """Write the settings that are fixed when the lake is created."""
-    connection.execute("INSERT INTO lake.events.setting VALUES (?)", [json.dumps(_settings(lake))])
+    connection.execute("INSERT INTO lake.events.setting VALUES (?)", [json.dumps(_list_settings(lake))])
 
 
 def check_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig, where: str) -> None:
     """Raise `LogError` where the attached lake has no event log, or was created with other settings."""
     known = facts(connection)
-    fixed = known["settings"] = known.get("settings") or _fixed_settings(connection)
+    fixed = known["settings"] = known.get("settings") or _read_fixed_settings(connection)
     if fixed is None:
         raise LogError("the catalog holds no event log", where=where, todo="run `trueup init` first")
-    for name, value in _settings(lake).items():
+    for name, value in _list_settings(lake).items():
         if fixed[name] != value:
             raise LogError(
                 f"the lake was created with {name} = {fixed[name]!r}, but trueup.toml has {value!r}", where=where,
@@ -38,7 +38,7 @@ def check_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig, wher
             )  # fmt: skip
 
 
-def _fixed_settings(connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
+def _read_fixed_settings(connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
     try:
         row = connection.execute("SELECT content FROM lake.events.setting").fetchone()
     except duckdb.CatalogException:
@@ -46,5 +46,5 @@ def _fixed_settings(connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | N
     return None if row is None else json.loads(row[0])
 
 
-def _settings(lake: LakeConfig) -> dict[str, Any]:
+def _list_settings(lake: LakeConfig) -> dict[str, Any]:
     return {"buckets": lake.buckets, "bucket_by": lake.bucket_by}

@@ -55,7 +55,7 @@ def supersede(project: Project, positions: Sequence[int], *, clock: Clock = syst
     with Lake.open(project, clock=clock) as lake:
         for position in positions:
             _check_tick(lake, position)
-        return [_declare(lake, position) for position in dict.fromkeys(positions)]
+        return [_declare_tick(lake, position) for position in dict.fromkeys(positions)]
 
 
 def accept_clock(project: Project, *, clock: Clock = system_clock, may_be_behind: bool = False) -> ClockDeclaration | None:
@@ -73,7 +73,7 @@ def accept_clock(project: Project, *, clock: Clock = system_clock, may_be_behind
             assert newest.committed_at is not None
             if now < newest.committed_at and not may_be_behind:
                 raise
-            return _declare(lake, None)
+            return _declare_tick(lake, None)
         return None
 
 
@@ -95,10 +95,10 @@ def declare_idle(lake: Lake) -> int | None:
     longest = timedelta(microseconds=lake.project.config.project.max_clock_jump)
     if newest.committed_at is None or now - newest.committed_at < longest / 2:
         return None
-    return _declare(lake, None).position
+    return _declare_tick(lake, None).position
 
 
-def _declare(lake: Lake, supersedes: int | None) -> ClockDeclaration:
+def _declare_tick(lake: Lake, supersedes: int | None) -> ClockDeclaration:
     now = lake.clock()
     content = None if supersedes is None else {SUPERSEDES: supersedes}
 

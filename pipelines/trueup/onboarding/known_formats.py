@@ -59,19 +59,19 @@ class KnownFormat:
 def known_format(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFormat | None, Records]:
     """Return the preset that a sample fits, if there is one, and the sample's records as that preset reads them."""
     if layout.format in ("ndjson", "json"):
-        return _of_json(sample, records, layout)
+        return _recognise_json(sample, records, layout)
     if layout.format not in ("csv", "radius"):
         return None, records
     if layout.settings.get("header") is False:
-        found = [_by_values(name, records.columns) for name in _WITHOUT_NAMES]
+        found = [_recognise_by_values(name, records.columns) for name in _WITHOUT_NAMES]
     else:
         available = set(records.available)
         named = [name for name in preset_names() if name not in _WITHOUT_NAMES and preset_as_source(name).format == layout.format]
-        found = [_by_names(name, available) for name in named]
+        found = [_recognise_by_names(name, available) for name in named]
     return max((one for one in found if one is not None), key=lambda one: one.fit.count, default=None), records
 
 
-def _of_json(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFormat | None, Records]:
+def _recognise_json(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFormat | None, Records]:
     for name in preset_names():
         source = preset_as_source(name)
         # Where a preset reads members around a list, documents of the sample show those members.
@@ -82,13 +82,13 @@ def _of_json(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFor
         records_at = source.records or layout.settings.get("records")
         by_line = source.model_copy(update={"format": layout.format, "records": records_at})
         read = records_by(by_line, sample, layout, first=_columns_read(source))
-        known = _by_names(name, read.columns)
+        known = _recognise_by_names(name, read.columns)
         if known is not None:
             return known, read
     return None, records
 
 
-def _by_values(name: str, columns: Mapping[str, Column]) -> KnownFormat | None:
+def _recognise_by_values(name: str, columns: Mapping[str, Column]) -> KnownFormat | None:
     widths, patterns = _WITHOUT_NAMES[name]
     if len(columns) not in widths:
         return None
@@ -99,7 +99,7 @@ def _by_values(name: str, columns: Mapping[str, Column]) -> KnownFormat | None:
     return KnownFormat(name, preset_as_source(name), fit, f"{fit} values of fields {', '.join(patterns)} fit the format")
 
 
-def _by_names(name: str, available: Collection[str]) -> KnownFormat | None:
+def _recognise_by_names(name: str, available: Collection[str]) -> KnownFormat | None:
     source = preset_as_source(name)
     read = _columns_read(source)
     if not set(read) <= set(available):
@@ -121,7 +121,7 @@ def _columns_read(source: SourceConfig) -> list[str]:
     Where records differ in their columns, a sample may lack columns whose absence an expression handles.
     """
     expressions = [rule.expression for rule in source.columns.values() if not rule.optional] + [source.where]
-    read = _operands if source.has_equal_records else _needed
+    read = _operands if source.has_equal_records else _list_needed
     mapped = [name for rule in source.columns.values() if not rule.optional for name in rule.names]
     return list(dict.fromkeys([*mapped, *(name for expression in expressions for name in read(expression))]))
 
@@ -130,11 +130,11 @@ def _operands(expression: str | None) -> tuple[str, ...]:
     return () if expression is None else tuple(parse_expression(expression, where="").columns)
 
 
-def _needed(expression: str | None) -> tuple[str, ...]:
+def _list_needed(expression: str | None) -> tuple[str, ...]:
     return () if expression is None else tuple(parse_expression(expression, where="").needed)
 
 
 def _main_column(role: str, rule: ColumnRule) -> str:
     """Return the source column of an event column; for an expression, the column to which it falls back."""
-    names = rule.names or (() if role == "quantity" else (_needed(rule.expression) or _operands(rule.expression))[-1:])
+    names = rule.names or (() if role == "quantity" else (_list_needed(rule.expression) or _operands(rule.expression))[-1:])
     return names[0] if names else ""

@@ -84,14 +84,14 @@ def propose(paths: Sequence[Path], folder: Path, now: datetime) -> Proposal:
     drafts = drafts_of(paths)
     for draft in drafts:
         _check_understood(draft)
-    links = _links(drafts)
-    joined = _joined(drafts, links)
-    shared = _shared(drafts, links, joined, folder)
+    links = _find_links(drafts)
+    joined = _join_drafts(drafts, links)
+    shared = _find_shared(drafts, links, joined, folder)
     tables = [source_tables(draft, shared) for draft in drafts]
     project = _project_lines(drafts, now)
     settings = ProjectConfig.model_validate({line.key: line.value for line in project})
     sources = [
-        ProposedSource(draft.name, draft.stream, draft.sample.path, own, _outcome(draft, own, settings, now))
+        ProposedSource(draft.name, draft.stream, draft.sample.path, own, _map_sample(draft, own, settings, now))
         for draft, own in zip(drafts, tables, strict=True)
     ]
     return Proposal(_lake_lines(drafts, shared, links), project, sources, _rules(drafts, shared, links, joined))
@@ -112,7 +112,7 @@ def _check_understood(draft: Draft) -> None:
 # --- what the samples share -------------------------------------------------------------------------------------------
 
 
-def _links(drafts: Sequence[Draft]) -> list[tuple[Draft, Draft, SharedKey]]:
+def _find_links(drafts: Sequence[Draft]) -> list[tuple[Draft, Draft, SharedKey]]:
     """Return each pair of a usage sample and a charge sample whose records share keys."""
     found = []
     for usage in drafts:
@@ -123,7 +123,7 @@ def _links(drafts: Sequence[Draft]) -> list[tuple[Draft, Draft, SharedKey]]:
     return sorted(found, key=lambda link: -link[2].fit.share)
 
 
-def _keys(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[str, Any]:
+def _choose_keys(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     for usage, charge, key in links:
         keys.setdefault(charge.name, (key.charge, f"{key.fit} keys are in {key.usage.name} of {usage.name}", key.fit.share < 0.9))
@@ -141,7 +141,7 @@ def _keys(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey
     return keys
 
 
-def _joined(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[tuple[str, str], pl.DataFrame]:
+def _join_drafts(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[tuple[str, str], pl.DataFrame]:
     """Return usage and charges with equal keys side by side, by the two sources; quantities are in the units of their files."""
     found = {}
     for usage, charge, key in links:
@@ -157,20 +157,20 @@ def _joined(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedK
     return found
 
 
-def _shared(
+def _find_shared(
     drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]], joined: dict[tuple[str, str], pl.DataFrame],
     folder: Path,
 ) -> Shared:  # fmt: skip
     base = _base_unit(drafts)
-    fine = max((_fine(draft) for draft in drafts), default=1)
+    fine = max((_find_fine_factor(draft) for draft in drafts), default=1)
     return Shared(
         folder.absolute(),
-        _keys(drafts, links),
+        _choose_keys(drafts, links),
         base,
         fine,
-        _scales(drafts, base, fine, joined),
+        _choose_scales(drafts, base, fine, joined),
         _calling_code(drafts),
-        _service(drafts),
+        _find_service(drafts),
         _bill_lines(links),
     )
 
@@ -201,7 +201,7 @@ def _base_unit(drafts: Sequence[Draft]) -> UnitName | None:
     return min(units, key=lambda unit: UNITS[unit].size, default=None)
 
 
-def _fine(draft: Draft) -> int:
+def _find_fine_factor(draft: Draft) -> int:
     """Return the factor that keeps quantities with more than six decimals exact, as far as 64 bits allow."""
     wanted = min(draft.decimals, _MOST_DECIMALS) - _KEPT_DECIMALS
     while wanted > 0 and draft.largest * 10 ** (wanted + _KEPT_DECIMALS) >= _LOG_LIMIT:
@@ -209,7 +209,7 @@ def _fine(draft: Draft) -> int:
     return int(10 ** max(0, wanted))
 
 
-def _scales(
+def _choose_scales(
     drafts: Sequence[Draft], base: UnitName | None, fine: int, joined: dict[tuple[str, str], pl.DataFrame]
 ) -> dict[str, tuple[int, str]]:
     scales = {}
@@ -241,7 +241,7 @@ def _calling_code(drafts: Sequence[Draft]) -> tuple[str, str, bool] | None:
     return str(code), f"{Fit(count, of)} international numbers are of +{code}", national or count != of
 
 
-def _service(drafts: Sequence[Draft]) -> tuple[str, str] | None:
+def _find_service(drafts: Sequence[Draft]) -> tuple[str, str] | None:
     movements = [draft for draft in drafts if draft.stream in ("usage", "charge")]
     usage = [draft for draft in movements if draft.stream == "usage"] or movements
     if all(draft.column("service") is not None for draft in usage):
@@ -288,12 +288,12 @@ def _project_lines(drafts: Sequence[Draft], now: datetime) -> list[Line]:
 
 
 def _first_time(draft: Draft) -> datetime | None:
-    times = _times(draft)
+    times = _read_times(draft)
     first = None if times is None else times.min()
     return first if isinstance(first, datetime) else None
 
 
-def _times(draft: Draft) -> pl.Series | None:
+def _read_times(draft: Draft) -> pl.Series | None:
     """Return the starts of a sample's records in their local time; None where no text column has them."""
     if draft.layout.format == "asterisk":
         column, time_format = draft.records.columns["start"], "%d/%m/%Y %H:%M:%S"
@@ -380,9 +380,9 @@ def _parts_lines(drafts: Sequence[Draft]) -> list[Line]:
 
 def _period_line(movements: Sequence[Draft]) -> Line:
     """Return the period of charges: a month where every charge begins on the first of a month, and usage also on other days."""
-    charges = [_times(draft) for draft in movements if draft.stream == "charge"]
+    charges = [_read_times(draft) for draft in movements if draft.stream == "charge"]
     starts = [times for times in charges if times is not None]
-    used = [times for draft in movements if draft.stream == "usage" and (times := _times(draft)) is not None]
+    used = [times for draft in movements if draft.stream == "usage" and (times := _read_times(draft)) is not None]
     is_spread = any(bool((times.dt.day() > 1).any()) for times in used)
     months = [(times.dt.day() == 1) & (times.dt.time() == time()) for times in starts]
     if is_spread and months and len(starts) == len(charges) and all(bool(begins.all()) for begins in months):
@@ -406,7 +406,7 @@ def _price_lines(explained: Sequence[Price], shared: Shared) -> list[Line]:
 # --- the outcome ------------------------------------------------------------------------------------------------------
 
 
-def _outcome(draft: Draft, tables: SourceTables, project: ProjectConfig, now: datetime) -> Outcome:
+def _map_sample(draft: Draft, tables: SourceTables, project: ProjectConfig, now: datetime) -> Outcome:
     """Map the sample by its proposed source, with the code of ingestion, so that ingestion gives the same counts."""
     settings = {name: value for name, value in tables.settings.items() if name != "framing"}
     source = with_implied_settings(Config.model_validate({"source": [settings]}).source[0])

@@ -66,21 +66,21 @@ def pairs(usage: pl.DataFrame, charge: pl.DataFrame) -> pl.DataFrame:
     `usage` has the columns `key`, `quantity` and `service`, `charge` has `key`, `quantity` and `amount`, all as texts.
     """
     keys = usage.select("key").join(charge.select("key"), on="key").unique(maintain_order=True).drop_nulls().head(_MOST_PAIRS)
-    sums = [_sums(frame.join(keys, on="key", how="semi")) for frame in (usage, charge)]
+    sums = [_sum_by_key(frame.join(keys, on="key", how="semi")) for frame in (usage, charge)]
     return sums[0].join(sums[1], on="key", suffix="_billed", maintain_order="left")
 
 
-def _sums(frame: pl.DataFrame) -> pl.DataFrame:
+def _sum_by_key(frame: pl.DataFrame) -> pl.DataFrame:
     numbers = [name for name in ("quantity", "amount") if name in frame.columns]
     rows: dict[str, dict[str, str | None]] = {}
     for row in frame.iter_rows(named=True):
         held = rows.setdefault(row["key"], dict.fromkeys(frame.columns))
-        texts = {name: value if name not in numbers else _added(held[name], value) for name, value in row.items()}
+        texts = {name: value if name not in numbers else _add_texts(held[name], value) for name, value in row.items()}
         held.update({name: text for name, text in texts.items() if text is not None})
     return pl.DataFrame(list(rows.values()), schema=dict.fromkeys(frame.columns, pl.String))
 
 
-def _added(held: str | None, text: str | None) -> str | None:
+def _add_texts(held: str | None, text: str | None) -> str | None:
     if held is None or text is None:
         return held if text is None else text
     return f"{Decimal(held) + Decimal(text):f}"
@@ -111,7 +111,7 @@ def _price(numbers: list[tuple[Decimal, Decimal]]) -> Price | None:
     candidates: Counter[Decimal] = Counter()
     for quantity, amount in numbers[:500]:
         ratio = amount / quantity
-        candidates.update({_rounded(ratio, digits) for digits in range(1, _DIGITS + 1)} - {Decimal(0)})
+        candidates.update({_round_to_digits(ratio, digits) for digits in range(1, _DIGITS + 1)} - {Decimal(0)})
     # An amount of less than a cent would agree with many prices.
     numbers = [(quantity, amount) for quantity, amount in numbers if abs(amount) > 2 * _HALF_CENT]
     best: tuple[int, int, Decimal] | None = None
@@ -125,7 +125,7 @@ def _price(numbers: list[tuple[Decimal, Decimal]]) -> Price | None:
     return Price(best[2].normalize(), Fit(best[0], len(numbers)))
 
 
-def _rounded(number: Decimal, digits: int) -> Decimal:
+def _round_to_digits(number: Decimal, digits: int) -> Decimal:
     return Context(prec=digits, rounding=ROUND_HALF_EVEN).create_decimal(number).normalize()
 
 

@@ -71,13 +71,13 @@ def roles_of(columns: Mapping[str, Column], *, has_names: bool) -> Roles:
     """Return the roles of a sample's columns."""
     if {"item", "valid_from"} <= set(columns) and len(set(columns) & set(TARIFF_COLUMNS)) * 2 > len(columns):
         return Roles("tariff", {name: column for name, column in columns.items() if name in TARIFF_COLUMNS}, set(columns))
-    found = _by_name(columns) if has_names else _by_known_layout(columns)
+    found = _assign_by_name(columns) if has_names else _assign_by_known_layout(columns)
     named = set(found)
     day, clock = _split_start(columns) if has_names else (None, None)
     if day is not None and clock is not None:
         found = {role: column for role, column in found.items() if role == "started_at" or column not in (day[0], clock[0])}
         found.pop("started_at", None)
-    _by_values(columns, found, has_start=day is not None, has_names=has_names)
+    _assign_by_values(columns, found, has_start=day is not None, has_names=has_names)
     stream: Stream = "charge" if "amount" in found else "usage"
     # A day or a time of day alone identifies no record, even where it differs in all records of a sample.
     halves = [half[0].name for half in (day, clock) if day is not None and clock is not None and half is not None]
@@ -89,7 +89,7 @@ def roles_of(columns: Mapping[str, Column], *, has_names: bool) -> Roles:
     return Roles(stream, found, named, day, clock)
 
 
-def _by_name(columns: Mapping[str, Column]) -> dict[str, Column]:
+def _assign_by_name(columns: Mapping[str, Column]) -> dict[str, Column]:
     scores = sorted(
         ((name_score(name, role), role, name) for name in columns for role in _ROLES if name_score(name, role)),
         key=lambda entry: (-entry[0], list(_ROLES).index(entry[1]), list(columns).index(entry[2])),
@@ -103,7 +103,7 @@ def _by_name(columns: Mapping[str, Column]) -> dict[str, Column]:
     return found
 
 
-def _by_known_layout(columns: Mapping[str, Column]) -> dict[str, Column]:
+def _assign_by_known_layout(columns: Mapping[str, Column]) -> dict[str, Column]:
     """Return the roles of call records as cdr_csv of an Asterisk exchange writes them, without column names."""
     disposition = columns.get("15")
     if not 16 <= len(columns) <= 18 or disposition is None or not set(disposition.texts.to_list()) <= DISPOSITIONS:
@@ -128,7 +128,7 @@ def _split_start(columns: Mapping[str, Column]) -> tuple[tuple[Column, str] | No
     return None, None
 
 
-def _by_values(columns: Mapping[str, Column], found: dict[str, Column], *, has_start: bool, has_names: bool) -> None:
+def _assign_by_values(columns: Mapping[str, Column], found: dict[str, Column], *, has_start: bool, has_names: bool) -> None:
     """Find the start by its values; where columns have no names, also find parties, quantity and amount."""
     free = [column for column in columns.values() if column not in found.values() and len(column.texts)]
     if "started_at" not in found and not has_start:

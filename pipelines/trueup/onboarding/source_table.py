@@ -58,7 +58,7 @@ class SourceTables:
 def source_tables(draft: Draft, shared: Shared) -> SourceTables:
     """Return the tables of a draft."""
     if draft.known is not None:
-        return _of_preset(draft, draft.known, shared)
+        return _build_preset_tables(draft, draft.known, shared)
     found_by_values = not draft.is_mapped_by_name and not draft.roles.named
     head = [
         Line("name", draft.name),
@@ -79,7 +79,7 @@ def source_tables(draft: Draft, shared: Shared) -> SourceTables:
     return SourceTables(head, tables | {"framing": draft.layout.framing, "fixed": draft.layout.fixed})
 
 
-def _of_preset(draft: Draft, known: KnownFormat, shared: Shared) -> SourceTables:
+def _build_preset_tables(draft: Draft, known: KnownFormat, shared: Shared) -> SourceTables:
     """Return the tables of a draft that fits a preset: its name, and the settings that differ."""
     head = [
         Line("name", draft.name),

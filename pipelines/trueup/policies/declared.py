@@ -21,12 +21,12 @@ def ensure_policy(lake: Lake) -> int | None:
     content = Policy.of(lake.project.config).content()
 
     def declare(transaction: Transaction) -> int | None:
-        declared = _contents(lake, upto=None)
+        declared = _read_contents(lake, upto=None)
         if declared and declared[-1][1] == content:
             return None
         return transaction.declare("policy", content=content)
 
-    known = _contents(lake, upto=None)
+    known = _read_contents(lake, upto=None)
     return None if known and known[-1][1] == content else lake.commit(declare)
 
 
@@ -38,7 +38,7 @@ def read_policies(lake: Lake, upto: int) -> Policies:
     with the cause `policy_change`.
     """
     rows = lake.read("declaration", columns=["kind", "content"])
-    declared = [Policy.from_content(position, content) for position, content in _declared(rows)]
+    declared = [Policy.from_content(position, content) for position, content in _parse_contents(rows)]
     known = [p for p in declared if p.position <= upto] or declared[:1]
     superseded = superseded_ticks(rows.filter(pl.col("position") <= upto))
     return Policies(without_void_ticks(known or [Policy.of(lake.project.config)], superseded))
@@ -62,10 +62,10 @@ def without_void_ticks(policies: Sequence[Policy], superseded: Mapping[int, froz
     return [replace(policy, void_ticks=void[position]) for position, policy in sorted(in_force.items())]
 
 
-def _contents(lake: Lake, upto: int | None) -> list[tuple[int, dict[str, object]]]:
-    return _declared(lake.read("declaration", columns=["kind", "content"], upto=upto))
+def _read_contents(lake: Lake, upto: int | None) -> list[tuple[int, dict[str, object]]]:
+    return _parse_contents(lake.read("declaration", columns=["kind", "content"], upto=upto))
 
 
-def _declared(rows: pl.DataFrame) -> list[tuple[int, dict[str, object]]]:
+def _parse_contents(rows: pl.DataFrame) -> list[tuple[int, dict[str, object]]]:
     declared = rows.filter(pl.col("kind") == "policy").sort("position")
     return [(position, json.loads(content)) for position, content in declared.select("position", "content").iter_rows()]

@@ -16,12 +16,12 @@ from trueup.project_checks.services import covered_services, rule_tables
 _OTHER = {"usage": "charge", "charge": "usage"}
 
 
-def _without_source(facts: Facts) -> Iterator[Instance]:
+def _find_no_source(facts: Facts) -> Iterator[Instance]:
     if not facts.sources:
         yield {"where": "trueup.toml"}
 
 
-def _one_sided(facts: Facts) -> Iterator[Instance]:
+def _find_one_sided(facts: Facts) -> Iterator[Instance]:
     missing = [stream for stream in ("usage", "charge") if not facts.sources_of(stream)]
     if missing == ["usage"] and any(is_mapped(source, "item") for source in facts.sources_of("charge")):
         # Charges of items are compared with subscriptions, not with usage.
@@ -30,7 +30,7 @@ def _one_sided(facts: Facts) -> Iterator[Instance]:
         yield {"where": "trueup.toml", "missing": " or ".join(missing)}
 
 
-def _unmapped_columns(facts: Facts) -> Iterator[Instance]:
+def _find_unmapped_columns(facts: Facts) -> Iterator[Instance]:
     for source in facts.sources:
         missing = [name for name in REQUIRED[source.stream] if _is_required(source, name) and not is_mapped(source, name)]
         if missing:
@@ -42,7 +42,7 @@ def _is_required(source: SourceConfig, column: str) -> bool:
     return column != "record_key" or source.identity == "key"
 
 
-def _unreadable(facts: Facts) -> Iterator[Instance]:
+def _find_unreadable(facts: Facts) -> Iterator[Instance]:
     for source in facts.sources:
         where = f"[[source]] {source.name}"
         formats = {source.time_format, *(rule.time_format or source.time_format for rule in source.columns.values())}
@@ -75,13 +75,13 @@ def _check_expression(text: str, *, where: str, is_condition: bool) -> None:
     (parse_condition if is_condition else parse)(text, where=where)
 
 
-def _numbered_beside_filter(facts: Facts) -> Iterator[Instance]:
+def _find_numbers_beside_filter(facts: Facts) -> Iterator[Instance]:
     for source in facts.movements:
         if source.where is not None and source.feed.record is not None:
             yield {"where": f"[[source]] {source.name}, where", "source": source.name}
 
 
-def _unmapped_owner(facts: Facts) -> Iterator[Instance]:
+def _find_unmapped_owner(facts: Facts) -> Iterator[Instance]:
     owner = facts.config.lake.bucket_by
     if owner == "session_key":
         return
@@ -91,7 +91,7 @@ def _unmapped_owner(facts: Facts) -> Iterator[Instance]:
             yield {"where": f"[[source]] {source.name}", "source": source.name, "owner": owner, "others": _OTHER[source.stream]}
 
 
-def _unmapped_session_key(facts: Facts) -> Iterator[Instance]:
+def _find_unmapped_session_key(facts: Facts) -> Iterator[Instance]:
     covered = covered_services(facts)
     tables = [name for name, rules in rule_tables(facts).items() if rules.match == ("session_key",) and name not in covered]
     if not tables or not facts.reconciles:
@@ -101,7 +101,7 @@ def _unmapped_session_key(facts: Facts) -> Iterator[Instance]:
             yield {"where": ", ".join(f"[reconcile.{name}]" for name in tables), "stream": stream}
 
 
-def _never_closed(facts: Facts) -> Iterator[Instance]:
+def _find_never_closed(facts: Facts) -> Iterator[Instance]:
     for source in facts.movements:
         deliveries = facts.log.sources.get(source.name)
         has_own_time = source.frontier == "observed" and is_mapped(source, "started_at")
@@ -117,36 +117,36 @@ def _never_closed(facts: Facts) -> Iterator[Instance]:
 
 SETTING_RULES = (
     Rule(
-        "no-source", "warning", "the project has no source", "describe each feed in a [[source]] table", _without_source,
+        "no-source", "warning", "the project has no source", "describe each feed in a [[source]] table", _find_no_source,
     ),
     Rule(
         "one-sided", "warning", "no source has the stream {missing}, so nothing can be reconciled",
-        'add a [[source]] with that `stream`', _one_sided,
+        'add a [[source]] with that `stream`', _find_one_sided,
     ),
     Rule(
         "unmapped-column", "error", "source {source} maps no {columns}: all its records would go to quarantine",
-        "map {columns} in [source.columns] or set it in [source.constants]", _unmapped_columns,
+        "map {columns} in [source.columns] or set it in [source.constants]", _find_unmapped_columns,
     ),
-    Rule("unreadable-setting", "error", "{what}", "{advice}", _unreadable),
+    Rule("unreadable-setting", "error", "{what}", "{advice}", _find_unreadable),
     Rule(
         "numbered-beside-filter", "warning",
         "source {source} leaves out records by `where` and numbers them by `record`: those that have a number look missing",
         "remove `record` from [source.feed] and number the files, unless no record that `where` leaves out has a number",
-        _numbered_beside_filter,
+        _find_numbers_beside_filter,
     ),
     Rule(
         "unmapped-owner", "warning",
         "source {source} maps no {owner}, by which records are grouped: none of its records matches {others} records that have one",
-        "map {owner}, or create the lake with another [lake] bucket_by", _unmapped_owner,
+        "map {owner}, or create the lake with another [lake] bucket_by", _find_unmapped_owner,
     ),
     Rule(
         "unmapped-session-key", "warning", "no source of {stream} records maps session_key, by which alone services are matched",
-        'map session_key, or write match = ["nearest"] or match = ["aggregate"]', _unmapped_session_key,
+        'map session_key, or write match = ["nearest"] or match = ["aggregate"]', _find_unmapped_session_key,
     ),
 )  # fmt: skip
 
 
-def _moved(facts: Facts) -> Iterator[Instance]:
+def _find_moved_corrections(facts: Facts) -> Iterator[Instance]:
     """Yield one instance for each source whose corrections have another bucket key than the corrected versions."""
     column = facts.config.lake.bucket_by
     for moved in facts.log.moved:
@@ -160,11 +160,11 @@ LOG_RULES = (
     Rule(
         "moved-record", "warning",
         "source {source}: {records} {stream} records such as {example} have versions with different {column}, which all count",
-        "deliver a version with quantity and amount zero for each former {column}", _moved,
+        "deliver a version with quantity and amount zero for each former {column}", _find_moved_corrections,
     ),
     Rule(
         "never-closed", "notice",
         "source {source} has delivered records, but nothing shows how far it is complete: its findings are delayed",
-        "run `trueup close --source {source} --through DAY` for the days that are complete", _never_closed,
+        "run `trueup close --source {source} --through DAY` for the days that are complete", _find_never_closed,
     ),
 )  # fmt: skip

@@ -21,18 +21,18 @@ PUBLISHED = "leakage.duckdb"
 """File to which `trueup run` publishes by default."""
 
 
-def _shared(facts: Facts) -> Iterator[Instance]:
+def _find_shared_files(facts: Facts) -> Iterator[Instance]:
     paths = {name: [path for matched in patterns.values() for path in matched] for name, patterns in facts.patterns.items()}
     for pair in shared_files(facts.config.source, paths):
         yield {"where": display_path(facts.project, pair.paths[0]), "first": pair.first, "second": pair.second, "more": pair.more}
 
 
-def _unresolved(facts: Facts) -> Iterator[Instance]:
+def _find_unresolved(facts: Facts) -> Iterator[Instance]:
     for name, error in facts.unresolved.items():
         yield {"where": f"[[source]] {name}", "source": name, "what": error.what, "advice": error.todo or "correct `path`"}
 
 
-def _own_files(facts: Facts) -> Iterator[Instance]:
+def _find_own_files(facts: Facts) -> Iterator[Instance]:
     folder, written = _data_folder(facts.project), _written_files(facts)
     for source in facts.config.source:
         if source.name in facts.unresolved:
@@ -40,7 +40,7 @@ def _own_files(facts: Facts) -> Iterator[Instance]:
         for pattern in source.path:
             parts = _pattern_parts(facts.project, pattern)
             inside = folder is not None and _literal_folder(parts).is_relative_to(folder)
-            own = folder if inside else next((path for path in written if _matches(parts, path.parts)), None)
+            own = folder if inside else next((path for path in written if _is_match(parts, path.parts)), None)
             if own is not None:
                 yield {
                     "where": f"[[source]] {source.name}", "source": source.name, "pattern": pattern,
@@ -49,14 +49,14 @@ def _own_files(facts: Facts) -> Iterator[Instance]:
                 break
 
 
-def _empty_patterns(facts: Facts) -> Iterator[Instance]:
+def _find_empty_patterns(facts: Facts) -> Iterator[Instance]:
     for source in facts.config.source:
         for pattern, paths in facts.patterns.get(source.name, {}).items():
             if glob.has_magic(pattern) and not paths and not _was_read(facts, source, pattern):
                 yield {"where": f"[[source]] {source.name}", "source": source.name, "pattern": pattern}
 
 
-def _same_content(facts: Facts) -> Iterator[Instance]:
+def _find_same_content(facts: Facts) -> Iterator[Instance]:
     sources = {source.name: source for source in facts.sources}
     for same in facts.log.same_content:
         first, second = sources.get(same.first), sources.get(same.second)
@@ -77,7 +77,7 @@ def _was_read(facts: Facts, source: SourceConfig, pattern: str) -> bool:
     deliveries = facts.log.sources.get(source.name)
     parts = _pattern_parts(facts.project, pattern)
     return deliveries is not None and any(
-        _matches(parts, (facts.project.directory / path).parts) for path in deliveries.newest_paths
+        _is_match(parts, (facts.project.directory / path).parts) for path in deliveries.newest_paths
     )
 
 
@@ -133,35 +133,35 @@ def _unescape(part: str) -> str:
     return part
 
 
-def _matches(pattern: Sequence[str], path: Sequence[str]) -> bool:
+def _is_match(pattern: Sequence[str], path: Sequence[str]) -> bool:
     """Return whether a pattern matches a path: `**` matches any number of folders, and no wildcard matches a hidden name."""
     if not pattern or not path:
         return not pattern and not path
     if pattern[0] == "**":
-        if _matches(pattern[1:], path) or (len(pattern) == 1 and len(path) == 1 and not path[0].startswith(".")):
+        if _is_match(pattern[1:], path) or (len(pattern) == 1 and len(path) == 1 and not path[0].startswith(".")):
             return True
-        return not path[0].startswith(".") and _matches(pattern, path[1:])
+        return not path[0].startswith(".") and _is_match(pattern, path[1:])
     hidden = path[0].startswith(".") and not pattern[0].startswith(".")
-    return not hidden and fnmatchcase(path[0], pattern[0]) and _matches(pattern[1:], path[1:])
+    return not hidden and fnmatchcase(path[0], pattern[0]) and _is_match(pattern[1:], path[1:])
 
 
 FILE_RULES = (
-    Rule("shared-file", "error", SENTENCE, TODO, _shared),
+    Rule("shared-file", "error", SENTENCE, TODO, _find_shared_files),
     Rule(
         "own-file", "error", "the path {pattern} of source {source} also matches {own}, a file of the project itself",
-        "keep delivered files in a separate folder, such as landing/{source}", _own_files,
+        "keep delivered files in a separate folder, such as landing/{source}", _find_own_files,
     ),
 )  # fmt: skip
 COLLECTION_RULES = (
-    Rule("unresolved-path", "error", "the path of source {source} cannot be resolved: {what}", "{advice}", _unresolved),
+    Rule("unresolved-path", "error", "the path of source {source} cannot be resolved: {what}", "{advice}", _find_unresolved),
 )
 LOG_RULES = (
     Rule(
         "empty-pattern", "notice", "no file matches {pattern}", "correct `path` of source {source}, or have the files delivered",
-        _empty_patterns,
+        _find_empty_patterns,
     ),
     Rule(
         "same-content", "warning", "sources {first} and {second} have each collected {files} of the same content",
-        "deliver each file to one source; set shared_files = true in both where one file holds records of both", _same_content,
+        "deliver each file to one source; set shared_files = true in both where one file holds records of both", _find_same_content,
     ),
 )  # fmt: skip

@@ -94,7 +94,7 @@ class LogSummary:
 
 def summarise_sources(lake: Lake) -> LogSummary:
     """Return the deliveries of an open lake's sources, without reading a record."""
-    return _of_sources(lake, _rows(lake, "sources", {"after": 0}))
+    return _summarise_sources(lake, _read_rows(lake, "sources", {"after": 0}))
 
 
 def summarise_log(lake: Lake, project: Project, *, most_records: int | None = None) -> LogSummary:
@@ -104,7 +104,7 @@ def summarise_log(lake: Lake, project: Project, *, most_records: int | None = No
     often and read no records themselves set this limit.
     """
     after = lake.snapshot_of(lake.consumer_position(CONSUMER))
-    sources = _rows(lake, "sources", {"after": after})
+    sources = _read_rows(lake, "sources", {"after": after})
     waiting = sum(row["waiting"] for row in sources if row["stream"] in MOVEMENTS)
     used, billed = set[str](), dict[str, set[str]]()
     for row in _services(lake, after, scans=0 < waiting <= (waiting if most_records is None else most_records)):
@@ -113,34 +113,34 @@ def summarise_log(lake: Lake, project: Project, *, most_records: int | None = No
                 used.add(row["service"])
             if row["is_billed"]:
                 billed.setdefault(row["service"], set()).add(row["currency"])
-    summary = _of_sources(lake, sources)
+    summary = _summarise_sources(lake, sources)
     has_records = summary.has_records("usage") or summary.has_records("charge")
     has_book = summary.has_records("tariff")
     return replace(
         summary,
-        moved=tuple(_moved_records(lake, project)),
-        other_zones=_other_zones(lake, project),
+        moved=tuple(_find_moved_records(lake, project)),
+        other_zones=_find_other_zones(lake, project),
         used=frozenset(used),
         billed={service: frozenset(currencies) for service, currencies in billed.items()},
-        rated=frozenset(row["service"] for row in _rows(lake, "rated_services")) if has_book else frozenset(),
-        unseen=tuple(_services_without_records(lake, project.config.reconcile, used.union(billed))) if has_records else (),
+        rated=frozenset(row["service"] for row in _read_rows(lake, "rated_services")) if has_book else frozenset(),
+        unseen=tuple(_find_services_without_records(lake, project.config.reconcile, used.union(billed))) if has_records else (),
     )
 
 
-def _of_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
+def _summarise_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
     sources = {
         row["source"]: SourceDeliveries(row["stream"], row["accepted"], tuple(row["newest_paths"]), row["closed"]) for row in rows
     }
     pairs: dict[tuple[str, str], list[str]] = {}
-    for row in _rows(lake, "same_content"):
+    for row in _read_rows(lake, "same_content"):
         for first, second in combinations(row["sources"], 2):
             pairs.setdefault((first, second), []).append(row["path"])
     same = (SameContent(first, second, len(paths), paths[0]) for (first, second), paths in pairs.items())
-    refused = _rows(lake, "refused_records", {"horizon_us": lake.project.config.project.horizon})
+    refused = _read_rows(lake, "refused_records", {"horizon_us": lake.project.config.project.horizon})
     return LogSummary(sources, tuple(same), tuple(RefusedUnit(**row) for row in refused))
 
 
-def _moved_records(lake: Lake, project: Project) -> Iterable[MovedRecords]:
+def _find_moved_records(lake: Lake, project: Project) -> Iterable[MovedRecords]:
     """Yield reconciled records whose corrections have another bucket key; streams without versions are not read."""
     versioned = {s.stream for s in project.config.source if s.stream in MOVEMENTS and "record_version" in s.columns}
     if not versioned:
@@ -150,14 +150,14 @@ def _moved_records(lake: Lake, project: Project) -> Iterable[MovedRecords]:
 
     for stream in sorted(versioned):
         key = bucket_key_sql(project.config.lake.bucket_by, of="e")
-        yield from (MovedRecords(**row) for row in _rows(lake, "moved_records", stream=stream, bucket_key=key))
+        yield from (MovedRecords(**row) for row in _read_rows(lake, "moved_records", stream=stream, bucket_key=key))
 
 
-def _other_zones(lake: Lake, project: Project) -> OtherZones | None:
+def _find_other_zones(lake: Lake, project: Project) -> OtherZones | None:
     """Return the subscriptions with a time zone of their own; states without zones are not read."""
     if all("timezone" not in {*s.columns, *s.constants} for s in project.config.source if s.stream == "subscriber"):
         return None
-    (row,) = _rows(lake, "other_zones", {"zone": project.config.project.timezone})
+    (row,) = _read_rows(lake, "other_zones", {"zone": project.config.project.timezone})
     return OtherZones(**row) if row["subscriptions"] else None
 
 
@@ -170,21 +170,21 @@ def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:
         # This relation reads only the data files of later commits.
         last = lake.snapshot_of(lake.last_position())
         tables = {name: f"ducklake_table_insertions('lake', 'events', '{name}', {after}, {last})" for name in tables}
-    return _rows(lake, "services", {"after": after}, **tables)
+    return _read_rows(lake, "services", {"after": after}, **tables)
 
 
-def _services_without_records(lake: Lake, tables: Iterable[str], with_sums: set[str]) -> Iterable[str]:
+def _find_services_without_records(lake: Lake, tables: Iterable[str], with_sums: set[str]) -> Iterable[str]:
     """Yield services without a record. Free usage leaves no sum, so the records of a service without a sum are searched."""
     for service in tables:
         if (
             service != DEFAULT
             and service not in with_sums
-            and not _rows(lake, "has_service", {"service": service})[0]["has_records"]
+            and not _read_rows(lake, "has_service", {"service": service})[0]["has_records"]
         ):
             yield service
 
 
-def _rows(lake: Lake, name: str, values: dict[str, object] | None = None, **identifiers: str) -> list[dict[str, Any]]:
+def _read_rows(lake: Lake, name: str, values: dict[str, object] | None = None, **identifiers: str) -> list[dict[str, Any]]:
     # The rows are plain values: `status` needs no frames, and importing Polars takes longer than these queries.
     result = lake.connection.execute(statement(name, **identifiers), values or {})
     columns = [column[0] for column in result.description or ()]

@@ -12,7 +12,7 @@ from trueup.project_checks.problem import Instance, Rule
 from trueup.project_checks.services import rules_of, table_of
 
 
-def _unknown(facts: Facts) -> Iterator[Instance]:
+def _find_unknown_currencies(facts: Facts) -> Iterator[Instance]:
     known = known_codes(facts.config.project.further_currencies)
     for where, code in _currencies(facts):
         if code not in known:
@@ -33,7 +33,7 @@ def _currencies(facts: Facts) -> Iterator[tuple[str, str]]:
                 yield f"[[source]] {source.name}, {column}", code
 
 
-def _implied(facts: Facts) -> Iterator[Instance]:
+def _find_implied_currency(facts: Facts) -> Iterator[Instance]:
     if "currency" in facts.config.project.model_fields_set:
         return
     sources = [source.name for source in facts.sources_of("charge") if not is_mapped(source, "currency")]
@@ -41,15 +41,15 @@ def _implied(facts: Facts) -> Iterator[Instance]:
         yield {"where": "[project] currency", "sources": ", ".join(sources), "code": facts.config.project.currency}
 
 
-def _charge_currency_differs(facts: Facts) -> Iterator[Instance]:
+def _find_charge_currency_differences(facts: Facts) -> Iterator[Instance]:
     for service in facts.config.reconcile:
         codes = _charge_currencies(facts, service)
         if codes and _price_currency_differs(facts, service, codes):
             yield _mismatch(facts, service, codes)
 
 
-def _billed_currency_differs(facts: Facts) -> Iterator[Instance]:
-    reported = {instance["service"] for instance in _charge_currency_differs(facts)}
+def _find_billed_currency_differences(facts: Facts) -> Iterator[Instance]:
+    reported = {instance["service"] for instance in _find_charge_currency_differences(facts)}
     for service, codes in sorted(facts.log.billed.items()):
         if service in facts.log.used and service not in reported and _price_currency_differs(facts, service, codes):
             yield _mismatch(facts, service, codes)
@@ -98,22 +98,22 @@ def _codes_of(facts: Facts, source: SourceConfig) -> frozenset[str] | None:
 SETTING_RULES = (
     Rule(
         "unknown-currency", "error", "{code} is not a currency of ISO 4217", "{advice}",
-        _unknown,
+        _find_unknown_currencies,
     ),
     Rule(
         "implied-currency", "notice", "charges of source {sources} count as {code}, because no setting names their currency",
-        "set [project] currency, or map the column", _implied, fails_check=False,
+        "set [project] currency, or map the column", _find_implied_currency, fails_check=False,
     ),
     Rule(
         "currency-mismatch", "warning",
         "service {service} is priced in {price_currency}, but all its charges are in {codes}: none can match",
-        "set `currency` in its table, or correct that of the charges", _charge_currency_differs,
+        "set `currency` in its table, or correct that of the charges", _find_charge_currency_differences,
     ),
 )  # fmt: skip
 LOG_RULES = (
     Rule(
         "currency-mismatch", "warning",
         "service {service} is priced in {price_currency}, but all its charges in the log are in {codes}: none can match",
-        "set `currency` in its table, or correct that of the charges", _billed_currency_differs,
+        "set `currency` in its table, or correct that of the charges", _find_billed_currency_differences,
     ),
 )  # fmt: skip

@@ -14,15 +14,15 @@ _TODO = "correct the file's settings, then map its records again by `trueup recy
 
 
 def _refused_whole(facts: Facts) -> Iterator[Instance]:
-    return _of_sources(facts, lambda unit: unit.refused >= unit.records)
+    return _find_in_sources(facts, lambda unit: unit.refused >= unit.records)
 
 
-def _refused_in_part(facts: Facts) -> Iterator[Instance]:
+def _find_refused_in_part(facts: Facts) -> Iterator[Instance]:
     most = facts.config.quality.quarantine_share
-    return _of_sources(facts, lambda unit: unit.refused < unit.records and unit.refused * MICROS > unit.records * most)
+    return _find_in_sources(facts, lambda unit: unit.refused < unit.records and unit.refused * MICROS > unit.records * most)
 
 
-def _of_sources(facts: Facts, is_concerned: Callable[[RefusedUnit], bool]) -> Iterator[Instance]:
+def _find_in_sources(facts: Facts, is_concerned: Callable[[RefusedUnit], bool]) -> Iterator[Instance]:
     """Yield one instance for each source with such units; the newest unit is the example."""
     for source, of_source in groupby(filter(is_concerned, facts.log.refused), lambda unit: unit.source):
         units = list(of_source)
@@ -30,11 +30,11 @@ def _of_sources(facts: Facts, is_concerned: Callable[[RefusedUnit], bool]) -> It
         others = f" and of {len(units) - 1} more of its files" if len(units) > 1 else ""
         yield {
             "where": newest.path, "source": source, "refused": newest.refused, "records": newest.records, "others": others,
-            "example": newest.example, "whole": _whole(newest.records, others),
+            "example": newest.example, "whole": _describe_whole(newest.records, others),
         }  # fmt: skip
 
 
-def _whole(records: int, others: str) -> str:
+def _describe_whole(records: int, others: str) -> str:
     """Return subject and verb of the sentence for a unit whose records are all in quarantine."""
     if records > 1:
         return f"all {records} records of this file{others} are"
@@ -49,6 +49,6 @@ LOG_RULES = (
     Rule(
         "refused-share", "warning",
         "source {source}: {refused} of {records} records of this file{others} are in quarantine ({example})", _TODO,
-        _refused_in_part, fails_check=False,
+        _find_refused_in_part, fails_check=False,
     ),
 )  # fmt: skip

@@ -23,7 +23,7 @@ def rule_tables(facts: Facts) -> Mapping[str, ServiceConfig]:
 
 
 def rules_of(facts: Facts, service: str) -> ServiceConfig:
-    """Return the rules of a service: those of its own table, else of `[reconcile.default]`, else the built-in rules."""
+    """Return the rules of a service: from its own table, else from `[reconcile.default]`, else the built-in rules."""
     tables = facts.config.reconcile
     return tables.get(service) or tables.get(DEFAULT) or ServiceConfig()
 
@@ -45,24 +45,24 @@ def fixed_services(facts: Facts, stream: str | None = None) -> frozenset[str]:
     return frozenset[str]().union(*(possible_values(source, "service") or () for source in sources))
 
 
-def _sources_without_table(facts: Facts) -> Iterator[Instance]:
-    for source, services in _untabled(facts):
-        hint = _hint(services, facts.config.reconcile)
+def _find_sources_without_table(facts: Facts) -> Iterator[Instance]:
+    for source, services in _find_untabled(facts):
+        hint = _suggest_name(services, facts.config.reconcile)
         yield {"where": f"[[source]] {source.name}", "source": source.name, "services": _join_sorted(services), "hint": hint}
 
 
-def _services_without_table(facts: Facts) -> Iterator[Instance]:
+def _find_services_without_table(facts: Facts) -> Iterator[Instance]:
     tables = facts.config.reconcile
     if DEFAULT in tables or not facts.reconciles:
         return
     # The rule over settings alone reports the services that the settings determine.
     untabled = facts.log.services - tables.keys() - covered_services(facts).keys()
-    untabled -= frozenset[str]().union(*(services for _, services in _untabled(facts)))
+    untabled -= frozenset[str]().union(*(services for _, services in _find_untabled(facts)))
     if untabled:
-        yield {"where": "[reconcile]", "services": _join_sorted(untabled), "hint": _hint(untabled, tables)}
+        yield {"where": "[reconcile]", "services": _join_sorted(untabled), "hint": _suggest_name(untabled, tables)}
 
 
-def _untabled(facts: Facts) -> Iterator[tuple[SourceConfig, frozenset[str]]]:
+def _find_untabled(facts: Facts) -> Iterator[tuple[SourceConfig, frozenset[str]]]:
     """Yield the sources whose settings yield only services without a table, with those services."""
     tables = facts.config.reconcile
     if DEFAULT in tables or not facts.reconciles:
@@ -73,16 +73,16 @@ def _untabled(facts: Facts) -> Iterator[tuple[SourceConfig, frozenset[str]]]:
             yield source, services
 
 
-def _unpriced(facts: Facts) -> Iterator[Instance]:
+def _find_unpriced(facts: Facts) -> Iterator[Instance]:
     if facts.sources_of("tariff") or not facts.reconciles:
         return
     # Usage of a service that stands for a bill line of several services mostly has the names of the others.
     services = {name for name, rules in facts.config.reconcile.items() if name != DEFAULT and not rules.covers}
     services |= fixed_services(facts, "usage") | covered_services(facts).keys()
-    yield from _without_price(facts, services)
+    yield from _find_no_price(facts, services)
 
 
-def _summed_counters(facts: Facts) -> Iterator[Instance]:
+def _find_summed_counters(facts: Facts) -> Iterator[Instance]:
     for source in facts.sources_of("usage") if facts.reconciles else ():
         has_updates = source.format == "radius" and (source.where is None or _INTERIM in source.where)
         services = possible_values(source, "service") if has_updates else None
@@ -91,34 +91,35 @@ def _summed_counters(facts: Facts) -> Iterator[Instance]:
             yield {"where": table_of(facts, summed[0]), "source": source.name}
 
 
-def _unpriced_usage(facts: Facts) -> Iterator[Instance]:
+def _find_unpriced_usage(facts: Facts) -> Iterator[Instance]:
     if not facts.reconciles or not facts.log.used:
         return
     unpriced = facts.log.used - facts.log.rated
     if not facts.sources_of("tariff"):
         # As above, the rule over settings alone reports these services.
         unpriced -= facts.config.reconcile.keys() | fixed_services(facts, "usage")
-    yield from _without_price(facts, unpriced)
+    yield from _find_no_price(facts, unpriced)
 
 
-def _without_price(facts: Facts, services: Iterable[str]) -> Iterator[Instance]:
+def _find_no_price(facts: Facts, services: Iterable[str]) -> Iterator[Instance]:
     unpriced = [service for service in services if rules_of(facts, service).price is None]
     if unpriced:
         tables = ", ".join(dict.fromkeys(table_of(facts, service) for service in sorted(unpriced)))
         yield {"where": tables, "services": _join_sorted(unpriced)}
 
 
-def _without_records(facts: Facts) -> Iterator[Instance]:
+def _find_no_records(facts: Facts) -> Iterator[Instance]:
     if not facts.log.unseen or not facts.log.services:
         return
     ruled_by_default = facts.log.services - facts.config.reconcile.keys()
     for service in facts.log.unseen:
         yield {
-            "where": f"[reconcile.{service}]", "service": service, "hint": _hint([service], ruled_by_default, noun="service"),
+            "where": f"[reconcile.{service}]", "service": service,
+            "hint": _suggest_name([service], ruled_by_default, noun="service"),
         }  # fmt: skip
 
 
-def _sums_of_other_zones(facts: Facts) -> Iterator[Instance]:
+def _find_sums_of_other_zones(facts: Facts) -> Iterator[Instance]:
     zones, rules = facts.log.other_zones, facts.config.reconcile
     summed = [name for name, of in rules.items() if of.match == ("aggregate",) and of.period_zone == "project"]
     if zones is not None and summed:
@@ -132,7 +133,7 @@ def _join_sorted(services: Iterable[str]) -> str:
     return ", ".join(sorted(services))
 
 
-def _hint(names: Iterable[str], known: Iterable[str], noun: str = "table") -> str:
+def _suggest_name(names: Iterable[str], known: Iterable[str], noun: str = "table") -> str:
     """Return a question about a name that differs from a known name in case or a few letters; empty without such a name."""
     by_fold = {name.casefold(): name for name in known if name != DEFAULT}
     for name in sorted(names):
@@ -148,17 +149,17 @@ SETTING_RULES = (
         "service-without-rule", "warning",
         "all records of source {source} are of {services}, which has no table [reconcile.SERVICE]{hint}: "
         "they are matched by session_key, without tolerance or grace",
-        "add a table for it, or [reconcile.default]", _sources_without_table,
+        "add a table for it, or [reconcile.default]", _find_sources_without_table,
     ),
     Rule(
         "service-without-price", "warning",
         "usage of {services} has no price: neither its table sets `price`, nor does a source deliver a tariff book",
-        'set `price`, or add a [[source]] with stream = "tariff"', _unpriced,
+        'set `price`, or add a [[source]] with stream = "tariff"', _find_unpriced,
     ),
     Rule(
         "summed-counters", "warning",
         "source {source} has interim updates with counters so far, and the quantity of a session is the sum of its records",
-        'set parts = "max"', _summed_counters,
+        'set parts = "max"', _find_summed_counters,
     ),
 )  # fmt: skip
 LOG_RULES = (
@@ -166,21 +167,21 @@ LOG_RULES = (
         "service-without-rule", "warning",
         "the log has records of {services}, which has no table [reconcile.SERVICE]{hint}: they are matched by session_key, "
         "without tolerance or grace",
-        "add a table for each, or [reconcile.default]", _services_without_table,
+        "add a table for each, or [reconcile.default]", _find_services_without_table,
     ),
     Rule(
         "service-without-price", "warning",
         "the log has usage of {services} without a price: neither its table sets `price`, nor does the tariff book rate it",
-        "set `price`, or add a rate to the tariff book", _unpriced_usage,
+        "set `price`, or add a rate to the tariff book", _find_unpriced_usage,
     ),
     Rule(
         "service-without-records", "notice", "the log has no record of service {service}{hint}",
-        "correct the name of the table, or remove it", _without_records,
+        "correct the name of the table, or remove it", _find_no_records,
     ),
     Rule(
         "sums-of-other-zones", "warning",
         "sums of {services} begin at midnight in {zone}, but subscriptions ({subscriptions}) have another time zone, such as "
         "{example}: records around midnight may be in another period than on the bill",
-        'set period_zone = "subscriber" if each bill follows the zone of its subscription', _sums_of_other_zones,
+        'set period_zone = "subscriber" if each bill follows the zone of its subscription', _find_sums_of_other_zones,
     ),
 )  # fmt: skip

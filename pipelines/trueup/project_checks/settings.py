@@ -12,12 +12,12 @@ _DAY_US = 86_400 * MICROS
 _LONGEST_US = {"week": 7 * _DAY_US, "month": 31 * _DAY_US, "cycle": 31 * _DAY_US}
 
 
-def _implied_zone(facts: Facts) -> Iterator[Instance]:
+def _find_implied_zone(facts: Facts) -> Iterator[Instance]:
     if facts.sources and "timezone" not in facts.config.project.model_fields_set:
         yield {"where": "[project] timezone"}
 
 
-def _grace_beyond_horizon(facts: Facts) -> Iterator[Instance]:
+def _find_long_grace(facts: Facts) -> Iterator[Instance]:
     for service, rules in facts.config.reconcile.items():
         if rules.grace > facts.config.project.horizon:
             yield {"where": f"[reconcile.{service}] grace", "service": service}
@@ -32,13 +32,13 @@ def _sum_beyond_horizon(facts: Facts) -> Iterator[Instance]:
             yield {"where": f"[reconcile.{service}] period", "service": service}
 
 
-def _lateness_beyond_horizon(facts: Facts) -> Iterator[Instance]:
+def _find_long_lateness(facts: Facts) -> Iterator[Instance]:
     for source in facts.movements:
         if source.frontier == "observed" and source.lateness > facts.config.project.horizon:
             yield {"where": f"[[source]] {source.name}, lateness", "source": source.name}
 
 
-def _idle_between_deliveries(facts: Facts) -> Iterator[Instance]:
+def _find_idle_between_deliveries(facts: Facts) -> Iterator[Instance]:
     for source in facts.movements:
         if source.idle_after is not None and source.feed.every is not None and source.idle_after < source.feed.every:
             yield {"where": f"[[source]] {source.name}, idle_after", "source": source.name}
@@ -46,13 +46,13 @@ def _idle_between_deliveries(facts: Facts) -> Iterator[Instance]:
 
 SETTING_RULES = (
     Rule(
-        "implied-timezone", "notice", "no time zone is set, so days are in UTC", "set [project] timezone", _implied_zone,
+        "implied-timezone", "notice", "no time zone is set, so days are in UTC", "set [project] timezone", _find_implied_zone,
         fails_check=False,
     ),
     Rule(
         "grace-beyond-horizon", "warning",
         "grace of {service} exceeds the horizon within which usage and charge are matched",
-        "raise [project] horizon, or lower `grace`", _grace_beyond_horizon,
+        "raise [project] horizon, or lower `grace`", _find_long_grace,
     ),
     Rule(
         "sum-beyond-horizon", "warning",
@@ -62,11 +62,11 @@ SETTING_RULES = (
     Rule(
         "lateness-beyond-horizon", "warning",
         "lateness of source {source} exceeds the horizon within which records are matched",
-        "raise [project] horizon, or lower `lateness`", _lateness_beyond_horizon,
+        "raise [project] horizon, or lower `lateness`", _find_long_lateness,
     ),
     Rule(
         "idle-between-deliveries", "warning",
         "source {source} counts as idle (idle_after) before its next delivery is due (every of [source.feed])",
-        "raise `idle_after` above `every`", _idle_between_deliveries,
+        "raise `idle_after` above `every`", _find_idle_between_deliveries,
     ),
 )  # fmt: skip

@@ -16,11 +16,11 @@ def check_chains(evidence: Evidence) -> Check:
     faults, rows = FaultCollector(CHECK), evidence.rows("chain")
     assert not rows or set(CONTROL) <= set(rows[0]), "the chain covers all columns of a control row"
     for source, chain in groupby(rows, lambda row: str(row["source"])):
-        _walk(source, list(chain), faults)
+        _check_chain(source, list(chain), faults)
     return Check(CHECK, len(rows), "control row", faults.all())
 
 
-def _walk(source: str, chain: list[dict[str, Any]], faults: FaultCollector) -> None:
+def _check_chain(source: str, chain: list[dict[str, Any]], faults: FaultCollector) -> None:
     previous = ""
     for number, row in enumerate(chain):
         where = f"source {source}, control row {number} ({row['path']})"

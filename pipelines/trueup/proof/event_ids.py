@@ -22,15 +22,15 @@ def check_event_ids(evidence: Evidence, *, newest_only: bool = False) -> Check:
     """
     faults, compared = FaultCollector(CHECK), 0
     for stream in CORE:
-        since = _since(evidence, stream) if newest_only else 0
+        since = _find_since(evidence, stream) if newest_only else 0
         compared += evidence.lake.count(stream) if not since else NEWEST_ROWS
-        _check_table(evidence, stream, _query(evidence, stream), since, faults)
+        _check_table(evidence, stream, _build_query(evidence, stream), since, faults)
     _check_table(evidence, "quarantine", statement("event_ids/quarantine_ids", rows="{rows}", event_id=_quarantine_id()), 0, faults)
     compared += evidence.lake.count("quarantine")
     return Check(CHECK, compared, "event", faults.all())
 
 
-def _query(evidence: Evidence, stream: str) -> str:
+def _build_query(evidence: Evidence, stream: str) -> str:
     lake = evidence.lake.project.config.lake
     has_day = stream in DATED
     return statement(
@@ -46,7 +46,7 @@ def _quarantine_id() -> str:
     return digest16_sql("concat_ws(';', '1;quarantine', e.source_id, e.source_row)")
 
 
-def _since(evidence: Evidence, stream: str) -> int:
+def _find_since(evidence: Evidence, stream: str) -> int:
     """Return a snapshot after which at least the newest million events of a stream were committed; 0 for a smaller stream."""
     after = 0
     counted = 0
@@ -66,11 +66,11 @@ def _check_table(evidence: Evidence, table: str, query: str, since: int, faults:
 def _add_faults(evidence: Evidence, table: str, query: str, faults: FaultCollector) -> None:
     for row in evidence.stream(query):
         where = f"{table} event {bytes(row['event_id'] or b'').hex()} (record {row['source_row']} of {row['source_id']})"
-        for detail in _details(table, row):
+        for detail in _describe_faults(table, row):
             faults.tampered(where, detail, kind_of=table)
 
 
-def _details(table: str, row: dict[str, object]) -> list[str]:
+def _describe_faults(table: str, row: dict[str, object]) -> list[str]:
     if table == "quarantine":
         return ["the id is not that of its unit and record number"]
     details = []

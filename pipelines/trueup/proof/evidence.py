@@ -64,21 +64,21 @@ class FaultCollector:
 
     def tampered(self, where: str, detail: str, *, kind_of: str = "") -> None:
         """Add a fault of differing content; of faults with the same `kind_of` (a unit, a table) `MAX_NAMED_FAULTS` are named."""
-        self._add(Fault("tampered", self.check, where, detail), kind_of)
+        self._add_fault(Fault("tampered", self.check, where, detail), kind_of)
 
     def unavailable(self, where: str, detail: str) -> None:
         """Add a fault of evidence that cannot be read."""
-        self._add(Fault("unavailable", self.check, where, detail), where)
+        self._add_fault(Fault("unavailable", self.check, where, detail), where)
 
     def all(self) -> tuple[Fault, ...]:
-        """Return the faults, and for each kind the number of further ones."""
+        """Return the faults, and for each kind the number of further faults."""
         more = [
             Fault("tampered", self.check, where, f"{count} more like these")
             for (where, _), count in self._omitted.items()
         ]  # fmt: skip
         return (*self.faults, *more)
 
-    def _add(self, fault: Fault, kind_of: str) -> None:
+    def _add_fault(self, fault: Fault, kind_of: str) -> None:
         key = (kind_of or self.check, fault.kind)
         self._named[key] = self._named.get(key, 0) + 1
         if self._named[key] > MAX_NAMED_FAULTS:

@@ -40,13 +40,17 @@ def data_files(evidence: Evidence) -> list[DataFile]:
     root = data_path(evidence.lake.project)
     return [
         DataFile(
-            int(row["data_file_id"]), row["table_name"], _path(root, row), int(row["record_count"]), int(row["file_size_bytes"])
+            int(row["data_file_id"]),
+            row["table_name"],
+            _build_path(root, row),
+            int(row["record_count"]),
+            int(row["file_size_bytes"]),
         )
         for row in evidence.rows("data_files/data_files")
     ]
 
 
-def _path(root: str, row: dict[str, object]) -> str:
+def _build_path(root: str, row: dict[str, object]) -> str:
     return f"{root}{row['schema_path']}{row['table_path']}{row['path']}" if row["path_is_relative"] else str(row["path"])
 
 
@@ -62,16 +66,16 @@ def check_files(evidence: Evidence, *, decode: bool = True) -> Check:
     with connect() as connection:
         readable = _with_footers(connection, present, faults)
         if decode:
-            for file, damage in _undecodable(readable):
+            for file, damage in _find_undecodable(readable):
                 evidence.damaged.add(file.number)
-                faults.tampered(_where(file), f"the data file is damaged: {damage}", kind_of=file.table)
+                faults.tampered(_describe_file(file), f"the data file is damaged: {damage}", kind_of=file.table)
         evidence.damaged.update(file.number for file in present if file not in readable)
     for row in evidence.rows("data_files/marked_deleted"):
         faults.tampered(f"table {row['table_name']}", f"{row['rows']} rows are marked as deleted; the log never deletes rows")
     return Check(CHECK, len(files), "data file", faults.all())
 
 
-def _where(file: DataFile) -> str:
+def _describe_file(file: DataFile) -> str:
     return f"{file.table} {file.path}"
 
 
@@ -80,12 +84,12 @@ def _is_present(file: DataFile, faults: FaultCollector) -> bool:
         return True
     path = Path(file.path)
     if not path.is_file():
-        faults.tampered(_where(file), "the data file is missing: restore it from a copy", kind_of=file.table)
+        faults.tampered(_describe_file(file), "the data file is missing: restore it from a copy", kind_of=file.table)
         return False
     size = path.stat().st_size
     if size != file.size_bytes:
         detail = f"the data file has {size} bytes, the catalog lists {file.size_bytes}"
-        faults.tampered(_where(file), detail, kind_of=file.table)
+        faults.tampered(_describe_file(file), detail, kind_of=file.table)
     return True
 
 
@@ -93,18 +97,18 @@ def _with_footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFil
     """Return the files with readable footers; add a fault where their rows differ from the catalog's."""
     readable = []
     for start in range(0, len(files), _AT_ONCE):
-        for file, rows in _footers(connection, files[start : start + _AT_ONCE]):
+        for file, rows in _read_footers(connection, files[start : start + _AT_ONCE]):
             if isinstance(rows, str):
-                faults.tampered(_where(file), f"the data file is damaged: {rows}", kind_of=file.table)
+                faults.tampered(_describe_file(file), f"the data file is damaged: {rows}", kind_of=file.table)
                 continue
             readable.append(file)
             if rows != file.rows:
                 detail = f"the data file has {rows} rows, the catalog lists {file.rows}"
-                faults.tampered(_where(file), detail, kind_of=file.table)
+                faults.tampered(_describe_file(file), detail, kind_of=file.table)
     return readable
 
 
-def _footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -> Iterator[tuple[DataFile, int | str]]:
+def _read_footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -> Iterator[tuple[DataFile, int | str]]:
     """Yield each file with the number of rows in its footer, or with the reason why the footer cannot be read.
 
     A batch with a damaged file is halved until the damaged file is alone.
@@ -117,14 +121,14 @@ def _footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -
             yield files[0], first_line(error)
             return
         half = len(files) // 2
-        yield from _footers(connection, files[:half])
-        yield from _footers(connection, files[half:])
+        yield from _read_footers(connection, files[:half])
+        yield from _read_footers(connection, files[half:])
         return
     for file in files:
         yield file, int(rows[file.path])
 
 
-def _undecodable(files: Sequence[DataFile]) -> Iterator[tuple[DataFile, str]]:
+def _find_undecodable(files: Sequence[DataFile]) -> Iterator[tuple[DataFile, str]]:
     """Yield the files that cannot be decoded, with the reason; the files of a table are read together while no read fails."""
     with ExitStack() as opened:
         connection = opened.enter_context(connect())

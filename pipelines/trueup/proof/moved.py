@@ -24,20 +24,20 @@ def check_moved(evidence: Evidence) -> Check:
     for stream, columns in MOVED_CONTENT.items() if moved else ():
         parts = {
             "stream": stream, "scope": bucket_key_sql(bucket_by, of="e"),
-            "item": "e.item IS NOT NULL" if stream == "charge" else "false", "columns": _copied("e", columns),
-            "stored_columns": _copied("m", columns),
+            "item": "e.item IS NOT NULL" if stream == "charge" else "false", "columns": _list_copied_columns("e", columns),
+            "stored_columns": _list_copied_columns("m", columns),
         }  # fmt: skip
         for row in evidence.rows("moved_contents", {"stream": stream}, **parts):
             where = f"moved {stream} event {row['event_id'].hex()}"
-            faults.tampered(where, f"record {row['record_key']}: {_detail(row)}", kind_of=stream)
+            faults.tampered(where, f"record {row['record_key']}: {_describe_fault(row)}", kind_of=stream)
     return Check(CHECK, moved, "moved content", faults.all())
 
 
-def _copied(table: str, columns: tuple[str, ...]) -> str:
+def _list_copied_columns(table: str, columns: tuple[str, ...]) -> str:
     return ", ".join(f"{name} := {table}.{name}" for name in columns)
 
 
-def _detail(row: dict[str, object]) -> str:
+def _describe_fault(row: dict[str, object]) -> str:
     if row["is_missing"]:
         return "another bucket key of the record lacks this content: a row was removed, and both may count"
     if row["is_unexplained"]:

@@ -23,9 +23,9 @@ def check_positions(evidence: Evidence) -> Check:
     A unit's rows are committed with its control row; the catalog has the commit of each data file.
     """
     faults, rows = FaultCollector(CHECK), evidence.rows("positions/positions")
-    _walk(rows, faults)
+    _check_positions(rows, faults)
     for row in rows:
-        _compare(row, faults)
+        _compare_position(row, faults)
     for table in INPUTS:
         for stray in evidence.rows("positions/without_position", table=table):
             detail = f"{stray['rows']} rows of {table} were committed without a position: added, or changed in place"
@@ -34,11 +34,11 @@ def check_positions(evidence: Evidence) -> Check:
         for stray in evidence.rows("positions/other_commit", table=table):
             detail = f"{stray['rows']} rows of {table} were committed in snapshot {stray['snapshot_id']} without a control row"
             faults.tampered(f"unit {stray['source_id']}", detail)
-    _consumers(evidence, max((row["position"] for row in rows), default=0), faults)
+    _check_consumers(evidence, max((row["position"] for row in rows), default=0), faults)
     return Check(CHECK, len(rows), "position", faults.all())
 
 
-def _walk(rows: list[dict[str, Any]], faults: FaultCollector) -> None:
+def _check_positions(rows: list[dict[str, Any]], faults: FaultCollector) -> None:
     expected, snapshot = 1, -1
     for row in rows:
         position = row["position"]
@@ -53,7 +53,7 @@ def _walk(rows: list[dict[str, Any]], faults: FaultCollector) -> None:
         expected, snapshot = position + 1, row["snapshot_id"]
 
 
-def _compare(row: dict[str, Any], faults: FaultCollector) -> None:
+def _compare_position(row: dict[str, Any], faults: FaultCollector) -> None:
     """Compare a position with the rows of its commit: one control row of a unit, or one declaration of its kind."""
     where, kind = f"position {row['position']}", row["kind"]
     if kind == "unit" and (row["units"], row["declarations"]) != (1, 0):
@@ -70,7 +70,7 @@ def _compare(row: dict[str, Any], faults: FaultCollector) -> None:
             faults.tampered(where, f"committed_at is {hours:+.1f} hours off the {name}")
 
 
-def _consumers(evidence: Evidence, newest: int, faults: FaultCollector) -> None:
+def _check_consumers(evidence: Evidence, newest: int, faults: FaultCollector) -> None:
     """Check that consumers advance, never pass the newest position, and that their rows have the committed position."""
     rows = evidence.rows("positions/consumers")
     committed: dict[tuple[str, int], int] = {}

@@ -115,8 +115,8 @@ class _Run:
     def __init__(self, evidence: Evidence, stack: ExitStack) -> None:
         self._evidence, self._stack = evidence, stack
         self.checks, self.stopped = list[Check](), None
-        stack.callback(self._end)
-        self._begin()
+        stack.callback(self._end_transaction)
+        self._begin_transaction()
 
     checks: list[Check]
     stopped: TrueupError | None
@@ -130,11 +130,11 @@ class _Run:
             if isinstance(error, LogBusyError) or "locked" in str(error):
                 raise
             self._evidence.lake.reconnect()
-            self._begin()
+            self._begin_transaction()
             if self._exclude_damaged():
                 self.run_check(name, check)
             else:
-                self._stop(name, error)
+                self._record_stop(name, error)
         else:
             if self._evidence.damaged:
                 self._exclude(self._evidence.damaged)
@@ -151,20 +151,20 @@ class _Run:
         readable = without_files(self._evidence.lake, damaged) if damaged else None
         if readable is None:
             return False
-        self._end()
+        self._end_transaction()
         self._evidence = Evidence(self._stack.enter_context(readable), self._evidence.archives)
-        self._begin()
+        self._begin_transaction()
         return True
 
-    def _begin(self) -> None:
+    def _begin_transaction(self) -> None:
         self._evidence.lake.connection.execute("BEGIN")
 
-    def _end(self) -> None:
+    def _end_transaction(self) -> None:
         # A closed lake has no open transaction to end.
         with suppress(duckdb.Error):
             self._evidence.lake.connection.execute("ROLLBACK")
 
-    def _stop(self, name: str, error: Exception) -> None:
+    def _record_stop(self, name: str, error: Exception) -> None:
         reason = str(error) if isinstance(error, TrueupError) else first_line(error)
         self.checks.append(Check(name, 0, "", not_made=f"stopped: {reason}"))
         failure = TrueupError(f"the check of {name} could not be made: {reason}", where=str(self._evidence.lake.project.directory))

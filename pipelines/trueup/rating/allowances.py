@@ -1,7 +1,7 @@
 """Apply allowances, consumed in event order, and tiers by volume: both depend on other records of the period.
 
-A call that is `aside` is a what-if: it is priced in the order of its start among the other calls. It draws on the allowance that is
-left at that point, and takes nothing from the other calls.
+A call that is `aside` is a what-if: it is priced in the order of its start among the other calls. The what-if draws on the
+allowance that is left at that point, and takes nothing from the other calls.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHARE: dict[str, pl.DataType] = {
     "piece": pl.Int64(),
     "share": pl.Int64(),  # from 0 in each piece
     "rate": pl.Int64(),  # the rate that prices the piece
-    "base": pl.Int64(),  # the rate without tiers: its terms are those of the piece
+    "base": pl.Int64(),  # the rate without tiers, whose terms the piece has
     "charged_micros": pl.Int64(),
     "free_micros": pl.Int64(),  # the part of it that is free at the beginning of the record, or covered by allowances
     "allowance": pl.String(),
@@ -62,7 +62,7 @@ def apply_allowances_and_tiers(pieces: pl.DataFrame, calls: pl.DataFrame, book: 
     return rows.select(*SHARE)
 
 
-def _taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) -> pl.Expr:
+def _sum_taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) -> pl.Expr:
     """Return the volume consumed before each row: by calls that are no what-ifs, and by earlier pieces of the same call."""
     of = pl.col(volume)
     if rows["counts"].all():
@@ -90,7 +90,7 @@ def period_end_us(period: pl.Expr, timezone: str, number: pl.Expr) -> pl.Expr:
     return pl.when(period == "cycle").then(period_last_us(number, CYCLE, timezone)).otherwise(last)
 
 
-def _indexed(rows: pl.DataFrame, zones: pl.Series) -> pl.DataFrame:
+def _index_periods(rows: pl.DataFrame, zones: pl.Series) -> pl.DataFrame:
     """Add the `_POOL` of each row: `index` numbers the period in which `start_us` lies, by `period` and `timezone`."""
     index = pl.lit(None, pl.Int64)
     for zone in zones.fill_null("UTC").unique().sort().to_list():
@@ -107,14 +107,14 @@ def _apply_allowances(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl
     """Cover charged quantities by the free units of each allowance in turn."""
     for name in book.allowances["name"].unique().sort().to_list():
         terms = book.allowances.filter(pl.col("name") == name)
-        used = _qualifying(rows, facts, terms)
+        used = _select_covered_pieces(rows, facts, terms)
         if used.is_empty():
             continue
         wanted = pl.col("charged_micros") - pl.col("free_micros")
         # A record of an unknown subscriber draws on no allowance.
-        owned = _indexed(used, terms["timezone"]).drop_nulls("who")
+        owned = _index_periods(used, terms["timezone"]).drop_nulls("who")
         ordered = owned.sort(_EVENTS).with_columns(wanted=wanted.cast(pl.Int128))
-        before = _taken_before(ordered, "wanted", _POOL)
+        before = _sum_taken_before(ordered, "wanted", _POOL)
         free = (pl.col("units_micros").cast(pl.Int128) - before).clip(0, None)
         taken = ordered.with_columns(covers=pl.min_horizontal(free, "wanted").cast(pl.Int64)).filter(pl.col("covers") > 0)
         rows = rows.join(taken.select("call", "piece", "covers"), on=["call", "piece"], how="left").with_columns(
@@ -125,7 +125,7 @@ def _apply_allowances(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl
     return rows
 
 
-def _qualifying(rows: pl.DataFrame, facts: pl.DataFrame, allowance: pl.DataFrame) -> pl.DataFrame:
+def _select_covered_pieces(rows: pl.DataFrame, facts: pl.DataFrame, allowance: pl.DataFrame) -> pl.DataFrame:
     """Return the pieces that one allowance may cover, with its terms in force at the call's start; its rows share a name."""
     terms = allowance.select(
         "from_us", "to_us", "units_micros", "shared", "period", "timezone", plan_of="plan", zone_of="zone", prefix="destination",
@@ -158,9 +158,9 @@ def _apply_tiers(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.Data
         return rows
     paid = pl.col("charged_micros").cast(pl.Int128) - pl.col("free_micros")
     terms = several.filter(pl.col("rate") == pl.col("base")).select("rate", "period", "timezone", "shared")
-    ordered = _indexed(tiered_rows.join(facts, on="call").join(terms, on="rate"), terms["timezone"]).sort(_EVENTS)
+    ordered = _index_periods(tiered_rows.join(facts, on="call").join(terms, on="rate"), terms["timezone"]).sort(_EVENTS)
     own_call = pl.when(pl.col("who").is_null()).then("call")
-    ordered = ordered.with_columns(paid=paid).with_columns(before=_taken_before(ordered, "paid", [*_POOL, "service", own_call]))
+    ordered = ordered.with_columns(paid=paid).with_columns(before=_sum_taken_before(ordered, "paid", [*_POOL, "service", own_call]))
     cut = ordered.drop("rate").join(several.select("base", "rate", "from_us", "to_us", "tier_from_micros"), on="base")
     # A tier counts only if it is in force when the record begins.
     cut = cut.filter(pl.col("start_us").is_between("from_us", "to_us", closed="left") | (pl.col("rate") == pl.col("base")))

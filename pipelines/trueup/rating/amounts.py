@@ -26,13 +26,13 @@ def amounts_of(parts: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataF
     Set-up fee, minimum, tax and rounding of a record come from the rate of its first piece. A record of quantity 0, or
     fully covered by allowances, costs 0.
     """
-    net = _net(parts, book)
+    net = _sum_shares(parts, book)
     terms = net.join(book.rates.select("rate", *_TERMS), on="rate", how="left")
     wanted = calls.select("call", "start_us", wanted="currency")
     terms = terms.join(wanted, on="call").with_columns(wanted=pl.coalesce("wanted", "currency"))
-    taxed = _taxed(_with_fees(terms, book.common_per))
-    rounded = _rounded_at(taxed, "total")
-    exchanged = _exchanged(rounded, book)
+    taxed = _add_tax(_with_fees(terms, book.common_per))
+    rounded = _round_at_stage(taxed, "total")
+    exchanged = _convert_currency(rounded, book)
     amount = rounded_div(pl.col("net"), pl.col("per"), pl.col("rounding"))
     return exchanged.select(
         "call", "tariff_code", currency="wanted", reason=pl.when("too_large").then(pl.lit(TOO_LARGE)).otherwise("reason"),
@@ -40,7 +40,7 @@ def amounts_of(parts: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataF
     )  # fmt: skip
 
 
-def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _sum_shares(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Add the shares of each call.
 
     `net` / `per` is the price in millionths, `rate` the rate of the first piece without tiers.
@@ -58,7 +58,7 @@ def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
     rows = rows.with_columns(net=pl.when(pl.col("size") < _MOST).then(exact).otherwise(0))
     by_increment = ((pl.col("rounding_stage") == "increment") & pl.col("decimals").is_not_null()).fill_null(False)
     if rows.select(by_increment.any()).item():
-        rows = _by_increment(rows, by_increment, per)
+        rows = _price_by_increment(rows, by_increment, per)
     if rows["call"].is_unique().all():
         return rows.select("call", "net", "size", "paid", pl.lit(per, _WIDE).alias("per"), rate="base")
     return rows.sort("call", "piece", "share").group_by("call", maintain_order=True).agg(
@@ -66,7 +66,7 @@ def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _by_increment(rows: pl.DataFrame, applies: pl.Expr, per: int) -> pl.DataFrame:
+def _price_by_increment(rows: pl.DataFrame, applies: pl.Expr, per: int) -> pl.DataFrame:
     """Price shares whose increments are rounded one by one; increments are counted from the beginning of the share."""
     step = pl.coalesce("increment_micros", "paid").cast(_WIDE)
     step = pl.when(step == 0).then(pl.lit(1, _WIDE)).otherwise(step)
@@ -97,20 +97,20 @@ def _with_fees(rows: pl.DataFrame, common_per: int) -> pl.DataFrame:
     net = pl.max_horizontal(whole, pl.coalesce(least, whole))
     if rows["maximum_micros"].null_count() < rows.height:
         net = pl.min_horizontal(net, pl.col("maximum_micros").cast(_WIDE) * pl.col("per"))
-    return _rounded_at(rows.with_columns(net=net, too_large=too_large), "record")
+    return _round_at_stage(rows.with_columns(net=net, too_large=too_large), "record")
 
 
-def _taxed(rows: pl.DataFrame) -> pl.DataFrame:
+def _add_tax(rows: pl.DataFrame) -> pl.DataFrame:
     """Add tax where prices exclude it."""
     taxable = (pl.col("tax_micros").fill_null(0) != 0) & ~pl.col("tax_included").fill_null(False)
     if not rows.select(taxable.any()).item():
         return rows
     factor = pl.when(taxable).then(pl.col("tax_micros").cast(_WIDE) + MICROS).otherwise(1).cast(_WIDE)
     over = pl.when(taxable).then(MICROS).otherwise(1).cast(_WIDE)
-    return _times(rows, factor, over)
+    return _multiply_amounts(rows, factor, over)
 
 
-def _exchanged(rows: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _convert_currency(rows: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Convert amounts to the requested currency, at the exchange rate in force when the record began."""
     foreign = pl.col("currency") != pl.col("wanted")
     if not rows.select(foreign.any()).item():
@@ -125,12 +125,12 @@ def _exchanged(rows: pl.DataFrame, book: Book) -> pl.DataFrame:
     found = found.with_columns(reason=pl.when(missing).then(pl.lit(NO_EXCHANGE_RATE)))
     factor = pl.when(foreign).then(pl.col("factor")).otherwise(1).fill_null(1).cast(_WIDE)
     over = pl.when(foreign).then(pl.col("over").cast(_WIDE) * MICROS).otherwise(1).fill_null(1).cast(_WIDE)
-    return _times(found, factor, over)
+    return _multiply_amounts(found, factor, over)
 
 
-def _times(rows: pl.DataFrame, factor: pl.Expr, over: pl.Expr) -> pl.DataFrame:
+def _multiply_amounts(rows: pl.DataFrame, factor: pl.Expr, over: pl.Expr) -> pl.DataFrame:
     """Multiply amounts by a fraction, and mark those that may not fit 128 bits."""
-    rows = _reduced(rows.with_columns(by=factor, over_by=over))
+    rows = _reduce_fractions(rows.with_columns(by=factor, over_by=over))
     size = pl.col("net").cast(pl.Float64).abs() * pl.col("by").cast(pl.Float64).abs()
     below = pl.col("per").cast(pl.Float64) * pl.col("over_by").cast(pl.Float64)
     # Rounding doubles a remainder, which is less than the denominator.
@@ -141,14 +141,14 @@ def _times(rows: pl.DataFrame, factor: pl.Expr, over: pl.Expr) -> pl.DataFrame:
     ).drop("by", "over_by", "factor", "over", strict=False)  # fmt: skip
 
 
-def _reduced(rows: pl.DataFrame) -> pl.DataFrame:
+def _reduce_fractions(rows: pl.DataFrame) -> pl.DataFrame:
     """Reduce the fraction `by` / `over_by`: 1.19 becomes 119 / 100, so that larger amounts fit."""
     pair = rows.select(pl.col("by", "over_by").cast(pl.Int64, strict=False).fill_null(1))
     common = pl.Series(np.gcd(pair["by"].to_numpy(), pair["over_by"].to_numpy())).cast(_WIDE)
     return rows.with_columns(by=pl.col("by") // common, over_by=pl.col("over_by") // common)
 
 
-def _rounded_at(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
+def _round_at_stage(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
     """Round the amounts that are rounded at a stage to their decimals; the default stage is `total`."""
     applies = (pl.col("rounding_stage").fill_null("total") == stage) & pl.col("decimals").is_not_null()
     if not rows.select(applies.any()).item():

@@ -26,10 +26,10 @@ def timelines(book: Book, rates: pl.DataFrame, days: pl.Series) -> pl.DataFrame:
             "rate", from_us=pl.max_horizontal("from_us", "begins_us"), to_us=pl.min_horizontal("to_us", "ends_us")
         ).filter(pl.col("from_us") < pl.col("to_us"))  # fmt: skip
         plain = pl.concat([plain, cut])
-    return _timeline(plain, rates.select("rate"))
+    return _build_timeline(plain, rates.select("rate"))
 
 
-def _timeline(spans: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
+def _build_timeline(spans: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
     """Turn spans (`rate`, `from_us`, `to_us`) into a timeline that shows at every instant which of `rates` hold."""
     edges = [
         rates.select("rate", at_us=pl.lit(EVER_US, pl.Int64), step=pl.lit(0)),
@@ -57,11 +57,11 @@ def active_spans(book: Book, bands: list[str], days: pl.Series) -> pl.DataFrame:
         local = minutes.select("at_us", wall=wall).with_columns(
             minute=(pl.col("wall") % DAY_US) // _MINUTE_US, day=pl.col("wall") // DAY_US
         )
-        found += [_of_band(local, row, book.holidays) for row in in_zone.iter_rows(named=True)]
+        found += [_list_band_spans(local, row, book.holidays) for row in in_zone.iter_rows(named=True)]
     return pl.concat(found)
 
 
-def _of_band(local: pl.DataFrame, band: dict[str, Any], holidays: pl.DataFrame) -> pl.DataFrame:
+def _list_band_spans(local: pl.DataFrame, band: dict[str, Any], holidays: pl.DataFrame) -> pl.DataFrame:
     """Return the spans of one band row, over minutes with their wall-clock `minute` of the day and `day` number."""
     begins, ends = (minute_of(str(band[n] or "00:00")) for n in ("from_time", "to_time"))
     minute = pl.col("minute")

@@ -132,7 +132,7 @@ class Book:
         if rows_of_tariff.select(pl.any_horizontal(~pl.col(n).is_between(1, most) for n, most in LARGEST.items()).any()).item():
             names = ", ".join(LARGEST)
             raise TrueupError(f"a row of the tariff book has no usable {names}", todo="let each be at least 1 and fit 64 bits")
-        parts = {item: _versions(rows_of_tariff.filter(pl.col("item") == item), KEYS[item]) for item in ITEMS}
+        parts = {item: _list_versions(rows_of_tariff.filter(pl.col("item") == item), KEYS[item]) for item in ITEMS}
         rates = parts[RATE].with_row_index("rate").with_columns(
             pl.col("rate").cast(pl.Int64), pl.col("price_micros", "setup_micros", "tax_micros").fill_null(0),
             pl.col("price_per").fill_null(1), pl.col("tax_included").fill_null(False),
@@ -217,7 +217,7 @@ def normalized_rows(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _versions(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+def _list_versions(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     """Return the rows of one item with `from_us` and `to_us`.
 
     Superseded rows are left out; an open validity ends where the next begins.

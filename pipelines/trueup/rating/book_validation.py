@@ -83,16 +83,16 @@ def refusals(known: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     past = normalized_rows(known).with_columns(
         source_row=pl.lit(None, pl.Int64), reason=pl.lit(None, pl.String), rule=pl.lit(None, pl.String)
     )  # fmt: skip
-    rows = _marked(rows, [*_missing(), *_out_of_range(rows, past)])
-    rows = _marked(rows, [_repeated(item) for item in ITEMS if (rows["item"] == item).any()])
+    rows = _mark_broken_rules(rows, [*_require_values(), *_limit_values(rows, past)])
+    rows = _mark_broken_rules(rows, [_refuse_repeated_keys(item) for item in ITEMS if (rows["item"] == item).any()])
     book = pl.concat([past, rows]).with_row_index("known")
-    for rules in (_calendars, _bands, _tiers, _plans, item_of_two_kinds, unknown_item):
-        book = _marked(book, [rules(book)])
-    book = _gaps_marked(book)
+    for rules in (_require_calendars, _require_bands, _require_base_rates, _require_plans, item_of_two_kinds, unknown_item):
+        book = _mark_broken_rules(book, [rules(book)])
+    book = _mark_gaps(book)
     return book.drop_nulls(["source_row", "reason"]).sort("source_row").select(*REFUSAL)
 
 
-def _marked(rows: pl.DataFrame, rules: list[_Rule]) -> pl.DataFrame:
+def _mark_broken_rules(rows: pl.DataFrame, rules: list[_Rule]) -> pl.DataFrame:
     """Add to each row not refused so far the first rule that it breaks."""
     reason, rule = pl.col("reason"), pl.col("rule")
     for why, what, broken in rules:
@@ -103,14 +103,14 @@ def _marked(rows: pl.DataFrame, rules: list[_Rule]) -> pl.DataFrame:
     return rows
 
 
-def _missing() -> Iterator[_Rule]:
+def _require_values() -> Iterator[_Rule]:
     for name in ("item", "valid_from"):
         yield MISSING, f"{name}: is there", pl.col(name).is_null()
     for item, names in _REQUIRED.items():
         yield from ((MISSING, f"{name}: is there", (pl.col("item") == item) & pl.col(name).is_null()) for name in names)
 
 
-def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
+def _limit_values(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
     for name, choices in _CHOICES.items():
         yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
     for name, most in LARGEST.items():
@@ -126,31 +126,35 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         "valid_from: a band begins and ends on whole minutes",
         (pl.col("item") == BAND) & ~pl.all_horizontal(whole.fill_null(True)),
     )
-    yield from _prefix("destination")
-    yield from _terms_of_one_item([name for name in _OF_ONE_ITEM if rows[name].null_count() < rows.height])
+    yield from _limit_prefix("destination")
+    yield from _limit_terms_to_items([name for name in _OF_ONE_ITEM if rows[name].null_count() < rows.height])
     readers = {"weekdays": weekdays_of, "from_time": minute_of, "to_time": minute_of, "timezone": ZoneInfo, "slots": slots_in}
     for name, read in readers.items():
-        yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_unreadable(rows[name], read))
+        yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_find_unreadable_texts(rows[name], read))
     shared_cycle = (pl.col("period") == "cycle") & (pl.col("shared") == "account")
     # Subscribers of one account may have different cycles.
     yield OUT_OF_RANGE, "period: a cycle is of one subscriber, not shared by the account", shared_cycle
     yield from item_rules(rows)
-    yield OUT_OF_RANGE, "price_per: has a common multiple with the others", pl.col("price_per").is_in(_uncommon(rows, past))
+    yield (
+        OUT_OF_RANGE,
+        "price_per: has a common multiple with the others",
+        pl.col("price_per").is_in(_find_uncommon_multiples(rows, past)),
+    )
 
 
-def _prefix(name: str) -> Iterator[_Rule]:
+def _limit_prefix(name: str) -> Iterator[_Rule]:
     yield OUT_OF_RANGE, f"{name}: is a prefix of up to 15 digits", ~pl.col(name).str.contains(_PREFIX)
     # Numbers are compared without their international mark, so this prefix would match none.
     yield OUT_OF_RANGE, f"{name}: is more than the mark 00 of an international number", pl.col(name) == "00"
 
 
-def _terms_of_one_item(given: list[str]) -> Iterator[_Rule]:
+def _limit_terms_to_items(given: list[str]) -> Iterator[_Rule]:
     """Yield the rules of those columns of `_OF_ONE_ITEM` that some row has; most books use none of these columns."""
     for name in given:
         item, kind = _OF_ONE_ITEM[name], pl.col("item")
         yield OUT_OF_RANGE, f"{name}: is of the item {item}", (kind != item) & pl.col(name).is_not_null()
         if name in PREFIXES:
-            yield from _prefix(name)
+            yield from _limit_prefix(name)
         elif name.endswith("_micros"):
             yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
         elif name in _CHOICES_OF_ONE_ITEM:
@@ -162,7 +166,7 @@ def _terms_of_one_item(given: list[str]) -> Iterator[_Rule]:
         yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")
 
 
-def _unreadable(texts: pl.Series, read: Callable[[str], object]) -> list[str]:
+def _find_unreadable_texts(texts: pl.Series, read: Callable[[str], object]) -> list[str]:
     """Return the distinct texts that `read` refuses."""
 
     def fails(text: str) -> bool:
@@ -175,7 +179,7 @@ def _unreadable(texts: pl.Series, read: Callable[[str], object]) -> list[str]:
     return [text for text in texts.drop_nulls().unique().to_list() if fails(text)]
 
 
-def _uncommon(rows: pl.DataFrame, past: pl.DataFrame) -> list[int]:
+def _find_uncommon_multiples(rows: pl.DataFrame, past: pl.DataFrame) -> list[int]:
     """Return the values of `price_per` whose common multiple with the earlier values is too large."""
     per, bad = 1, []
     for value in pl.concat([past["price_per"], rows["price_per"]]).drop_nulls().unique(maintain_order=True).to_list():
@@ -187,7 +191,7 @@ def _uncommon(rows: pl.DataFrame, past: pl.DataFrame) -> list[int]:
     return bad
 
 
-def _repeated(item: str) -> _Rule:
+def _refuse_repeated_keys(item: str) -> _Rule:
     """Refuse the later of two rows with the same key and beginning within one source unit."""
     names = [*dict.fromkeys([*KEYS[item], "valid_from"])]
     accepted = (pl.col("item") == item) & pl.col("rule").is_null()
@@ -195,23 +199,23 @@ def _repeated(item: str) -> _Rule:
     return REPEATED, f"{', '.join(names)}: are told once", accepted & earlier
 
 
-def _accepted(book: pl.DataFrame, item: str) -> pl.DataFrame:
+def _select_accepted(book: pl.DataFrame, item: str) -> pl.DataFrame:
     return book.filter((pl.col("item") == item) & pl.col("rule").is_null())
 
 
-def _calendars(book: pl.DataFrame) -> _Rule:
-    calendars = _accepted(book, HOLIDAY)["calendar"].unique()
+def _require_calendars(book: pl.DataFrame) -> _Rule:
+    calendars = _select_accepted(book, HOLIDAY)["calendar"].unique()
     meant = pl.col("calendar").is_not_null() | pl.col("weekdays").str.contains("hol", literal=True)
     has_holidays = pl.col("calendar").is_in(calendars.implode(), nulls_equal=True)
     return UNKNOWN, "calendar: has holidays", (pl.col("item") == BAND) & meant & ~has_holidays
 
 
-def _bands(book: pl.DataFrame) -> _Rule:
-    bands = _accepted(book, BAND)["band"].unique()
+def _require_bands(book: pl.DataFrame) -> _Rule:
+    bands = _select_accepted(book, BAND)["band"].unique()
     return UNKNOWN, "band: is a band of the book", (pl.col("item") == RATE) & ~pl.col("band").is_in(bands.implode())
 
 
-def _tiers(book: pl.DataFrame) -> _Rule:
+def _require_base_rates(book: pl.DataFrame) -> _Rule:
     key = [n for n in KEYS[RATE] if n != "tier_from_micros"]
     # Volume tiers replace one price: a rate with several prices within a record can have none.
     one_price = (pl.col("tier_from_micros") == 0) & pl.col("slots").is_null()
@@ -220,23 +224,23 @@ def _tiers(book: pl.DataFrame) -> _Rule:
     return UNKNOWN, "tier_from_micros: there is a rate below the tier", beyond & ~base.any().over(key)
 
 
-def _plans(book: pl.DataFrame) -> _Rule:
-    plans = _accepted(book, RATE)["plan"].unique()
+def _require_plans(book: pl.DataFrame) -> _Rule:
+    plans = _select_accepted(book, RATE)["plan"].unique()
     return UNKNOWN, "plan: is a plan of a rate", (pl.col("item") == ALLOWANCE) & ~pl.col("plan").is_in(plans.implode())
 
 
-def _gaps_marked(book: pl.DataFrame) -> pl.DataFrame:
+def _mark_gaps(book: pl.DataFrame) -> pl.DataFrame:
     """Mark the rows by which a version ends after the next version begins (overlap), or before it (gap).
 
     The marked row is the one with the `valid_to`; where that row was known before, the row of the next version is marked.
     """
     return pl.concat(
-        _item_gaps(book.filter(pl.col("item").eq_missing(pl.lit(item, pl.String))), item)
+        _mark_item_gaps(book.filter(pl.col("item").eq_missing(pl.lit(item, pl.String))), item)
         for item in book["item"].unique().to_list()
     )
 
 
-def _item_gaps(rows: pl.DataFrame, item: str | None) -> pl.DataFrame:
+def _mark_item_gaps(rows: pl.DataFrame, item: str | None) -> pl.DataFrame:
     if item not in ITEMS or item == HOLIDAY:
         return rows
     key = KEYS[item]

@@ -32,22 +32,22 @@ def explain_billed_amount(
     """Return for each call (`CALL`) the first error that explains its amount in `billed` (`call`, `billed_micros`).
 
     The hypotheses are tried in this order: zero rated, another version of the tariff, a term of the tariff ignored, another
-    increment, another rounding. Tax twice or not at all, the price of the start and allowances ignored follow. The last are bands
-    shifted by hours, another plan, and an amount in another currency. `cause` and `sentence` are NULL where no hypothesis gives the
-    amount. `others` are records that share allowances or tiers with the calls. Each call is priced as a what-if in its order among
-    them.
+    increment, another rounding. Then come tax charged twice or never, the price of the start, and ignored allowances. The last are
+    bands shifted by hours, another plan, and an amount in another currency. `cause` and `sentence` are NULL where no hypothesis
+    gives the amount. `others` are records that share allowances or tiers with the calls. Each call is priced as a what-if in its
+    order among them.
     """
     left = calls.join(billed, on="call")
     free = left.filter(pl.col("billed_micros") == 0).select("call")
     found = [free.select("call", cause=pl.lit("zero_rated"), sentence=pl.lit("billed as if it were free"))]
     left = left.join(free, on="call", how="anti")
     shares: dict[str, pl.DataFrame] = {}
-    for _, alike in groupby(_mistakes(book) if left.height else (), key=lambda mistake: mistake.cut or object()):
+    for _, alike in groupby(_list_mistakes(book) if left.height else (), key=lambda mistake: mistake.cut or object()):
         mistakes = list(alike)
         # Pricing a few records by many books costs little more than pricing them by one.
         size = max(1, _MOST_AMOUNTS // max(1, left.height))
         for first in range(0, len(mistakes), size):
-            made = _made(left, mistakes[first : first + size], others, shares)
+            made = _match_hypotheses(left, mistakes[first : first + size], others, shares)
             found.append(made)
             left = left.join(made, on="call", how="anti")
         if left.is_empty():
@@ -69,7 +69,7 @@ class _Mistake:
     cut: str | None = None
 
 
-def _made(
+def _match_hypotheses(
     left: pl.DataFrame, mistakes: Sequence[_Mistake], others: pl.DataFrame | None, shares: dict[str, pl.DataFrame]
 ) -> pl.DataFrame:
     """Return the calls whose billed amount equals the amount under a hypothesis, as `ALTERNATIVE`, with the first such hypothesis.
@@ -91,14 +91,14 @@ def _made(
         parts, _ = shares_of(able if others is None else rateable(pl.concat([tried, others]), book), book)
         shares |= {mistake.cut: parts} if mistake.cut else {}
     own = parts.join(able, on="call", how="semi", maintain_order="left")
-    amounts = _amounts_of_each(own, able, [m.book for m in mistakes])
+    amounts = _price_by_each_book(own, able, [m.book for m in mistakes])
     hits = amounts.join(rows, on="call", maintain_order="left").filter(pl.col("amount_micros") == pl.col("billed_micros"))
     names = pl.DataFrame([(n, m.cause, m.sentence) for n, m in enumerate(mistakes)], ["n", "cause", "sentence"], orient="row")
     return hits.sort("n").unique("call", keep="first", maintain_order=True).join(names, on="n").select(*ALTERNATIVE)
 
 
-def _amounts_of_each(parts: pl.DataFrame, able: pl.DataFrame, books: Sequence[Book]) -> pl.DataFrame:
-    """Return `n`, `call` and `amount_micros` of calls with the shares `parts`, priced by each of the books, the `n`-th of them.
+def _price_by_each_book(parts: pl.DataFrame, able: pl.DataFrame, books: Sequence[Book]) -> pl.DataFrame:
+    """Return `n`, `call` and `amount_micros` of calls with the shares `parts`, priced by each of the books; `n` numbers the books.
 
     All copies are priced at once: each book gives the calls and the rates of their shares numbers of its own.
     """
@@ -116,11 +116,11 @@ def _amounts_of_each(parts: pl.DataFrame, able: pl.DataFrame, books: Sequence[Bo
     return amounts.select(pl.col("call") % calls, "amount_micros", n=pl.col("call") // calls)
 
 
-def _mistakes(book: Book) -> Iterator[_Mistake]:
+def _list_mistakes(book: Book) -> Iterator[_Mistake]:
     """Yield every hypothesis to try, in order."""
-    yield from (_Mistake("former_version", f"billed at the price of before {day}", b) for day, b in _other_versions(book, 1))
-    yield from (_Mistake("coming_version", f"billed at the price of {day} on", b) for day, b in _other_versions(book, -1))
-    yield from _without_a_term(book)
+    yield from (_Mistake("former_version", f"billed at the price of before {day}", b) for day, b in _shift_versions(book, 1))
+    yield from (_Mistake("coming_version", f"billed at the price of {day} on", b) for day, b in _shift_versions(book, -1))
+    yield from _drop_each_term(book)
     for first_s, next_s in _INCREMENTS_S:
         sentence = "billed exactly, without increments" if first_s is None else f"billed in increments of {first_s}/{next_s} s"
         yield _Mistake("wrong_increment", sentence, _with_increments(book, first_s, next_s))
@@ -129,7 +129,7 @@ def _mistakes(book: Book) -> Iterator[_Mistake]:
             terms = {"rounding": pl.lit(rounding), "decimals": pl.lit(decimals, pl.Int64), "rounding_stage": pl.lit("total")}
             sentence = f"billed rounded {name} to {decimals} decimals"
             yield _Mistake("wrong_rounding", sentence, replace(book, rates=book.rates.with_columns(**terms)), cut="total")
-    yield from _about_tax(book)
+    yield from _vary_tax(book)
     if not book.bands.is_empty():
         at_start = book.rates.with_columns(priced_at=pl.lit(BY_START))
         yield _Mistake("priced_at_start", "billed at the price of its start", replace(book, rates=at_start))
@@ -145,7 +145,7 @@ def _mistakes(book: Book) -> Iterator[_Mistake]:
         yield _Mistake("other_currency", f"billed with the amount it has in {currency}", book, {"currency": currency})
 
 
-def _other_versions(book: Book, step: int) -> Iterator[tuple[str, Book]]:
+def _shift_versions(book: Book, step: int) -> Iterator[tuple[str, Book]]:
     """Yield the day of a tariff change, and a book whose versions hold in the validity of the next (1) or previous (−1) one.
 
     Prices of different keys may change at different times, so each moment of change is an alternative of its own.
@@ -159,14 +159,14 @@ def _other_versions(book: Book, step: int) -> Iterator[tuple[str, Book]]:
         shifted_rates = shifted.filter(pl.col(change) == moment).select(ordered.columns)
         # Rates that did not change at that moment stay in the book, because other rates may fall back on them.
         others_unchanged = ordered.join(shifted_rates.select(key).unique(), on=key, how="anti", nulls_equal=True)
-        yield _day(moment), replace(book, rates=_renumbered(pl.concat([shifted_rates, others_unchanged])))
+        yield _format_day(moment), replace(book, rates=_renumber_rates(pl.concat([shifted_rates, others_unchanged])))
 
 
-def _renumbered(rates: pl.DataFrame) -> pl.DataFrame:
+def _renumber_rates(rates: pl.DataFrame) -> pl.DataFrame:
     return rates.drop("rate").with_row_index("rate").with_columns(pl.col("rate").cast(pl.Int64))
 
 
-def _day(us: int) -> str:
+def _format_day(us: int) -> str:
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=min(us, NEVER_US // 64))
     return f"{moment:%Y-%m-%d}" if moment.time().isoformat() == "00:00:00" else f"{moment:%Y-%m-%d %H:%M}Z"
 
@@ -179,7 +179,7 @@ def _with_increments(book: Book, first_s: int | None, next_s: int | None) -> Boo
     return replace(book, rates=book.rates.with_columns(changed))
 
 
-def _without_a_term(book: Book) -> Iterator[_Mistake]:
+def _drop_each_term(book: Book) -> Iterator[_Mistake]:
     """Yield books whose rates lack one term: one that limits the charged quantity, or one that selects the price."""
     sentences = {
         "free_first_micros": ("free_first_ignored", "billed with the first units, which are free"),
@@ -194,10 +194,10 @@ def _without_a_term(book: Book) -> Iterator[_Mistake]:
         yield _Mistake("ported_ignored", "billed as if its number were not ported", replace(book, ported=book.ported.clear()))
     if book.origins.height:
         of_any = book.rates.filter(pl.col("origin").is_null())
-        yield _Mistake("origin_ignored", "billed as from any origin", replace(book, rates=_renumbered(of_any)))
+        yield _Mistake("origin_ignored", "billed as from any origin", replace(book, rates=_renumber_rates(of_any)))
 
 
-def _about_tax(book: Book) -> Iterator[_Mistake]:
+def _vary_tax(book: Book) -> Iterator[_Mistake]:
     if (book.rates["tax_micros"] != 0).any():
         without = book.rates.with_columns(tax_micros=pl.lit(0, pl.Int64))
         yield _Mistake("tax_missing", "billed without tax", replace(book, rates=without), cut="own")

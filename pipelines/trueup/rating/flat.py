@@ -16,7 +16,7 @@ def flat_price(quantity_micros: pl.Expr, price_micros: pl.Expr, price_per: pl.Ex
     `price_micros` is the price of `price_per` whole units. Computed in 128 bits and rounded once, half to even, so that the price
     is exact and symmetric in sign.
     """
-    return _rounded(quantity_micros.cast(pl.Int128) * price_micros.cast(pl.Int128), price_per.cast(pl.Int128) * MICROS)
+    return _divide_half_even(quantity_micros.cast(pl.Int128) * price_micros.cast(pl.Int128), price_per.cast(pl.Int128) * MICROS)
 
 
 def flat_prices(quantities_micros: pl.Series, price_micros: int, price_per: int) -> pl.Series:
@@ -29,11 +29,11 @@ def flat_prices(quantities_micros: pl.Series, price_micros: int, price_per: int)
     fits = max(max(-least, greatest) * abs(price_micros), divisor) <= _MOST_IN_64_BITS
     number = pl.Int64() if fits else pl.Int128()
     product = pl.col("quantity").cast(number) * pl.lit(price_micros, number)
-    rounded = _rounded(product, pl.lit(divisor, number)).cast(pl.Int128)
+    rounded = _divide_half_even(product, pl.lit(divisor, number)).cast(pl.Int128)
     return quantities_micros.alias("quantity").to_frame().select(expected_micros=rounded).to_series()
 
 
-def _rounded(product: pl.Expr, divisor: pl.Expr) -> pl.Expr:
+def _divide_half_even(product: pl.Expr, divisor: pl.Expr) -> pl.Expr:
     """Return a product divided by a positive number, rounded half to even."""
     whole, twice = product // divisor, (product % divisor) * 2
     up = (twice > divisor) | ((twice == divisor) & (whole % 2 == 1))

@@ -56,17 +56,19 @@ class RatingResult:
 def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     """Price records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
 
-    A call with a true `aside`, if that column exists, is a what-if. It is priced in the order of its start, and takes no free units
-    or tiers from the others. An amount is a sum of exact fractions. It is rounded at the stage and to the decimals of its tariff,
-    and finally to millionths.
+    A call with a true `aside`, if that column exists, is a what-if. A what-if is priced in the order of its start, and takes no
+    free units or tiers from the other calls. An amount is a sum of exact fractions. The amount is rounded at the stage and to the
+    decimals of its tariff, and finally to millionths.
     """
     able = rateable(calls, book)
     if able.is_empty() or book.rates.is_empty():
-        nothing = _to_amount_rows(calls, pl.DataFrame(schema=AMOUNT), _unpriced_reason(calls, calls.select("call").clear(), book))
+        nothing = _to_amount_rows(
+            calls, pl.DataFrame(schema=AMOUNT), _find_unpriced_reason(calls, calls.select("call").clear(), book)
+        )
         return RatingResult(nothing, pl.DataFrame(schema=SHARE), calls)
     parts, unpriced = shares_of(able, book)
     priced = amounts_of(parts, able, book)
-    return RatingResult(_to_amount_rows(calls, priced, _unpriced_reason(calls, unpriced, book)), parts, calls)
+    return RatingResult(_to_amount_rows(calls, priced, _find_unpriced_reason(calls, unpriced, book)), parts, calls)
 
 
 def rateable(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
@@ -84,10 +86,10 @@ def shares_of(able: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFram
     cut, unpriced = segment_calls(able.join(found, on="call", how="semi"), found, book) if found.height else (
         pl.DataFrame(schema=SEGMENT), pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})
     )  # fmt: skip
-    return apply_allowances_and_tiers(cut, able, book) if book.has_shared_terms else _whole(cut, book), unpriced
+    return apply_allowances_and_tiers(cut, able, book) if book.has_shared_terms else _convert_to_shares(cut, book), unpriced
 
 
-def _whole(cut: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _convert_to_shares(cut: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Return pieces as shares that no allowance covers."""
     nothing = {"share": pl.lit(0, pl.Int64), "allowance": pl.lit(None, pl.String)}
     return with_bases(cut, book.slots).with_columns(**nothing).select(*SHARE)
@@ -101,7 +103,7 @@ def _to_amount_rows(calls: pl.DataFrame, priced: pl.DataFrame, why: pl.DataFrame
     return joined.with_columns(reason=reason).select(pl.col(n).cast(t) for n, t in AMOUNT.items())
 
 
-def _unpriced_reason(calls: pl.DataFrame, unpriced: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _find_unpriced_reason(calls: pl.DataFrame, unpriced: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Return the reason (`why`) for which each call may have no price."""
     early = unpriced.filter(~pl.col("begun")).select("call", early=pl.lit(True)) if "begun" in unpriced.columns else None
     asked_calls = calls.select("call", "plan", "service", "start_us", "quantity_micros")

@@ -19,13 +19,13 @@ def candidates(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
     with a time band ranks before a rate without.
     """
     kinds = calls.select(DECK).unique().with_row_index("kind")
-    fitting = _fitting(kinds, book)
+    fitting = _find_fitting_decks(kinds, book)
     # Calls that agree in these columns have the same candidates.
     chosen_by = ["kind", "peer", *(["longest"] if book.origins.height else [])]
     calls = calls.select("call", *DECK, pl.col("peer").fill_null(""), longest=_longest_origin(book))
     placed = calls.join(kinds, on=DECK, nulls_equal=True).select("call", *chosen_by)
     lines = placed.select(chosen_by).unique().with_row_index("line")
-    matches = _matches(lines.with_columns(_digits("peer").alias("peer")).join(fitting, on="kind"), book)
+    matches = _match_rates(lines.with_columns(_digits("peer").alias("peer")).join(fitting, on="kind"), book)
     named = placed.join(lines, on=chosen_by).select("call", "line")
     return named.join(matches, on="line").select(*CANDIDATE)
 
@@ -34,7 +34,7 @@ def _digits(number: str) -> pl.Expr:
     return international_digits(pl.col(number)).str.strip_prefix("+")
 
 
-def _fitting(kinds: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _find_fitting_decks(kinds: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Return (`kind`, `deck`, `rank`) of the decks that fit a kind of call: every dimension that a deck gives equals the call's."""
     met = kinds.join(book.decks.rename({n: f"{n}_deck" for n in DECK if n != "service"}), on="service")
     fits = [(pl.col(f"{n}_deck").is_null() | (pl.col(f"{n}_deck") == pl.col(n))).fill_null(False) for n in DECK if n != "service"]
@@ -51,7 +51,7 @@ def _longest_origin(book: Book) -> pl.Expr:
     return longest
 
 
-def _matches(lines: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _match_rates(lines: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Return (`line`, `rate`, `rank`) of every rate of a line's decks whose prefixes match the line's numbers."""
     priced = book.priced.select("rate", "deck", "prefix", "banded", pl.col("origin").fill_null(""))
     on = ["deck"]

@@ -17,7 +17,7 @@ SEGMENT: dict[str, pl.DataType] = {
     "rate": pl.Int64(),
     "from_micros": pl.Int64(),  # quantity already charged before it
     "charged_micros": pl.Int64(),  # in whole increments, so often more than was used
-    "increment_micros": pl.Int64(),  # NULL: exactly what was used
+    "increment_micros": pl.Int64(),  # NULL: the exact quantity
     "free_micros": pl.Int64(),  # the part of the charged quantity that is free at the beginning of a record
 }
 _NO_DAYS = pl.Series(dtype=pl.Int64)
@@ -39,24 +39,24 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
     rates = book.priced.join(found.select("rate").unique(), on="rate", how="semi")
     since = rates.select("rate", valid_us="from_us")
     changing = rates.filter(pl.col("banded") | (pl.col("from_us") > first_us) | (pl.col("to_us") <= last_us))
-    line = timelines(book, changing, _days(_reach(calls, found, book)) if changing["banded"].any() else _NO_DAYS)
+    line = timelines(book, changing, _list_days(_add_latest_end(calls, found, book)) if changing["banded"].any() else _NO_DAYS)
     steady = rates.join(changing, on="rate", how="anti").select("rate", steady=pl.lit(True))
     found = found.join(since, on="rate").join(steady, on="rate", how="left").with_columns(pl.col("steady").fill_null(False))
-    found = _reachable_candidates(found)
+    found = _drop_unreachable(found)
     terms = book.rates.select("rate", *_INCREMENTS)
     remaining = calls.select("call", "quantity_micros", at_us="start_us", done=pl.lit(0, pl.Int64))
     made, lost, number = [pl.DataFrame(schema=SEGMENT)], [pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})], 0
     free = made[0]
     if book.has_start_terms:
-        held, missed = _rate_in_force(remaining, found, line)
+        held, missed = _find_rate_in_force(remaining, found, line)
         lost.append(missed)
         begun = held.join(book.rates.select("rate", *_START_TERMS), on="rate")
-        remaining, free, found = _after_free(begun), _free_pieces(begun), _fixed_at_start(found, begun)
+        remaining, free, found = _cut_remainders(begun), _cut_free_pieces(begun), _fix_rates_at_start(found, begun)
     while not remaining.is_empty():
-        held, missed = _rate_in_force(remaining, found, line)
+        held, missed = _find_rate_in_force(remaining, found, line)
         lost.append(missed)
         under = held.join(terms, on="rate")
-        cut = _charged(under if book.slots.is_empty() else with_slots(under, book.slots))
+        cut = _charge_increments(under if book.slots.is_empty() else with_slots(under, book.slots))
         numbered = cut.with_columns(piece=pl.lit(number, pl.Int64), free_micros=pl.lit(0, pl.Int64))
         made.append(numbered.select(*SEGMENT))
         charged = cut.with_columns(done=pl.col("from_micros") + pl.col("charged_micros"))
@@ -65,35 +65,35 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
         moved = pl.when(_TIMED).then(pl.col("at_us") + pl.col("charged_micros")).otherwise("at_us")
         remaining, number = left.select("call", "quantity_micros", "done", at_us=moved), number + 1
     unpriced = pl.concat(lost)
-    whole = pl.concat(made) if free.is_empty() else _with_free(pl.concat(made), free)
-    return _merged(whole.join(unpriced, on="call", how="anti").sort("call", "piece")), unpriced
+    whole = pl.concat(made) if free.is_empty() else _prepend_free_pieces(pl.concat(made), free)
+    return _merge_pieces(whole.join(unpriced, on="call", how="anti").sort("call", "piece")), unpriced
 
 
-def _uncharged() -> pl.Expr:
+def _uncharged_micros() -> pl.Expr:
     """Return the free quantity at the beginning of a record: the whole record where it is too short to be charged."""
     quantity = pl.col("quantity_micros")
     too_short = (quantity < pl.col("chargeable_from_micros")).fill_null(False)
     return pl.when(too_short).then(quantity).otherwise(pl.min_horizontal(quantity, pl.col("free_first_micros").fill_null(0)))
 
 
-def _free_pieces(begun: pl.DataFrame) -> pl.DataFrame:
+def _cut_free_pieces(begun: pl.DataFrame) -> pl.DataFrame:
     """Return the free beginnings of records as `SEGMENT`s; `rate` is the rate in force at the beginning."""
-    free = begun.with_columns(charged_micros=_uncharged()).filter(pl.col("charged_micros") > 0)
+    free = begun.with_columns(charged_micros=_uncharged_micros()).filter(pl.col("charged_micros") > 0)
     zero = pl.lit(0, pl.Int64)
     return free.with_columns(
         piece=zero - 1, from_micros=zero, increment_micros=pl.lit(None, pl.Int64), free_micros="charged_micros"
     ).select(*SEGMENT)  # fmt: skip
 
 
-def _after_free(begun: pl.DataFrame) -> pl.DataFrame:
+def _cut_remainders(begun: pl.DataFrame) -> pl.DataFrame:
     """Return the part of each record after its free beginning, as a record that begins there."""
     left = pl.col("quantity_micros") - pl.col("uncharged")
     at_us = pl.col("at_us") + pl.when(_TIMED).then("uncharged").otherwise(0)
-    rest = begun.with_columns(uncharged=_uncharged()).filter((left > 0) | (pl.col("quantity_micros") == 0))
+    rest = begun.with_columns(uncharged=_uncharged_micros()).filter((left > 0) | (pl.col("quantity_micros") == 0))
     return rest.select("call", "done", quantity_micros=left, at_us=at_us)
 
 
-def _fixed_at_start(found: pl.DataFrame, begun: pl.DataFrame) -> pl.DataFrame:
+def _fix_rates_at_start(found: pl.DataFrame, begun: pl.DataFrame) -> pl.DataFrame:
     """Return the candidates; a record that is priced at its start keeps only the rate in force then, for its whole length."""
     fixed = begun.filter(pl.col("priced_at") == BY_START).select("call", fixed_rate="rate")
     marked = found.join(fixed, on="call", how="left")
@@ -101,7 +101,7 @@ def _fixed_at_start(found: pl.DataFrame, begun: pl.DataFrame) -> pl.DataFrame:
     return kept.with_columns(pl.col("steady") | pl.col("fixed_rate").is_not_null()).select(found.columns)
 
 
-def _with_free(made: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
+def _prepend_free_pieces(made: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
     """Return the pieces of records, preceded by their free beginnings."""
     behind = made.join(free.select("call", uncharged="charged_micros"), on="call", how="left")
     shifted = behind.with_columns(pl.col("from_micros") + pl.col("uncharged").fill_null(0)).select(*SEGMENT)
@@ -109,7 +109,7 @@ def _with_free(made: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
     return both.with_columns(piece=pl.int_range(pl.len()).over("call").cast(pl.Int64))
 
 
-def _reachable_candidates(found: pl.DataFrame) -> pl.DataFrame:
+def _drop_unreachable(found: pl.DataFrame) -> pl.DataFrame:
     """Return the candidates that can ever be in force: drop those ranked after a candidate that holds throughout."""
     if found["steady"].all():
         return found.sort("call", "rank", "rate").unique("call", keep="first", maintain_order=True)
@@ -117,7 +117,7 @@ def _reachable_candidates(found: pl.DataFrame) -> pl.DataFrame:
     return found.join(sure, on="call", how="left").filter(pl.col("rank") <= pl.col("sure").fill_null(NEVER_US)).drop("sure")
 
 
-def _merged(made: pl.DataFrame) -> pl.DataFrame:
+def _merge_pieces(made: pl.DataFrame) -> pl.DataFrame:
     """Merge adjacent pieces of one rate that were cut only because another rate might have begun."""
     same = [pl.col("call"), pl.col("rate"), pl.col("increment_micros"), pl.col("free_micros") > 0]
     begins = pl.any_horizontal(of.ne_missing(of.shift(1)) for of in same)
@@ -129,7 +129,7 @@ def _merged(made: pl.DataFrame) -> pl.DataFrame:
     return runs.with_columns(piece=pl.int_range(pl.len()).over("call").cast(pl.Int64)).select(*SEGMENT)
 
 
-def _reach(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _add_latest_end(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Add `end_us`, the latest possible end of a call: a volume is used at one instant, and no call lasts more than a year."""
     timed = found.join(book.rates.filter(_TIMED), on="rate", how="semi").select("call").unique()
     lasting = calls.join(timed, on="call", how="semi").with_columns(
@@ -138,13 +138,13 @@ def _reach(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> pl.DataFrame
     return pl.concat([lasting, calls.join(timed, on="call", how="anti").with_columns(end_us="start_us")])
 
 
-def _days(calls: pl.DataFrame) -> pl.Series:
+def _list_days(calls: pl.DataFrame) -> pl.Series:
     """Return the days of calls, counted from 1970, with the day before and after each, so that every time zone is covered."""
     spans = calls.select(first=pl.col("start_us") // DAY_US - 1, last=pl.col("end_us") // DAY_US + 2).unique()
     return spans.select(pl.int_ranges("first", "last").explode()).to_series().unique().sort()
 
 
-def _rate_in_force(remaining: pl.DataFrame, found: pl.DataFrame, line: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _find_rate_in_force(remaining: pl.DataFrame, found: pl.DataFrame, line: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return calls with the `rate` in force and `edge_us`, before which the rate cannot change; and the calls without a rate.
 
     In `found` a candidate is `steady` if it holds throughout; `line` is the timeline of the other candidates.
@@ -169,7 +169,7 @@ def _rate_in_force(remaining: pl.DataFrame, found: pl.DataFrame, line: pl.DataFr
     return rates, missed.with_columns(pl.col("begun").fill_null(False))
 
 
-def _charged(held: pl.DataFrame) -> pl.DataFrame:
+def _charge_increments(held: pl.DataFrame) -> pl.DataFrame:
     """Charge the remaining increments of a call that begin before the edge."""
     first = (pl.col("done") == 0) & pl.col("first_increment_micros").is_not_null()
     alone = first & (pl.col("rounding_stage") == "increment") | (first & pl.col("next_increment_micros").is_null())

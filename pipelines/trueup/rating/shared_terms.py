@@ -23,11 +23,11 @@ _LONGEST = ["cycle", "month", "week", "day"]
 
 def sharing(books: Iterable[Book]) -> pl.DataFrame:
     """Return the `SHARING` of one book; of several books, as if the terms of all were in force."""
-    terms_of_books = [_terms(book) for book in books if book.has_shared_terms]
+    terms_of_books = [_list_shared_terms(book) for book in books if book.has_shared_terms]
     if not terms_of_books:
         return pl.DataFrame(schema=SHARING)
     terms = pl.concat(terms_of_books).unique(maintain_order=True)
-    terms = terms.with_columns(group=pl.col("service").replace_strict(_groups(terms)))
+    terms = terms.with_columns(group=pl.col("service").replace_strict(_group_services(terms)))
     longest = pl.col("period").sort_by(pl.col("period").replace_strict(_LONGEST, range(4)), "timezone")
     of_group = terms.group_by("group").agg(
         pl.col("by_account").any(), longest.first(), pl.col("timezone").sort_by(
@@ -38,7 +38,7 @@ def sharing(books: Iterable[Book]) -> pl.DataFrame:
     return services.sort("service", "plan", nulls_last=True).select(pl.col(n).cast(t) for n, t in SHARING.items())
 
 
-def _terms(book: Book) -> pl.DataFrame:
+def _list_shared_terms(book: Book) -> pl.DataFrame:
     """Return the shared terms; services with one `name` are connected."""
     tiers = book.rates.filter(pl.col("tier_from_micros") > 0).select(PRICED_KEY).unique()
     base = book.rates.filter(pl.col("tier_from_micros") == 0).join(tiers, on=PRICED_KEY, how="semi", nulls_equal=True)
@@ -51,7 +51,7 @@ def _terms(book: Book) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _groups(terms: pl.DataFrame) -> dict[str, str]:
+def _group_services(terms: pl.DataFrame) -> dict[str, str]:
     """Return for each service the least name of the services connected to it by shared allowances."""
     group = {service: service for service in terms["service"].to_list()}
     named = terms.drop_nulls("name").group_by("name").agg(pl.col("service").unique())["service"].to_list()

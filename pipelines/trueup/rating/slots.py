@@ -21,7 +21,7 @@ SLOT: dict[str, pl.DataType] = {
     "slot_from_micros": pl.Int64(),  # the quantity of a record from which the slot's price applies
     "price_micros": pl.Int64(),
     "price_per": pl.Int64(),
-    "step_micros": pl.Int64(),  # NULL: exactly what is used
+    "step_micros": pl.Int64(),  # NULL: the exact quantity
 }
 """A slot of a rate."""
 
@@ -74,7 +74,7 @@ def with_slots(held: pl.DataFrame, slots: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_bases(pieces: pl.DataFrame, slots: pl.DataFrame) -> pl.DataFrame:
-    """Add `base` to pieces: the rate whose terms a piece has, which is that of its slot or the rate itself."""
+    """Add `base` to pieces: the rate whose terms a piece has, which is the rate of its slot or the piece's own rate."""
     if slots.is_empty():
         return pieces.with_columns(base="rate")
     return pieces.with_columns(base=pl.col("rate").replace(slots["rate"], slots["base"]))

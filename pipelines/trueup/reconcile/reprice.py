@@ -43,41 +43,41 @@ def trace_price(
     every = BucketRange(0, lake.project.config.lake.buckets - 1)
     terms = terms_of(lake, every, position)
     events = records_with_closure(lake, frontier, terms, [*usage, *charges], upto=position)
-    sessions, charge_groups, pools = _units(events, [*usage, *charges], frontier, terms, position)
+    sessions, charge_groups, pools = _form_units(events, [*usage, *charges], frontier, terms, position)
     number = int(terms.edition_at(pl.Series([position]).to_numpy())[0])
     if number < 0 or sessions.height != 1 or sessions["price_micros"][0] is not None:
         return None
     book = terms.editions[number].book
     session = sessions.with_columns(call=pl.lit(0, pl.UInt32))
-    steps_by_title = {"usage, by the tariff book": _steps(session, "quantity_micros", book, pools)}
+    steps_by_title = {"usage, by the tariff book": _trace_steps(session, "quantity_micros", book, pools)}
     if charge_groups.height != 1:
         return PriceTrace(steps_by_title)
     charged = pl.Series("charged", [charge_groups["quantity_micros"][0]], dtype=pl.Int128)
     with_charge = session.with_columns(charged).with_columns(pl.coalesce("charged", "quantity_micros"))
     if with_charge["charged"][0] != with_charge["quantity_micros"][0]:
-        steps_by_title["charged quantity, by the tariff book"] = _steps(with_charge, "charged", book, pools)
-    return PriceTrace(steps_by_title, None if billed_micros is None else _sentence(with_charge, billed_micros, book, pools))
+        steps_by_title["charged quantity, by the tariff book"] = _trace_steps(with_charge, "charged", book, pools)
+    return PriceTrace(steps_by_title, None if billed_micros is None else _explain_mistake(with_charge, billed_micros, book, pools))
 
 
-def _calls(session: pl.DataFrame, quantity: str, pools: Pools) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+def _build_calls(session: pl.DataFrame, quantity: str, pools: Pools) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the session in the rater's form, and the other sessions of its pool, if any."""
     own, others = pools.calls_of(session, quantity)
     return (own, others) if own.height else (calls_of(session, quantity), None)
 
 
-def _sentence(session: pl.DataFrame, billed_micros: int, book: Book, pools: Pools) -> str | None:
+def _explain_mistake(session: pl.DataFrame, billed_micros: int, book: Book, pools: Pools) -> str | None:
     billed = pl.DataFrame({"call": [0], "billed_micros": [billed_micros]}, schema={"call": pl.Int64, "billed_micros": pl.Int128})
-    own, others = _calls(session, "charged", pools)
+    own, others = _build_calls(session, "charged", pools)
     sentence: str | None = explain_billed_amount(own, billed, book, others)["sentence"][0]
     return sentence
 
 
-def _steps(session: pl.DataFrame, quantity: str, book: Book, pools: Pools) -> list[str]:
-    own, others = _calls(session, quantity, pools)
+def _trace_steps(session: pl.DataFrame, quantity: str, book: Book, pools: Pools) -> list[str]:
+    own, others = _build_calls(session, quantity, pools)
     return steps(rate(own if others is None else pl.concat([own, others]), book), 0, book)
 
 
-def _units(
+def _form_units(
     events: pl.DataFrame, members: list[bytes], frontier: Frontier, terms: Terms, position: int
 ) -> tuple[pl.DataFrame, pl.DataFrame, Pools]:
     """Return (sessions, charge groups) of the records as the kernel forms them at a position, and the pools of all."""

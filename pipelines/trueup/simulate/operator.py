@@ -135,7 +135,8 @@ class SimulationSummary:
 def simulate(directory: Path, request: SimulationRequest, *, on_day: Callable[[int, int], None] | None = None) -> SimulationSummary:
     """Write a simulated operator into an empty or new folder: files per feed, `trueup.toml` and `truth.parquet`.
 
-    Calls `on_day(done, of)` after each day. It holds the traffic of one region at a time, so memory does not grow with the days.
+    Calls `on_day(done, of)` after each day. The simulation holds the traffic of one region at a time, so memory does not grow with
+    the days.
 
     Raises `SimulationError`, before anything is written, for an invalid request and for a folder with files in it. Raises it
     later when a file cannot be written.
@@ -215,7 +216,7 @@ class _Run:
         dropped = {(w.node, int(file_day.block_of(np.array([w.from_us]))[0])) for w in work.windows if w.kind == "lost_file"}
         rate = self.profile.rates["retransmitted_record"] * main
         conflicting, plain = copies_of(rng, ordered, file_day, rate, dropped)
-        self.ledger.plain.append(repeated_usage(self._usage_keys(plain), plain, self.names))
+        self.ledger.plain.append(repeated_usage(self._build_usage_keys(plain), plain, self.names))
         copies = pl.concat([conflicting, plain]).sort("node", "block", maintain_order=True)
         feeds = np.array([FEEDS.index(FEED_OF_SERVICE[name]) for name in NAMES])
         of_record, of_copy = (pl.Series(feeds[numbers(frame, "service")]) for frame in (ordered, copies))
@@ -225,16 +226,16 @@ class _Run:
                 for resent in self.usage.write(
                     rng, FEEDS[number], feed_records, copies.filter(of_copy == number), file_day, dropped
                 ):
-                    self.ledger.plain.append(repeated_file(self._usage_keys(resent), resent))
+                    self.ledger.plain.append(repeated_file(self._build_usage_keys(resent), resent))
 
-    def _usage_keys(self, records: pl.DataFrame) -> pl.Series:
+    def _build_usage_keys(self, records: pl.DataFrame) -> pl.Series:
         nodes = self.names.network.names.gather(records["node"].cast(pl.UInt32))
         return record_key(nodes, records["sequence"])
 
     def _add_usage_to_ledger(self, records: pl.DataFrame) -> None:
         each = flat_price(numbers(records, "service"), numbers(records, "quantity"))
         rows = records.select("session", "quantity", "stamp_us", "lost", each_micros=pl.Series(each))
-        self.ledger.usage.append(rows.with_columns(record_key=self._usage_keys(records)))
+        self.ledger.usage.append(rows.with_columns(record_key=self._build_usage_keys(records)))
 
     def _hold_charges(self, rng: np.random.Generator, region: int, billed: pl.DataFrame, *, main: bool) -> None:
         charges = self.charges.number_lines(billed)

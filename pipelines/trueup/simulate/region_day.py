@@ -76,7 +76,7 @@ def people_day(scope: RegionScope, day: Day, plan: LeakPlan, incidents: pl.DataF
     )
     lost = window_of(records, windows)
     session_row = numbers(records, "session") - first_session
-    losses = _losses_of(session_row, lost, len(sessions), first_window, windows)
+    losses = _find_losses(session_row, lost, len(sessions), first_window, windows)
     sessions = leak_assignment.assign(streams["leaks"], sessions, losses, world, plan)
 
     charges = apply_leaks(streams["billing"], clean_charges(streams["billing"], sessions, people, profile))
@@ -86,19 +86,19 @@ def people_day(scope: RegionScope, day: Day, plan: LeakPlan, incidents: pl.DataF
     phantom_rows = phantom_charges(streams["billing"], charges, rate, first_phantom, bounds, people)
     charges = pl.concat([charges, phantom_rows])
 
-    ambiguous = _ambiguous_sessions(sessions, losses.arrived, charges, world)
-    in_ledger = _ledger_mask(sessions, ambiguous)
+    ambiguous = _find_ambiguous_sessions(sessions, losses.arrived, charges, world)
+    in_ledger = _mark_ledger_sessions(sessions, ambiguous)
     records = records.with_columns(
         leak=pl.Series(numbers(sessions, "leak")[session_row].astype(np.int32)),
         in_ledger=pl.Series(in_ledger[session_row]),
         lost=pl.Series(lost != NO_NUMBER),
     )
-    own_rows = _ledger_sessions(sessions.filter(pl.Series(in_ledger)), ambiguous, world)
-    ledger_sessions = pl.concat([own_rows, _sessions_of_charges(phantom_rows, ambiguous)])
+    own_rows = _select_ledger_sessions(sessions.filter(pl.Series(in_ledger)), ambiguous, world)
+    ledger_sessions = pl.concat([own_rows, _build_sessions_of_charges(phantom_rows, ambiguous)])
     return DayWork(records, _with_ledger_mask(charges, ambiguous), ledger_sessions, windows, first_phantom + 4 * len(charges))
 
 
-def _losses_of(session_row: Ints, lost: Ints, count: int, first_window: int, windows: list[Window]) -> Losses:
+def _find_losses(session_row: Ints, lost: Ints, count: int, first_window: int, windows: list[Window]) -> Losses:
     """Return the losses of `count` sessions, given the session row, the loss and the lost window of each record."""
     window = np.full(count, NO_NUMBER, dtype=np.int64)
     window[session_row[lost != NO_NUMBER]] = lost[lost != NO_NUMBER]
@@ -109,7 +109,7 @@ def _losses_of(session_row: Ints, lost: Ints, count: int, first_window: int, win
     return Losses(window, arrived, window_kinds)
 
 
-def _ambiguous_sessions(sessions: pl.DataFrame, arrived: NDArray[np.bool_], charges: pl.DataFrame, world: World) -> pl.Series:
+def _find_ambiguous_sessions(sessions: pl.DataFrame, arrived: NDArray[np.bool_], charges: pl.DataFrame, world: World) -> pl.Series:
     """Return the numbers of the sessions that a nearest match may exchange with others."""
     times = pl.Series(numbers(sessions, "start_us") + stamp_skew_us(sessions, world.network))
     loose = ~pl.col("keyed") | ~pl.col("billable") | pl.col("leak").is_in(_UNMATCHED_LEAKS)
@@ -119,7 +119,7 @@ def _ambiguous_sessions(sessions: pl.DataFrame, arrived: NDArray[np.bool_], char
     return undecidable_sessions(usage, bills)
 
 
-def _ledger_mask(sessions: pl.DataFrame, ambiguous: pl.Series) -> NDArray[np.bool_]:
+def _mark_ledger_sessions(sessions: pl.DataFrame, ambiguous: pl.Series) -> NDArray[np.bool_]:
     in_story = (numbers(sessions, "leak") > 0) | (numbers(sessions, "incident") != NO_NUMBER)
     in_ledger: NDArray[np.bool_] = in_story | sessions["session"].is_in(ambiguous.implode()).to_numpy()
     return in_ledger
@@ -133,7 +133,7 @@ def _with_ledger_mask(charges: pl.DataFrame, ambiguous: pl.Series) -> pl.DataFra
 _LEDGER_COLUMNS = ("session", "service", "subscriber", "leak", "hard", "incident", "window", "keyed", "parts", "node", "start_us")
 
 
-def _ledger_sessions(sessions: pl.DataFrame, ambiguous: pl.Series, world: World) -> pl.DataFrame:
+def _select_ledger_sessions(sessions: pl.DataFrame, ambiguous: pl.Series, world: World) -> pl.DataFrame:
     facts = leak_assignment.facts_of(sessions, world.people, world.graph.numbers)
     return sessions.select(
         *_LEDGER_COLUMNS,
@@ -143,7 +143,7 @@ def _ledger_sessions(sessions: pl.DataFrame, ambiguous: pl.Series, world: World)
     )
 
 
-def _sessions_of_charges(charges: pl.DataFrame, ambiguous: pl.Series) -> pl.DataFrame:
+def _build_sessions_of_charges(charges: pl.DataFrame, ambiguous: pl.Series) -> pl.DataFrame:
     return charges.with_columns(
         window=pl.lit(NO_NUMBER, pl.Int32), keyed=pl.col("session_key").is_not_null(), parts=pl.lit(1, pl.Int32),
         node=pl.lit(NO_NUMBER, pl.Int32), start_us=pl.col("started_at").cast(pl.Int64),
@@ -171,7 +171,7 @@ def devices_day(scope: RegionScope, day: PlatformDay) -> DayWork:
     ).with_columns(incident=pl.lit(NO_NUMBER, pl.Int32))
     totals = leak_assignment.assign_devices(streams["leaks"], totals, people, world.profile)
     charges = apply_leaks(streams["billing"], device_charges(streams["billing"], totals, day.end_us, people))
-    phantom_rows = _device_phantoms(replace(scope, first_session=first_session + len(who)), idle, day)
+    phantom_rows = _build_device_phantoms(replace(scope, first_session=first_session + len(who)), idle, day)
     leak = numbers(totals, "leak")[inverse]
     records = reports.with_columns(
         session=pl.Series(first_session + inverse), parts=pl.lit(1, pl.Int32), keyed=pl.lit(False), part=pl.lit(WHOLE, pl.Int32),
@@ -182,12 +182,12 @@ def devices_day(scope: RegionScope, day: PlatformDay) -> DayWork:
     unbilled = totals.filter(pl.col("leak").is_in(leak_assignment.NEVER_CHARGED))
     unbilled_charges = device_charges(np.random.default_rng(0), unbilled, day.end_us, people)
     none_ambiguous = pl.Series([], dtype=pl.Int64)
-    ledger_sessions = _sessions_of_charges(pl.concat([charged_leaks, unbilled_charges]).sort("session"), none_ambiguous)
+    ledger_sessions = _build_sessions_of_charges(pl.concat([charged_leaks, unbilled_charges]).sort("session"), none_ambiguous)
     all_charges = _with_ledger_mask(pl.concat([charges, phantom_rows]), none_ambiguous)
     return DayWork(records, all_charges, ledger_sessions, [], first_session + len(who) + len(idle))
 
 
-def _device_phantoms(scope: RegionScope, idle: Ints, day: PlatformDay) -> pl.DataFrame:
+def _build_device_phantoms(scope: RegionScope, idle: Ints, day: PlatformDay) -> pl.DataFrame:
     """Return charges of idle devices for a day without any report."""
     rng, profile = scope.streams["billing"], scope.world.profile
     picked = idle[rng.random(len(idle)) < profile.rates["phantom_charge"] * 20 * scope.main]

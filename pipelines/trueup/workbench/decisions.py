@@ -78,7 +78,7 @@ async def decide_all(workbench: Workbench, session: Session, subjects: Sequence[
     decision = _decision(form, user.name, ZoneInfo(workbench.project.config.project.timezone))
     recorded = await asyncio.to_thread(_record, workbench.project, list(subjects), decision, form, workbench.clock)
     if await asyncio.to_thread(workbench.copy.show_decisions):
-        # It has moved findings to another case, or changed which are provisional.
+        # The decision has moved findings to another case, or changed which findings are provisional.
         await workbench.wait_for_newer_copy()
     shown = ", ".join(each.subject_id for each in recorded[:20])
     workbench.actions.append(user, recorded[0].decision, shown, subjects=len(recorded), note=decision.note)

@@ -41,7 +41,7 @@ def serve(project: Project, listener: Listener, log: LogFn, announce: LogFn, *, 
     """
     config = project.config.workbench
     users = users_of(config, listener.host)
-    listening = _listening(listener)
+    listening = _open_listener(listener)
     try:
         workbench = workbench_of(project, users, clock)
         try:
@@ -85,7 +85,7 @@ def _file_of(project: Project, name: str | None) -> str | None:
     return None if name is None else str(Path(project.directory, name))
 
 
-def _listening(listener: Listener) -> socket.socket:
+def _open_listener(listener: Listener) -> socket.socket:
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -32,9 +32,9 @@ def resolve(lake: Lake, text: str) -> AsOf:
     """
     zone = ZoneInfo(lake.project.config.project.timezone)
     if re.fullmatch(r"\d+", text.strip()):
-        return _at(lake, int(text), None)
+        return _resolve_position(lake, int(text), None)
     moment = moment_of(text, zone)
-    return _at(lake, lake.position_at(moment), moment)
+    return _resolve_position(lake, lake.position_at(moment), moment)
 
 
 def moment_of(text: str, zone: ZoneInfo) -> datetime:
@@ -54,7 +54,7 @@ def end_of_day(day: date, zone: ZoneInfo) -> datetime:
     return datetime(following.year, following.month, following.day, tzinfo=zone).astimezone(UTC)
 
 
-def _at(lake: Lake, position: int, moment: datetime | None) -> AsOf:
+def _resolve_position(lake: Lake, position: int, moment: datetime | None) -> AsOf:
     newest = lake.last_position()
     if position > newest:
         raise QueryError(f"there is no position {position}; the newest is {newest}", todo="name an earlier position")

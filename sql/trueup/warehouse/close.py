@@ -46,7 +46,7 @@ def close(project: Project, source: str, day: date, *, clock: Clock = system_clo
         raise TrueupError(f"{day} is the last day of the calendar", where="--through", todo="name an earlier day") from None
 
     def declare(transaction: Transaction) -> int | None:
-        if _closed_through(transaction, source) >= through:
+        if _read_closed_through(transaction, source) >= through:
             return None
         return transaction.declare("close", source=source, through=through)
 
@@ -54,7 +54,7 @@ def close(project: Project, source: str, day: date, *, clock: Clock = system_clo
         return Closed(source, day, through, lake.commit(declare))
 
 
-def _closed_through(transaction: Transaction, source: str) -> datetime:
+def _read_closed_through(transaction: Transaction, source: str) -> datetime:
     row = transaction.connection.execute(statement("queries/status/closed_through").text, {"source": source}).fetchone()
     assert row is not None
     return datetime.min.replace(tzinfo=UTC) if row[0] is None else datetime.fromisoformat(row[0])

@@ -85,7 +85,7 @@ def record(project: Project, ids: Sequence[str], decision: Decision, *, clock: C
 
     def write(transaction: Transaction, lake: Lake) -> list[Recorded]:
         warehouse = Warehouse(lake, None)
-        subjects = _subjects(warehouse, ids)
+        subjects = _find_subjects(warehouse, ids)
         return append(transaction, warehouse, subjects, decision, clock())
 
     with Lake.open(project, clock=clock) as lake:
@@ -149,7 +149,7 @@ def _check_extras(kind: DecisionKind, decision: Decision, now: datetime) -> None
             raise TrueupError(f"only {owner} has {text!s}", todo="leave it out")
 
 
-def _subjects(warehouse: Warehouse, ids: Sequence[str]) -> list[dict[str, Any]]:
+def _find_subjects(warehouse: Warehouse, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Return each subject's id, type and merger; raise `TrueupError` for an id that the log does not have."""
     if not ids:
         raise TrueupError("no id is given", todo="take ids from `trueup cases` or `trueup findings`")
@@ -185,7 +185,7 @@ def append(
     kind = DECISIONS[decision.name]
     for subject in subjects:
         _check_subject(subject, kind, decision)
-    details: dict[str, object] = _details(decision)
+    details: dict[str, object] = _build_details(decision)
     if decision.amount_micros is not None or kind.name == "written_off":
         if len(subjects) > 1:
             raise TrueupError("an amount or a write-off is about one subject", todo="decide on one at a time")
@@ -212,7 +212,7 @@ def _check_subject(subject: dict[str, Any], kind: DecisionKind, decision: Decisi
         )
 
 
-def _details(decision: Decision) -> dict[str, object]:
+def _build_details(decision: Decision) -> dict[str, object]:
     until = None if decision.until is None else decision.until.isoformat()
     values = {
         "until" if decision.name == "snoozed" else "suppress_until": until,

@@ -63,14 +63,14 @@ Explanation = FindingExplanation | EventExplanation | FraudExplanation
 
 def explain(warehouse: Warehouse, id_prefix: str) -> Explanation:
     """Explain the finding, event or fraud case with this id, or unique beginning of it; raise `TrueupError` without one."""
-    prefix = _normalised_prefix(id_prefix)
-    finding_ids = _matching_findings(warehouse, prefix)
+    prefix = _normalise_prefix(id_prefix)
+    finding_ids = _find_matching_findings(warehouse, prefix)
     if finding_ids:
-        return _explain_finding(warehouse, _only_match(finding_ids, id_prefix, "finding"))
-    events = warehouse.rows("queries/records/events_by_prefix", _id_range(prefix))
+        return _explain_finding(warehouse, _require_only_match(finding_ids, id_prefix, "finding"))
+    events = warehouse.rows("queries/records/events_by_prefix", _build_id_range(prefix))
     if not events:
         return _explain_fraud(warehouse, prefix, id_prefix)
-    event_id = _only_match([row["event_id"] for row in events], id_prefix, "event")
+    event_id = _require_only_match([row["event_id"] for row in events], id_prefix, "event")
     return _explain_event(warehouse, event_id, str(events[0]["stream"]))
 
 
@@ -79,7 +79,7 @@ def _explain_fraud(warehouse: Warehouse, prefix: str, id_prefix: str) -> FraudEx
     cases = warehouse.rows("queries/fraud_cases/cases_by_prefix", {"prefix": prefix})
     if not cases:
         raise TrueupError(f"there is no finding, event or fraud case {id_prefix}", todo="take an id from `trueup findings`")
-    case_id = _only_match([row["case_id"] for row in cases], id_prefix, "fraud case")
+    case_id = _require_only_match([row["case_id"] for row in cases], id_prefix, "fraud case")
     members = {"case_id": case_id, "most": _MAX_TRACED_RECORDS}
     return FraudExplanation(cases[0], warehouse.rows("queries/cases/largest_transactions", members))
 
@@ -94,39 +94,39 @@ def event_ids_of(warehouse: Warehouse, id_prefix: str) -> list[str]:
 
 def finding_id_of(warehouse: Warehouse, id_prefix: str) -> str:
     """Return the full id of the finding with this id or unique beginning of an id; raise `TrueupError` where there is none."""
-    finding_ids = _matching_findings(warehouse, _normalised_prefix(id_prefix))
+    finding_ids = _find_matching_findings(warehouse, _normalise_prefix(id_prefix))
     if not finding_ids:
         raise TrueupError(f"there is no finding {id_prefix}", todo="take an id from `trueup findings`")
-    return _only_match(finding_ids, id_prefix, "finding")
+    return _require_only_match(finding_ids, id_prefix, "finding")
 
 
 def subject_id_of(warehouse: Warehouse, id_prefix: str) -> str:
     """Return the full id of a finding, fraud case or suspicious transaction; raise `TrueupError` where there is none."""
-    prefix = _normalised_prefix(id_prefix)
-    matches = _matching_findings(warehouse, prefix)
+    prefix = _normalise_prefix(id_prefix)
+    matches = _find_matching_findings(warehouse, prefix)
     if not matches:
         matches = [row["id"] for row in warehouse.rows("queries/fraud/suspicions_by_prefix", {"prefix": prefix})]
     if not matches:
         raise TrueupError(f"there is no finding {id_prefix}", todo="take an id from `trueup findings`, or from the view `cases`")
-    return _only_match(matches, id_prefix, "finding or case")
+    return _require_only_match(matches, id_prefix, "finding or case")
 
 
-def _matching_findings(warehouse: Warehouse, prefix: str) -> list[str]:
+def _find_matching_findings(warehouse: Warehouse, prefix: str) -> list[str]:
     return [row["finding_id"] for row in warehouse.rows("queries/findings/findings_by_prefix", {"prefix": prefix})]
 
 
-def _normalised_prefix(id_prefix: str) -> str:
+def _normalise_prefix(id_prefix: str) -> str:
     text = id_prefix.strip().lower()
     if not re.fullmatch(rf"[0-9a-f]{{1,{_ID_DIGITS}}}", text):
         raise TrueupError(f"invalid id {id_prefix!r}", todo=f"an id is {_ID_DIGITS} hex digits, or the first few of them")
     return text
 
 
-def _id_range(prefix: str) -> dict[str, str]:
+def _build_id_range(prefix: str) -> dict[str, str]:
     return {"low": prefix.ljust(_ID_DIGITS, "0"), "high": prefix.ljust(_ID_DIGITS, "f")}
 
 
-def _only_match(ids: list[str], id_prefix: str, noun: str) -> str:
+def _require_only_match(ids: list[str], id_prefix: str, noun: str) -> str:
     if len(set(ids)) > 1:
         raise TrueupError(f"more than one {noun} has an id that begins with {id_prefix}", todo="write more digits of it")
     return ids[0]
@@ -136,7 +136,7 @@ def _explain_finding(warehouse: Warehouse, finding_id: str) -> FindingExplanatio
     value = {"finding_id": finding_id}
     finding = warehouse.rows("queries/findings/finding", value)[0]
     members = warehouse.rows("queries/findings/finding_members", value)
-    rules = _rules(warehouse, finding)
+    rules = _read_rules(warehouse, finding)
     # Each usage record of a line for several services is rated by the price of its own service.
     is_flat = rules["price"] is not None and not rules.get("covers")
     price = (Decimal(rules["price"]).scaleb(-6), int(rules["price_per"])) if is_flat else None
@@ -160,7 +160,7 @@ def _trace_price(warehouse: Warehouse, finding: dict[str, Any], members: list[di
     if not usage or len(members) > _MAX_TRACED_RECORDS or finding["kind"].startswith("conflicting_"):
         return None
     charges = [bytes.fromhex(m["event_id"]) for m in members if m["stream"] == "charge"]
-    position = _explained_position(finding)
+    position = _find_explained_position(finding)
     billed_micros = int(finding["part_billed"].scaleb(6)) if finding["kind"] == "misrated" else None
     from trueup.reconcile.reprice import trace_price  # This imports the kernel, which most explanations do not need.
 
@@ -178,15 +178,15 @@ def _explain_event(warehouse: Warehouse, event_id: str, stream: str) -> EventExp
     return EventExplanation(event[0], findings, fraud_cases)
 
 
-def _explained_position(finding: dict[str, Any]) -> int:
+def _find_explained_position(finding: dict[str, Any]) -> int:
     """Return the position as of which a finding is explained: a closed one as it was just before it was resolved or retracted."""
     is_closed = finding["status"] in ("resolved", "retracted")
     return int(finding["changed_position"]) - is_closed
 
 
-def _rules(warehouse: Warehouse, finding: dict[str, Any]) -> dict[str, Any]:
+def _read_rules(warehouse: Warehouse, finding: dict[str, Any]) -> dict[str, Any]:
     """Return the rules of the finding's service by which its money was computed; `price` is NULL where the tariff book prices."""
-    rows = warehouse.rows("queries/findings/policy_at", {"position": _explained_position(finding)})
+    rows = warehouse.rows("queries/findings/policy_at", {"position": _find_explained_position(finding)})
     if not rows:
         return {"price": None}
     policy = json.loads(rows[0]["content"])

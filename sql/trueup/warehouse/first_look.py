@@ -33,8 +33,8 @@ class FirstLook:
 def first_look(path: Path, leakage: Iterable[Row]) -> FirstLook:
     """Return the first look of a published file; `leakage` are the rows of `queries/status/leakage_summary`."""
     with duckdb.connect(str(path), read_only=True) as file:
-        parties = [_with_first_reason(row) for row in _rows(file, "queries/status/suspicious_parties")]
-        feeds, pending = (_rows(file, f"queries/status/{name}") for name in ("incomplete_feeds", "pending_money"))
+        parties = [_with_first_reason(row) for row in _read_rows(file, "queries/status/suspicious_parties")]
+        feeds, pending = (_read_rows(file, f"queries/status/{name}") for name in ("incomplete_feeds", "pending_money"))
         return FirstLook(leakage_by_kind(leakage), parties, feeds, pending)
 
 
@@ -59,13 +59,13 @@ def advice(look: FirstLook) -> list[str]:
     if look.leakage and look.leakage[0]["impact"]:
         row = look.leakage[0]
         findings = "1 finding" if row["findings"] == 1 else f"{row['findings']} findings"
-        sentences.append(f"{row['kind']}, {findings}, {row['impact']} {row['currency']}: {_next_step(row['kind'])}")
+        sentences.append(f"{row['kind']}, {findings}, {row['impact']} {row['currency']}: {_describe_next_step(row['kind'])}")
     if look.parties:
         row = look.parties[0]
         sentences.append(f"{row['summary']} Then `trueup decide CASE confirmed` or `dismissed` records it.")
     if look.feeds:
         row = look.feeds[0]
-        sentences.append(f"{row['source']}, {row['kind']} since {row['first_day']}: {_next_step(row['kind'])}")
+        sentences.append(f"{row['source']}, {row['kind']} since {row['first_day']}: {_describe_next_step(row['kind'])}")
     if look.pending:
         row = look.pending[0]
         held = " and ".join(f"{row[name]} {row['currency']} of {name}" for name in ("usage", "charges") if row[name])
@@ -75,7 +75,7 @@ def advice(look: FirstLook) -> list[str]:
     return sentences
 
 
-def _next_step(kind: str) -> str:
+def _describe_next_step(kind: str) -> str:
     return KINDS[kind].next_step if kind in KINDS else "List it with `trueup findings`."
 
 
@@ -85,7 +85,7 @@ def _with_first_reason(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"reason": sentences[0] if sentences else rules or ""}
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+def _read_rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
     answer = connection.execute(statement(query).text)
     columns = [column[0] for column in answer.description or ()]
     return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]

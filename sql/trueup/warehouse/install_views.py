@@ -69,16 +69,16 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
 
     Views belong to the instance, hence to all connections that share it. Session variables belong to one connection.
     """
-    required = None if query is None or _CATALOGS.search(query) else _views_read_by(query)
+    required = None if query is None or _CATALOGS.search(query) else _find_views_read_by(query)
     if required is not None and not required:
         return
     with _creating:
-        existing = _existing_views(connection)
+        existing = _read_existing_views(connection)
         if not existing:
             create_macros(connection)
-        for name in _in_order({*STEPS, *VIEWS} if required is None else required):
+        for name in _order_by_reading({*STEPS, *VIEWS} if required is None else required):
             if name not in existing:
-                _create_view(connection, _target(name), view_statement(name))
+                _create_view(connection, _qualify_name(name), view_statement(name))
         for name in VIEWS:
             if required is None and comments and existing.get(name) is None:
                 comment_on(connection, "VIEW", f"main.{name}", view_statement(name))
@@ -91,7 +91,7 @@ def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(view_statement(macro).text)
 
 
-def _target(name: str) -> str:
+def _qualify_name(name: str) -> str:
     return f"steps.{name}" if name in STEPS else f"main.{name}"
 
 
@@ -106,7 +106,7 @@ def _read_by(name: str) -> frozenset[str]:
     return frozenset(_READ.findall(view_statement(name).text)) & {*STEPS, *VIEWS}
 
 
-def _views_read_by(query: str) -> set[str]:
+def _find_views_read_by(query: str) -> set[str]:
     """Return the views that a query names, and the views that these read in turn.
 
     A view named in a text or comment of the query is created needlessly, which costs little.
@@ -118,12 +118,12 @@ def _views_read_by(query: str) -> set[str]:
     return required
 
 
-def _in_order(names: set[str]) -> list[str]:
+def _order_by_reading(names: set[str]) -> list[str]:
     """Return steps and views with each after those that it reads."""
     return list(TopologicalSorter({name: sorted(_read_by(name) & names) for name in sorted(names)}).static_order())
 
 
-def _existing_views(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+def _read_existing_views(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
     """Return the comment of each view that the instance has, by name."""
     query = "SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'memory' AND NOT internal AND NOT temporary"
     return dict(connection.execute(query).fetchall())
@@ -131,11 +131,11 @@ def _existing_views(connection: duckdb.DuckDBPyConnection) -> dict[str, str | No
 
 def comment_on(connection: duckdb.DuckDBPyConnection, kind: str, target: str, view: Statement) -> None:
     """Set the comments of a view's SQL file on a view or table of the same columns (`kind` is VIEW or TABLE)."""
-    connection.execute(f"COMMENT ON {kind} {target} IS {_quoted(view.comment)}")
+    connection.execute(f"COMMENT ON {kind} {target} IS {_quote(view.comment)}")
     columns = [row[0] for row in connection.execute(f"DESCRIBE {target}").fetchall()]
     for column in columns:
         if column in view.columns:
-            connection.execute(f"COMMENT ON COLUMN {target}.{column} IS {_quoted(view.columns[column])}")
+            connection.execute(f"COMMENT ON COLUMN {target}.{column} IS {_quote(view.columns[column])}")
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, target: str, view: Statement) -> None:
@@ -154,8 +154,8 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "alerts_per_day": ("BIGINT", project.config.fraud.alerts_per_day),
         "bucket_by": ("VARCHAR", project.config.lake.bucket_by),
         "chains": ("JSON", json.dumps([chain.model_dump(mode="json") for chain in project.config.chain])),
-        "chain_feeds": ("JSON", json.dumps(_chain_feeds(project))),
-        "invoice_rules": ("JSON", json.dumps(_invoice_rules(project))),
+        "chain_feeds": ("JSON", json.dumps(_list_chain_feeds(project))),
+        "invoice_rules": ("JSON", json.dumps(_build_invoice_rules(project))),
         "invoice_kinds": ("JSON", json.dumps([asdict(kind) for kind in INVOICE_KINDS.values()])),
         "quarantine_share_millionths": ("BIGINT", project.config.quality.quarantine_share),
         "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
@@ -167,7 +167,7 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         connection.execute(f"SET VARIABLE {name} = CAST($value AS {dtype})", {"value": value})
 
 
-def _chain_feeds(project: Project) -> list[dict[str, object]]:
+def _list_chain_feeds(project: Project) -> list[dict[str, object]]:
     """Return the feeds of the stages of chains, with the pattern and groups that number their files."""
     if not project.config.chain:
         return []
@@ -180,7 +180,7 @@ def _chain_feeds(project: Project) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def _invoice_rules(project: Project) -> dict[str, object]:
+def _build_invoice_rules(project: Project) -> dict[str, object]:
     """Return the settings of `[invoice]`, the groups of its patterns, and the feeds whose frontier is that of invoices."""
     rules = project.config.invoice.model_dump(mode="json")
     series = [
@@ -194,5 +194,5 @@ def _invoice_rules(project: Project) -> dict[str, object]:
     return rules | {"series": series, "feeds": feeds}
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -27,17 +27,17 @@ def maintain(project: Project, *, keep: timedelta = timedelta(days=1), clock: Cl
     and as of old positions still work. Raises `LogError` or `LogBusyError`.
     """
     with Lake.open(project, clock=clock) as lake:
-        merged = lake.commit(_merge)
-        removed = lake.commit(lambda transaction: _remove(transaction, keep, clock))
+        merged = lake.commit(_merge_files)
+        removed = lake.commit(lambda transaction: _remove_files(transaction, keep, clock))
     return Maintained(sum(row[2] for row in merged), sum(row[3] for row in merged), removed)
 
 
-def _merge(transaction: Transaction) -> list[tuple[str, str, int, int]]:
+def _merge_files(transaction: Transaction) -> list[tuple[str, str, int, int]]:
     """Return (schema, table, files merged, files made) for each table that had files to merge."""
     merged: list[tuple[str, str, int, int]] = transaction.connection.execute(statement("queries/lake/merge_files").text).fetchall()
     return merged
 
 
-def _remove(transaction: Transaction, keep: timedelta, clock: Clock) -> int:
+def _remove_files(transaction: Transaction, keep: timedelta, clock: Clock) -> int:
     values = {"before": clock() - keep}
     return len(transaction.connection.execute(statement("queries/lake/remove_merged_files").text, values).fetchall())

@@ -63,9 +63,9 @@ def publish(
     with catalog_of(project).lock("publish", LOCK_WAIT_S):
         try:
             published = with_retries(
-                project, lambda warehouse: _build(warehouse, building, target, clock, log, audits_passed), as_of
+                project, lambda warehouse: _build_file(warehouse, building, target, clock, log, audits_passed), as_of
             )
-            _replace(building, target)
+            _replace_file(building, target)
         except OSError as error:
             raise TrueupError(
                 f"the file cannot be written: {error.strerror or error}",
@@ -73,7 +73,7 @@ def publish(
                 todo="free space, or name another path",
             ) from None
         finally:
-            _remove(building)
+            _remove_file(building)
     return published
 
 
@@ -98,7 +98,7 @@ def _check_target(target: Path) -> None:
             is_duckdb = file.read(len(_MAGIC)) == _MAGIC
     except NotRegularError as error:
         raise TrueupError(f"the path is not overwritten: {error.strerror}", where=where, todo="name another file") from None
-    if not is_duckdb or not _holds_published(target):
+    if not is_duckdb or not _is_published(target):
         raise TrueupError(
             "this file was not written by `trueup publish` and is not overwritten", where=where, todo="name another file"
         )
@@ -109,7 +109,7 @@ def _check_target(target: Path) -> None:
         )
 
 
-def _holds_published(target: Path) -> bool:
+def _is_published(target: Path) -> bool:
     """Return whether a DuckDB file was published; a file that another process has open for writing counts as published."""
     try:
         with duckdb.connect(str(target), read_only=True) as connection:
@@ -118,10 +118,10 @@ def _holds_published(target: Path) -> bool:
         return True
 
 
-def _build(
+def _build_file(
     warehouse: Warehouse, building: Path, target: Path, clock: Clock, log: LogFn | None, audits_passed: int | None
 ) -> Published:
-    _remove(building)  # A killed publish, or an attempt that met a lock, may have left it.
+    _remove_file(building)  # A killed publish, or an attempt that met a lock, may have left it.
     connection = warehouse.lake.connection
     install_views.create_views(connection, comments=False)
     quoted = str(building).replace("'", "''")
@@ -129,7 +129,7 @@ def _build(
         connection.execute(f"ATTACH '{quoted}' AS published")
         try:
             # Computed before the tables are read: a commit in between makes the file look older than it is, never newer.
-            state = None if warehouse.as_of else _state(warehouse)
+            state = None if warehouse.as_of else _hash_state(warehouse)
             # Within one transaction all tables show the same state of the lake.
             connection.execute("BEGIN")
             tables = _Tables(connection)
@@ -163,7 +163,7 @@ class _Tables:
         """Write one view; it reads the tables written before it, and the shared steps."""
         view = install_views.view_statement(name)
         of_tables = re.sub(r"\bmain\.(\w+)", self._table_of, self._steps.read(view.text))
-        # A view that reads none of them is copied as it was created.
+        # A view that reads no written table and no shared step is copied as it was created.
         source = f"({of_tables}\n)" if of_tables != view.text else f"memory.main.{name}"
         self._connection.execute(f"CREATE TABLE published.main.{name} AS FROM {source}")
         install_views.comment_on(self._connection, "TABLE", f"published.main.{name}", view)
@@ -214,7 +214,7 @@ def find_published(warehouse: Warehouse, path: Path, query: str) -> tuple[Publis
     try:
         with duckdb.connect(str(target), read_only=True) as file:
             description = file.execute("SELECT position, state, audits_held FROM published").fetchone()
-            if description is None or description[1] != _state(warehouse) or description[2] != len(names("audits")):
+            if description is None or description[1] != _hash_state(warehouse) or description[2] != len(names("audits")):
                 return None
             counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in install_views.VIEWS)
             rows = dict(file.execute(counts).fetchall())
@@ -228,7 +228,7 @@ def find_published(warehouse: Warehouse, path: Path, query: str) -> tuple[Publis
     return Published(str(target), int(description[0]), counted), answered
 
 
-def _state(warehouse: Warehouse) -> str:
+def _hash_state(warehouse: Warehouse) -> str:
     """Return a hash of everything that tables and audits depend on, including the lake's newest commit."""
     newest = warehouse.lake.newest_snapshot()
     settings = warehouse.lake.project.config.project
@@ -248,20 +248,20 @@ def version() -> str:
 
 
 def _detach(connection: duckdb.DuckDBPyConnection) -> None:
-    # After a commit there is nothing to roll back.
+    # After a commit there is no transaction to roll back.
     with contextlib.suppress(duckdb.TransactionException):
         connection.execute("ROLLBACK")
     connection.execute("DETACH published")
 
 
-def _replace(building: Path, target: Path) -> None:
+def _replace_file(building: Path, target: Path) -> None:
     """Give the complete file its name, and flush both bytes and name to disk, so that they survive a power cut."""
-    _sync(building)
+    _sync_file(building)
     building.replace(target)
-    _sync(target.parent)
+    _sync_file(target.parent)
 
 
-def _sync(path: Path) -> None:
+def _sync_file(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -269,6 +269,6 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _remove(building: Path) -> None:
+def _remove_file(building: Path) -> None:
     building.unlink(missing_ok=True)
     building.with_name(f"{building.name}.wal").unlink(missing_ok=True)

@@ -49,15 +49,15 @@ class Warehouse:
 
     def table(self, path: str, values: Mapping[str, object] | Sequence[object] = ()) -> pa.Table:
         """Return the result of a query file, such as `queries/findings/finding`, with its values bound."""
-        return self._execute(path, values).to_arrow_table()
+        return self._execute_query(path, values).to_arrow_table()
 
     def rows(self, path: str, values: Mapping[str, object] | Sequence[object] = ()) -> list[dict[str, Any]]:
         """Return the result of a query file as one dictionary per row."""
-        result = self._execute(path, values)
+        result = self._execute_query(path, values)
         columns = [column[0] for column in result.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
-    def _execute(self, path: str, values: Mapping[str, object] | Sequence[object]) -> duckdb.DuckDBPyConnection:
+    def _execute_query(self, path: str, values: Mapping[str, object] | Sequence[object]) -> duckdb.DuckDBPyConnection:
         text = statement(path).text
         # A query reads a few of some thirty views; only those are created.
         install_views.create_views(self.lake.connection, text)
@@ -80,7 +80,7 @@ class Answer:
 
         Raises `QueryError` for a time that Python cannot represent, and for an exceeded limit.
         """
-        for batch in self._batches():
+        for batch in self._read_batches():
             for part in parts(batch, self.bounds):
                 try:
                     columns = [column.to_pylist() for column in part.columns]
@@ -90,7 +90,7 @@ class Answer:
                     self._check_time()
                     yield row
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _read_batches(self) -> Iterator[pa.RecordBatch]:
         from pyarrow import ArrowException  # A command without a query starts sooner without it.
 
         while True:
@@ -135,13 +135,13 @@ def with_retries(
     A writer does not lock readers out of the catalog, except for a moment when its journal turns over. Raises `LogBusyError` when
     the catalog stays locked, `DamagedError` for a damaged file, and `QueryError` with `todo` for any other error of DuckDB.
     """
-    for attempt in _attempts():
-        with attempt, _translated_errors(todo), open_warehouse(project, as_of) as warehouse:
+    for attempt in _build_retrying():
+        with attempt, _translate_errors(todo), open_warehouse(project, as_of) as warehouse:
             return question(warehouse)
     raise AssertionError("a retry loop either returns or raises")
 
 
-def _attempts() -> tenacity.Retrying:
+def _build_retrying() -> tenacity.Retrying:
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(LogBusyError),
         stop=tenacity.stop_after_attempt(10),
@@ -161,7 +161,7 @@ def run(
 ) -> Iterator[Answer]:
     """Run a user query, exactly one SELECT or EXPLAIN, and give its answer, to be read within the context.
 
-    `bounds` default to those of the project. `overdue` is called with the error of a query that does not stop when it is
+    `bounds` default to the settings of the project. `overdue` is called with the error of a query that does not stop when it is
     interrupted. Raises `QueryError` for any other text, for an error of DuckDB and for an exceeded limit.
     """
     limits = bounds or project.config.sql
@@ -172,8 +172,8 @@ def run(
             if overdue is not None:
                 overdue(error)
 
-        for attempt in _attempts():
-            with attempt, _translated_errors(CORRECT), ExitStack() as opening:
+        for attempt in _build_retrying():
+            with attempt, _translate_errors(CORRECT), ExitStack() as opening:
                 warehouse = opening.enter_context(open_warehouse(project, as_of, private=True))
                 connection = warehouse.lake.connection
                 time_limit = opening.enter_context(TimeLimit(connection, limits, give_up if overdue else None))
@@ -182,7 +182,7 @@ def run(
                     guard.lock(connection, data_path(project), spill, limits)
                     result = answer(connection, sql, limits, time_limit)
                 until_read.push(opening.pop_all())
-        with _translated_errors(CORRECT), naming_limits(limits, time_limit):
+        with _translate_errors(CORRECT), naming_limits(limits, time_limit):
             yield result
 
 
@@ -202,7 +202,7 @@ def answer(
 
 
 @contextmanager
-def _translated_errors(todo: str) -> Iterator[None]:
+def _translate_errors(todo: str) -> Iterator[None]:
     """Turn errors of DuckDB into `TrueupError`s: a lock into `LogBusyError`, any other into `QueryError` with `todo`.
 
     An error caused by a damaged file has been translated before it arrives here.

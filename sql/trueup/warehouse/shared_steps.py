@@ -22,8 +22,8 @@ class SharedSteps:
     """Steps of one connection as temporary tables; with `with_views` the views of `main` as well.
 
     `given` names tables or subqueries that are read instead of steps, views and tables of the log, and that are not computed.
-    Steps of single records stay views, because a copy of them would be one of the log. The session variables of the connection may
-    not change before `drop`.
+    Steps of single records stay views, because a copy would be as large as the log. The session variables of the connection may not
+    change before `drop`.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SharedSteps:
         return self.read(install_views.view_statement(name).text)
 
     def give(self, source: Source, table: str) -> None:
-        """Have later queries read a table instead of a step or view; drop the temporary table of it."""
+        """Have later queries read a table instead of a step or view, and drop the temporary table of the step or view."""
         self._given[source] = table
         if source in self._tables:
             self._connection.execute(f"DROP TABLE {self._tables.pop(source)}")

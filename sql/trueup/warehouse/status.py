@@ -20,8 +20,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Status:
     """Positions, sources, money and findings at one point.
 
-    `lag` is how many positions the log is ahead of the findings. `waiting_since` is when the first of these positions was
-    committed, None where there is none. `changes` counts all changes of findings. Each source has the columns of
+    `lag` is the number of positions by which the log is ahead of the findings. `waiting_since` is when the first of these positions
+    was committed, None where there is none. `changes` counts all changes of findings. Each source has the columns of
     `queries/status/source_progress` and its `frontier`: the time up to which it is complete, None where that is unknown.
     `superseded_ticks` are the ticks of a wrong clock (`queries/status/superseded_ticks`). Each has the number of records that were
     refused for their time while the tick was in force.
@@ -52,17 +52,17 @@ def status(warehouse: Warehouse) -> Status:
         reconciled_position=reconciled,
         waiting_since=progress["waiting_since"],
         changes=progress["changes"],
-        sources=_sources(warehouse),
+        sources=_list_sources(warehouse),
         money=warehouse.rows("queries/status/conservation_totals"),
         findings=warehouse.rows("queries/status/finding_counts"),
         superseded_ticks=warehouse.rows("queries/status/superseded_ticks"),
     )
 
 
-def _sources(warehouse: Warehouse) -> list[dict[str, Any]]:
+def _list_sources(warehouse: Warehouse) -> list[dict[str, Any]]:
     configured = {source.name: source for source in warehouse.lake.project.config.source}
     delivered = {row["source"]: row for row in warehouse.rows("queries/status/source_progress")}
-    frontier, rows = _frontier(warehouse), []
+    frontier, rows = _build_frontier_function(warehouse), []
     for name in [*configured, *(name for name in delivered if name not in configured)]:
         row = delivered.get(name, _NO_RECORDS | {"source": name})
         source = configured.get(name)
@@ -77,18 +77,18 @@ _NO_RECORDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _frontier(warehouse: Warehouse) -> Callable[[str, SourceConfig | None, dict[str, Any]], datetime | None]:
+def _build_frontier_function(warehouse: Warehouse) -> Callable[[str, SourceConfig | None, dict[str, Any]], datetime | None]:
     """Return a function that computes a source's frontier by the kernel's rule.
 
-    The rules are those of the policy in force; a source that no policy has yet has those of the configuration.
+    The rules come from the policy in force. For a source that no policy has yet, the rules come from the configuration.
     """
     policy = warehouse.rows("queries/status/policy_in_force")
     declared = json.loads(policy[0]["content"])["sources"] if policy else {}
     ((clock,),) = [tuple(row.values()) for row in warehouse.rows("queries/status/clock_in_force")]
 
     def frontier(name: str, source: SourceConfig | None, row: dict[str, Any]) -> datetime | None:
-        rules = declared.get(name) or (_rules_of(source) if source is not None else None)
-        marks = SourceMarks(*map(_micros, (row["last_started_at"], row["closed_through"], clock)))
+        rules = declared.get(name) or (_build_source_rules(source) if source is not None else None)
+        marks = SourceMarks(*map(_convert_to_micros, (row["last_started_at"], row["closed_through"], clock)))
         if rules is None or rules["stream"] not in MOVEMENTS:
             rules = {"lateness_us": None, "idle_after_us": None}
         instant = source_frontier_us(marks, lateness_us=rules["lateness_us"], idle_after_us=rules["idle_after_us"])
@@ -97,10 +97,10 @@ def _frontier(warehouse: Warehouse) -> Callable[[str, SourceConfig | None, dict[
     return frontier
 
 
-def _rules_of(source: SourceConfig) -> dict[str, Any]:
+def _build_source_rules(source: SourceConfig) -> dict[str, Any]:
     lateness = source.lateness if source.frontier == "observed" else None
     return {"stream": source.stream, "lateness_us": lateness, "idle_after_us": source.idle_after}
 
 
-def _micros(moment: datetime | None) -> int | None:
+def _convert_to_micros(moment: datetime | None) -> int | None:
     return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)

@@ -34,12 +34,12 @@ def as_json(value: object) -> str:
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else "null"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_quoted(str(k))}: {as_json(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_quote(str(k))}: {as_json(v)}" for k, v in value.items()) + "}"
     if is_dataclass(value) and not isinstance(value, type):
         return as_json({field.name: getattr(value, field.name) for field in fields(value)})
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return "[" + ", ".join(map(as_json, value)) + "]"
-    return _quoted(as_text(value))
+    return _quote(as_text(value))
 
 
 def as_text(value: object) -> str:
@@ -79,5 +79,5 @@ def unique_names(columns: Sequence[str]) -> list[str]:
     return names
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)

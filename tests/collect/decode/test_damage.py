@@ -26,28 +26,28 @@ def line(chance: random.Random, number: int) -> bytes:
     return f"{number},{caller % number},2024-05-{1 + number % 28:02} 10:{number % 60:02}:00,{number % 3_600}.5".encode()
 
 
-def flipped(chance: random.Random, good: bytes) -> bytes:
+def flip_bits(chance: random.Random, good: bytes) -> bytes:
     damaged = bytearray(good)
     for _ in range(chance.randint(1, 4)):
         damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
     return bytes(damaged)
 
 
-def cut(chance: random.Random, good: bytes) -> bytes:
+def cut_line(chance: random.Random, good: bytes) -> bytes:
     return good[: chance.randrange(1, len(good))]
 
 
-def joined(chance: random.Random, good: bytes) -> bytes:
+def join_lines(chance: random.Random, good: bytes) -> bytes:
     return good + chance.choice([b"", b",", b'"']) + line(chance, chance.randrange(10**6))
 
 
-def swapped(chance: random.Random, good: bytes) -> bytes:
+def swap_fields(chance: random.Random, good: bytes) -> bytes:
     fields = good.split(b",")
     chance.shuffle(fields)
     return b",".join(fields)
 
 
-def mistyped(chance: random.Random, good: bytes) -> bytes:
+def mistype_field(chance: random.Random, good: bytes) -> bytes:
     fields = good.split(b",")
     fields[chance.randrange(len(fields))] = chance.choice(
         [b"", b"x", b"-1", b"1e99", b"2099-01-01", b"NaN", b'"', b"\xff\xfe", b"\x00"]
@@ -55,7 +55,7 @@ def mistyped(chance: random.Random, good: bytes) -> bytes:
     return b",".join(fields)
 
 
-DAMAGES = (flipped, cut, joined, swapped, mistyped)
+DAMAGES = (flip_bits, cut_line, join_lines, swap_fields, mistype_field)
 
 
 def damaged_files(lines: int, seed: int) -> list[bytes]:
@@ -71,7 +71,7 @@ def damaged_files(lines: int, seed: int) -> list[bytes]:
     return files
 
 
-def holds(calls: Write, take_in: TakeIn, lines: int, seed: int) -> None:
+def check_damage(calls: Write, take_in: TakeIn, lines: int, seed: int) -> None:
     files = damaged_files(lines, seed)
     project = calls({f"{number}.csv": content for number, content in enumerate(files)})
     summary = take_in(project)
@@ -97,9 +97,9 @@ def holds(calls: Write, take_in: TakeIn, lines: int, seed: int) -> None:
 
 
 def test_damaged_lines_are_counted_quarantined_and_proven(calls: Write, take_in: TakeIn) -> None:
-    holds(calls, take_in, 6_000, 1)
+    check_damage(calls, take_in, 6_000, 1)
 
 
 @pytest.mark.slow
 def test_a_hundred_thousand_damaged_lines_are_counted_quarantined_and_proven(calls: Write, take_in: TakeIn) -> None:
-    holds(calls, take_in, 128_000, 3)
+    check_damage(calls, take_in, 128_000, 3)

@@ -54,7 +54,7 @@ def is_proven(project: Project) -> bool:
 
 @dataclass(frozen=True)
 class Content:
-    """What a reader finds in a file: its columns, the first two fields and the bytes of its records, their numbers, and a count."""
+    """The result of reading a file: columns, two fields and the bytes of each record, record numbers, and the count of records."""
 
     columns: tuple[str, ...]
     fields: list[tuple[str | None, ...]]

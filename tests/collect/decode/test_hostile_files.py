@@ -46,11 +46,11 @@ GOOD = HEADER + "1,998,2024-05-01,1\n"
 REJECTED = "SELECT source_row, source_offset, source_length, raw, reason, rule FROM lake.events.quarantine ORDER BY source_row"
 
 
-def accepted(summary: IngestSummary) -> int:
+def count_accepted(summary: IngestSummary) -> int:
     return sum(unit.accepted for unit in summary.units)
 
 
-def quarantined(summary: IngestSummary) -> int:
+def count_quarantined(summary: IngestSummary) -> int:
     return sum(unit.quarantined for unit in summary.units)
 
 
@@ -105,7 +105,7 @@ def test_a_path_that_is_not_a_file_is_refused_by_its_kind_and_other_files_are_in
         make(project.directory / "landing" / f"{make.__name__}.csv")
     summary = take_in(project)
     errors = errors_by_name(summary)
-    assert len(errors) == len(NO_FILES) and accepted(summary) == 1
+    assert len(errors) == len(NO_FILES) and count_accepted(summary) == 1
     for make, says in NO_FILES.items():
         assert re.search(says, errors[f"{make.__name__}.csv"])
 
@@ -121,7 +121,7 @@ def test_a_watch_reports_a_path_that_is_not_a_file_once_and_continues(calls: Wri
     assert watch.look() is None
     (project.directory / "landing" / "good.csv").write_text(GOOD)
     second = watch.look()
-    assert second is not None and accepted(second) == 1 and not second.errors
+    assert second is not None and count_accepted(second) == 1 and not second.errors
 
 
 def test_a_manifest_that_is_not_a_file_is_refused_with_its_unit(calls: Write, take_in: TakeIn) -> None:
@@ -152,7 +152,7 @@ def test_a_manifest_of_any_length_costs_no_more_than_its_limit(calls: Write, tak
     (project.directory / "landing" / "a.csv.ctl").write_text("9" * 90)
     assert "invalid number of records" in str(take_in(project).errors[0])
     (project.directory / "landing" / "a.csv.ctl").write_text("1")
-    assert accepted(take_in(project)) == 1
+    assert count_accepted(take_in(project)) == 1
 
 
 @pytest.mark.parametrize("make", [named_pipe, device, directory], ids=lambda make: make.__name__)
@@ -189,8 +189,8 @@ def test_a_link_that_leaves_the_folder_of_its_pattern_is_refused_unless_the_sour
     summary = take_in(project)
     (error,) = summary.errors
     assert "symbolic link to" in str(error) and "outside of" in str(error) and "follow_links = true" in str(error)
-    assert accepted(summary) == 1
-    assert accepted(take_in(calls({}, settings="follow_links = true"))) == 1
+    assert count_accepted(summary) == 1
+    assert count_accepted(take_in(calls({}, settings="follow_links = true"))) == 1
 
 
 def test_a_linked_folder_and_a_literally_named_file_may_be_anywhere(calls: Write, take_in: TakeIn, tmp_path: Path) -> None:
@@ -199,12 +199,12 @@ def test_a_linked_folder_and_a_literally_named_file_may_be_anywhere(calls: Write
     project = calls()
     (project.directory / "landing").rmdir()
     (project.directory / "landing").symlink_to(tmp_path / "elsewhere")
-    assert accepted(take_in(project)) == 1
+    assert count_accepted(take_in(project)) == 1
     (project.directory / "b.csv").symlink_to(tmp_path / "elsewhere" / "b.csv")
     (tmp_path / "elsewhere" / "b.csv").write_text(GOOD.replace("1,998", "2,998"))
     text = (project.directory / "trueup.toml").read_text().replace('"landing/*"', '"b.csv"')
     (project.directory / "trueup.toml").write_text(text)
-    assert accepted(take_in(Project.load(project.directory))) == 1
+    assert count_accepted(take_in(Project.load(project.directory))) == 1
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_a_file_of_any_name_is_ingested(calls: Write, take_in: TakeIn, query: Qu
     project = calls({name: GOOD.replace("1,998", f"{number},998") for number, name in enumerate(names)})
     # A name that is not text is escaped.
     (project.directory / "landing" / os.fsdecode(b"\xff.csv")).write_text(GOOD.replace("1,998", "99,998"))
-    assert accepted(take_in(project)) == len(names) + 1
+    assert count_accepted(take_in(project)) == len(names) + 1
     paths = query(project, "SELECT path FROM lake.events.control")["path"].to_list()
     assert sorted(paths) == sorted(f"landing/{name}" for name in [*names, "\\xff.csv"])
     ids = query(project, "SELECT event_id FROM lake.events.usage")["event_id"].to_list()
@@ -234,8 +234,8 @@ def test_the_folder_of_a_project_is_literal(tmp_path: Path, take_in: TakeIn, que
         (tmp_path / name / "landing" / "a.csv").write_text(GOOD.replace("1,998", f"{key},998"))
     for name, key in (("a[b]c", "2"), (NASTY, "3")):
         project = Project.load(tmp_path / name)
-        assert accepted(take_in(project)) == 1
-        # The data files are read again from a folder with such a name, and published next to them.
+        assert count_accepted(take_in(project)) == 1
+        # The lake's data files are read again from a folder with such a name, and the published file lies next to them.
         assert query(project, "SELECT record_key FROM lake.events.usage")["record_key"].to_list() == [key]
         if "?" not in name:
             assert publish(project, tmp_path / name / "x[1].duckdb").rows["tariffs"] == 0
@@ -286,7 +286,7 @@ def test_more_files_than_a_pattern_may_match_are_refused_with_the_limits_name(ca
     assert "more than 3 files" in str(error) and "`files` in [limits]" in str(error)
     looked = Watch(project).look()
     assert looked is not None and "more than 3 files" in str(looked.errors[0])
-    assert accepted(take_in(calls({}, settings=limits(files=4)))) == 4
+    assert count_accepted(take_in(calls({}, settings=limits(files=4)))) == 4
 
 
 # --- long records -----------------------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def test_a_long_line_goes_to_quarantine_with_its_beginning_and_provenance(
     long = "3," + "x" * 5_000
     project = calls({"a.csv": GOOD + long + end}, settings=settings + limits(record_bytes=100, kept_bytes=40))
     summary = take_in(project)
-    assert not summary.errors and accepted(summary) == 1 + end.count("998")
+    assert not summary.errors and count_accepted(summary) == 1 + end.count("998")
     ((row, offset, length, raw, reason, rule),) = query(project, REJECTED).rows()
     assert (row, offset, length, raw, reason) == (1, len(GOOD), len(long), long[:40].encode(), "over_limit")
     assert rule == "line: has at most 100 bytes (record_bytes in [limits])"
@@ -330,7 +330,7 @@ def test_the_stored_bytes_of_a_files_rejected_records_are_bounded(
     monkeypatch.setattr(ingest_module, "PART_RECORDS", 4)
     project = calls({"a.csv": HEADER + "no record\n" * 10}, settings=limits(quarantine_bytes=50))
     summary = take_in(project)
-    assert quarantined(summary) == 10
+    assert count_quarantined(summary) == 10
     found = query(project, REJECTED)
     assert found["raw"].to_list() == [b"no record"] * 5 + [b""] * 5
     assert found["source_length"].to_list() == [9] * 10
@@ -350,7 +350,7 @@ def test_the_stored_bytes_of_a_files_rejected_records_are_bounded(
 def test_a_header_beyond_a_limit_refuses_the_file(calls: Write, take_in: TakeIn, content: str, settings: str, says: str) -> None:
     project = calls({"a.csv": content, "good.csv": GOOD}, settings=f"[source.limits]\n{settings}\n")
     summary = take_in(project)
-    assert re.search(says, str(summary.errors[0])) and accepted(summary) == 1
+    assert re.search(says, str(summary.errors[0])) and count_accepted(summary) == 1
 
 
 def test_columns_without_a_header_have_the_same_limit(calls: Write, take_in: TakeIn) -> None:
@@ -375,7 +375,7 @@ def test_a_part_also_ends_by_its_bytes_and_a_unit_resumes_after_parts_of_an_earl
         take_in(project)
     with monkeypatch.context() as patch:
         patch.setattr(ingest_module, "PART_BYTES", 300)
-        assert accepted(take_in(project)) == 13
+        assert count_accepted(take_in(project)) == 13
     parts = query(project, "SELECT part_no, records, last_part FROM lake.events.control ORDER BY part_no").rows()
     assert parts == [(0, 7, False), (1, 5, False), (2, 5, False), (3, 3, True)]
 
@@ -391,13 +391,13 @@ def test_a_quote_that_never_closes_costs_its_own_line(
     lines = "".join(f"{n},998,2024-05-01,1\n" for n in range(200))
     project = calls({"a.csv": HEADER + 'x,"\n' + lines}, settings="quoted_newlines = true\n" + limits(record_bytes=300))
     summary = take_in(project)
-    assert (accepted(summary), quarantined(summary)) == (200, 1)
+    assert (count_accepted(summary), count_quarantined(summary)) == (200, 1)
     assert query(project, REJECTED).rows()[0][3:5] == (b'x,"', "unparsable")
 
 
 def test_a_long_field_in_odd_quotes_does_not_count_as_damaged(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": HEADER.strip() + ",note\n" + f'1,998,2024-05-01,1,a"b"{"x" * 200_000}\n'})
-    assert accepted(take_in(project)) == 1
+    assert count_accepted(take_in(project)) == 1
 
 
 # --- compressed -------------------------------------------------------------------------------------------------------
@@ -422,7 +422,7 @@ def test_a_file_that_unpacks_beyond_its_limit_is_refused_before_any_record_is_in
     summary = take_in(project)
     (error,) = summary.errors
     assert "unpacks to more than" in str(error) and "raise `expansion` in [limits]" in str(error)
-    assert accepted(summary) == 1 and query(project, "SELECT count(*) n FROM lake.events.control")["n"][0] == 1
+    assert count_accepted(summary) == 1 and query(project, "SELECT count(*) n FROM lake.events.control")["n"][0] == 1
 
 
 def test_no_chunk_of_a_bomb_is_large() -> None:
@@ -453,7 +453,7 @@ def test_a_json_record_beyond_a_limit_is_rejected_alone(calls: Write, take_in: T
     lines = "".join(f"{line}\n" for line, *_ in BEYOND)
     project = calls({"a.ndjson": f"{OBJECT}}}\n{lines}"}, settings=settings)
     summary = take_in(project)
-    assert (accepted(summary), quarantined(summary)) == (1, len(BEYOND)), summary.errors
+    assert (count_accepted(summary), count_quarantined(summary)) == (1, len(BEYOND)), summary.errors
     for found, (line, reason, rule) in zip(query(project, REJECTED).iter_rows(named=True), BEYOND, strict=True):
         assert (found["reason"], found["raw"]) == (reason, line.encode()) and rule in (None, found["rule"])
     with Lake.open(project, read_only=True) as lake:
@@ -462,7 +462,7 @@ def test_a_json_record_beyond_a_limit_is_rejected_alone(calls: Write, take_in: T
 
 def test_brackets_in_a_string_are_not_nesting(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.ndjson": OBJECT + ',"x":"' + "[" * 50 + '","y":[[1]]}'}, settings='format = "ndjson"\n' + limits(depth=3))
-    assert accepted(take_in(project)) == 1
+    assert count_accepted(take_in(project)) == 1
 
 
 @pytest.mark.parametrize("value", ['"x":1,' * 50, '"x":' + "[" * 50 + "]" * 50 + ",", '"x":' + '{"a":' * 50 + "1" + "}" * 50 + ","])
@@ -477,7 +477,7 @@ def test_nested_json_is_decoded_in_small_pieces(calls: Write, take_in: TakeIn, m
     monkeypatch.setattr(readers_module, "read_ndjson", read)
     records = [f"{{{value}{OBJECT[1:].replace('1', str(n), 1)}}}" for n in range(40)]
     summary = take_in(calls({"a.ndjson": "\n".join(records)}, settings='format = "ndjson"'))
-    assert accepted(summary) + quarantined(summary) == sum(sizes) == 40
+    assert count_accepted(summary) + count_quarantined(summary) == sum(sizes) == 40
     assert max(sizes) <= 4
 
 
@@ -488,7 +488,7 @@ def test_runs_of_blanks_and_backslashes_of_any_length_are_skipped(calls: Write, 
         for n in many
     ]
     project = calls({"a.ndjson": "\n".join(lines)}, settings='format = "ndjson"')
-    assert accepted(take_in(project)) == len(many)
+    assert count_accepted(take_in(project)) == len(many)
     rows = query(project, "SELECT record_key::INT, subscriber FROM lake.events.usage ORDER BY 1").rows()
     assert rows == [(n, "\\" * n) for n in many]
 
@@ -544,7 +544,7 @@ def test_parquet_files_with_false_metadata_are_refused_and_others_are_ingested(c
     files = {f"{number}.parquet": data for number, (data, _) in enumerate(LIES)}
     summary = take_in(calls(files | {"good.parquet": parquet_of(rows_of(3))}, settings=PARQUET))
     errors = errors_by_name(summary)
-    assert accepted(summary) == 3 and len(errors) == len(LIES)
+    assert count_accepted(summary) == 3 and len(errors) == len(LIES)
     for number, (_, says) in enumerate(LIES):
         assert re.search(says, errors[f"{number}.parquet"])
 
@@ -587,7 +587,7 @@ def test_a_dictionary_is_decoded_piece_by_piece_up_to_its_limit(
     monkeypatch.setattr("trueup.collect.decode.parquet.parquet_file._PIECE_BYTES", 100_000)
     data = of_pages(rows_of(200, x=repeated_value(200, value)), store_schema=False)
     project = calls({"a.parquet": data}, settings=PARQUET)
-    assert accepted(take_in(project)) == 200
+    assert count_accepted(take_in(project)) == 200
     lengths = query(project, "SELECT DISTINCT len(attributes) AS n FROM lake.events.usage")["n"].to_list()
     assert lengths == [20_000 + len('{"x":""}')]
     monkeypatch.setattr("trueup.collect.decode.parquet.parquet_file.LEAST_BYTES", 1_000_000)
@@ -602,7 +602,7 @@ def test_a_long_row_is_rejected_with_the_beginning_of_its_text(calls: Write, tak
     table = rows_of(3, x=["a", "b" * 1_000, "c"])
     project = calls({"a.parquet": parquet_of(table)}, settings=PARQUET + limits(record_bytes=500, kept_bytes=60))
     summary = take_in(project)
-    assert (accepted(summary), quarantined(summary)) == (2, 1)
+    assert (count_accepted(summary), count_quarantined(summary)) == (2, 1)
     found = query(project, REJECTED).row(0, named=True)
     assert (found["source_row"], found["reason"]) == (1, "over_limit") and found["raw"].startswith(b'{"id":"1","caller"')
     assert len(found["raw"]) == 60 and "record_bytes in [limits]" in found["rule"]
@@ -623,7 +623,7 @@ def test_rows_do_not_depend_on_the_layout_of_their_pages(calls: Write, take_in: 
     project = calls(
         {f"{n}.parquet": parquet_of(table, **how) for n, how in enumerate(PAGES)}, settings=PARQUET + 'identity = "position"\n'
     )
-    assert accepted(take_in(project)) == 100 * len(PAGES)
+    assert count_accepted(take_in(project)) == 100 * len(PAGES)
     rows = query(
         project, "SELECT source_row, count(*), list(DISTINCT attributes) FROM lake.events.usage GROUP BY ALL ORDER BY 1"
     ).rows()
@@ -657,7 +657,7 @@ def test_the_limits_apply_to_the_asterisk_preset_and_to_states(calls: Write, tak
         """
     book = "item,valid_from,service,price,currency\nrate,2024-01-01,voice,1,EUR\n" + "rate,2024-01-01,voice," + "1" * 500 + ",EUR\n"
     summary = take_in(calls({"Master.csv": '"","' + "1" * 500 + '"\n', "a.book": book}, toml=toml))
-    assert not summary.errors and (accepted(summary), quarantined(summary)) == (1, 2)
+    assert not summary.errors and (count_accepted(summary), count_quarantined(summary)) == (1, 2)
     project = calls(toml=toml)
     assert query(project, REJECTED)["reason"].to_list() == ["over_limit", "over_limit"]
 

@@ -19,14 +19,14 @@ from trueup.errors import ConfigError
 WIDE = Bounds(record_bytes=1 << 20, kept_bytes=1 << 16)
 
 
-def chunked(data: bytes, size: int) -> list[bytes]:
+def cut_chunks(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def records(data: bytes, size: int) -> list[tuple[int, int, bytes]]:
     found = []
     row = offset = 0
-    for block in blocks(chunked(data, size), size_bytes=size, bounds=WIDE):
+    for block in blocks(cut_chunks(data, size), size_bytes=size, bounds=WIDE):
         piece = lines_of(block, first_row=row)
         row += len(piece)
         found += [
@@ -59,14 +59,14 @@ def test_of_a_long_line_only_the_beginning_is_held_at_any_block_border(
     found, most_held = [], 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines_module, "BLOCK_BYTES", size)
-        pieces = list(physical_lines(chunked(data, size), bounds=Bounds(record_bytes, kept_bytes)))
+        pieces = list(physical_lines(cut_chunks(data, size), bounds=Bounds(record_bytes, kept_bytes)))
     for piece in pieces:
         found += zip(piece.rows.tolist(), (piece.starts + piece.offset).tolist(), piece.lengths.tolist(), strict=True)
         most_held = max(most_held, len(piece.data))
         assert (piece.held_bytes >= np.minimum(piece.lengths, kept_bytes)).all()
     wanted = [(m.start(), len(m[0])) for m in re.finditer(rb"[^\r\n]+", data)]
     assert found == [(row, at, length) for row, (at, length) in enumerate(wanted)]
-    # A block, a chunk, and what a line may be long before it counts as too long.
+    # The sizes of a block and of a chunk, and the length up to which a line is accepted.
     assert most_held <= 2 * max(size, record_bytes + 1, kept_bytes + 1, 3) + size
 
 
@@ -114,15 +114,15 @@ def test_an_encoding_without_plain_line_ends_is_refused(name: str) -> None:
 FIELDS = st.text('ab",\n\r', max_size=6)
 
 
-def in_quotes(rows: list[list[str]]) -> bytes:
+def quote_rows(rows: list[list[str]]) -> bytes:
     file = io.StringIO(newline="")
     csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
     return file.getvalue().encode()
 
 
-def quoted(data: bytes, size: int) -> list[bytes]:
+def read_quoted(data: bytes, size: int) -> list[bytes]:
     found = []
-    for piece in quoted_records(chunked(data, size), Quoting(",", '"'), bounds=WIDE):
+    for piece in quoted_records(cut_chunks(data, size), Quoting(",", '"'), bounds=WIDE):
         for index in range(len(piece)):
             assert piece.rows[index] == len(found)
             at = piece.offset + int(piece.starts[index])
@@ -133,18 +133,18 @@ def quoted(data: bytes, size: int) -> list[bytes]:
 
 @given(st.lists(st.lists(FIELDS, min_size=3, max_size=3), min_size=1, max_size=20), st.integers(1, 60))
 def test_records_with_line_ends_in_quotes_are_complete(rows: list[list[str]], size: int) -> None:
-    found = quoted(in_quotes(rows), size)
+    found = read_quoted(quote_rows(rows), size)
     assert [next(csv.reader(io.StringIO(record.decode(), newline=""))) for record in found] == rows
 
 
 @given(st.lists(st.lists(FIELDS, min_size=2, max_size=2), min_size=1, max_size=20), st.data())
 def test_a_damaged_quote_loses_no_later_byte(rows: list[list[str]], data: st.DataObject) -> None:
-    damaged = bytearray(in_quotes(rows))
+    damaged = bytearray(quote_rows(rows))
     damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.sampled_from(b'"x,'))
-    found = quoted(bytes(damaged), data.draw(st.integers(1, 60)))
+    found = read_quoted(bytes(damaged), data.draw(st.integers(1, 60)))
     assert re.sub(rb"[\r\n]", b"", b"".join(found)) == re.sub(rb"[\r\n]", b"", bytes(damaged))
 
 
 def test_a_quote_that_never_closes_costs_its_own_line_only() -> None:
     data = b'"a\nb",1\n"open,2\n3,4\n"5\n5",6\n'
-    assert quoted(data, 100) == [b'"a\nb",1', b'"open,2', b"3,4", b'"5\n5",6']
+    assert read_quoted(data, 100) == [b'"a\nb",1', b'"open,2', b"3,4", b'"5\n5",6']

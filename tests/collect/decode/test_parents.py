@@ -1,4 +1,4 @@
-"""Members around a list: columns of each of its records too, in lines and documents."""
+"""Members around a list are columns of each record of the list, in lines and documents."""
 
 from __future__ import annotations
 

@@ -70,13 +70,13 @@ def test_only_texts_whose_dictionary_stays_small_are_read_as_dictionaries(
     })  # fmt: skip
     pq.write_table(table, tmp_path / "x.parquet", use_dictionary=["few", "grown"], dictionary_pagesize_limit=3_000)
     read = list[list[str]]()
-    opened = ParquetFile._open
+    opened = ParquetFile._open_reader
 
     def recorded(self: ParquetFile, columns: Sequence[str]) -> pq.ParquetFile:
         read.append(list(columns))
         return opened(self, columns)
 
-    monkeypatch.setattr(ParquetFile, "_open", recorded)
+    monkeypatch.setattr(ParquetFile, "_open_reader", recorded)
     with (tmp_path / "x.parquet").open("rb") as handle:
         frames = [rows.frame for rows in ParquetFile(handle, "x.parquet").rows()]
     assert read[-1] == as_dictionary

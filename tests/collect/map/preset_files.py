@@ -46,12 +46,12 @@ FREERADIUS_RADACCT = (
     "1,8030,u1,491511000001,,10.0.0.1,1,Virtual,2024-05-01 10:00:00,2024-05-01 10:05:00,,300,300,RADIUS,,,1000,2000,,,,,PPP,10.1.0.1\n"
     "2,8031,u2,491511000002,,10.0.0.1,2,Virtual,2024-05-01 11:00:00,2024-05-01 11:00:00,,,0,RADIUS,,,,,,,,,PPP,10.1.0.2\n"
 )
-"""A session after its first interim update, and one that has begun."""
+"""A session after its first interim update, and a session that has only begun."""
 FREERADIUS_RADACCT_LATER = FREERADIUS_RADACCT.partition("1,8030")[0] + (
     "1,8030,u1,491511000001,,10.0.0.1,1,Virtual,2024-05-01 10:00:00,2024-05-01 10:05:00,2024-05-01 10:09:00,300,540,RADIUS,,,"
     "5000000000,3000,,,User-Request,,PPP,10.1.0.1\n"
 )
-"""The first session after its stop: its octets exceed 32 bits."""
+"""The first session after its stop, with a count of octets that exceeds 32 bits."""
 FREERADIUS_DETAIL = (
     "Wed May  1 10:00:00 2024\n"
     '\tUser-Name = "491511000001"\n\tAcct-Status-Type = Start\n\tAcct-Session-Id = "8030"\n\tNAS-IP-Address = 10.0.0.1\n'

@@ -118,18 +118,18 @@ TREES = st.recursive(
 Tree = str | tuple[str, ...]
 
 
-def written(tree: Tree) -> str:
+def write_tree(tree: Tree) -> str:
     if isinstance(tree, str):
         return tree
     name, *parts = tree
-    return f"({written(parts[0])} {name} {written(parts[1])})" if len(parts) == 2 else f"{name}({written(parts[0])})"
+    return f"({write_tree(parts[0])} {name} {write_tree(parts[1])})" if len(parts) == 2 else f"{name}({write_tree(parts[0])})"
 
 
-def computed(tree: Tree, fields: dict[str, Fraction]) -> Fraction:
+def compute_tree(tree: Tree, fields: dict[str, Fraction]) -> Fraction:
     if isinstance(tree, str):
         return fields[tree] if tree in fields else Fraction(tree)
     name, *parts = tree
-    one, *others = (computed(part, fields) for part in parts)
+    one, *others = (compute_tree(part, fields) for part in parts)
     match name:
         case "+":
             return one + others[0]
@@ -159,11 +159,11 @@ def exact_text(number: Fraction) -> bool:
 def test_random_expressions_equal_pythons_fractions(tree: Tree, rows: list[tuple[str, str, str]]) -> None:
     frame = pl.DataFrame(rows, schema=["a", "b", "c"], orient="row")
     value = text_of(
-        parse(f"{written(tree)} + a * 0", where="here").evaluate(Records(frame, len(rows), {}, NotationConfig())), len(rows)
+        parse(f"{write_tree(tree)} + a * 0", where="here").evaluate(Records(frame, len(rows), {}, NotationConfig())), len(rows)
     )
     for row, text, error in zip(rows, value.texts, value.error, strict=True):
         try:
-            expected = computed(tree, {name: Fraction(number) for name, number in zip("abc", row, strict=True)})
+            expected = compute_tree(tree, {name: Fraction(number) for name, number in zip("abc", row, strict=True)})
         except ZeroDivisionError:
             assert error == UNCOMPUTABLE
             continue

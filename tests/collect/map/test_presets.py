@@ -214,7 +214,7 @@ def test_the_last_counter_of_a_radius_session_is_priced(calls: Write, capsys: py
 
 
 def test_freeradius_radacct_of_two_exports(feed: Feed, calls: Write, query: Query) -> None:
-    # The stop is in the file that is read first: the version decides, not the order.
+    # The stop record is in the file that is read first. The version decides, not the order.
     files = {"radacct-1.csv": FREERADIUS_RADACCT_LATER, "radacct-2.csv": FREERADIUS_RADACCT}
     events = feed("freeradius-radacct", files)
     assert sorted((e["record_key"], e["subscriber"], e["service"], e["started_at"], e["quantity"]) for e in events) == [
@@ -316,7 +316,7 @@ def test_the_log_has_the_settings_of_the_preset_and_proves_with_them_when_the_so
     (event_id,) = query(project, "SELECT event_id FROM lake.events.usage WHERE record_key LIKE '%1'")["event_id"]
     with Lake.open(project, read_only=True) as lake:
         assert verify(lake).sound
-        # Proven by its own mapping; the present one reads other columns.
+        # The record is proven by the mapping of its time. The present mapping reads other columns.
         assert verify_record(lake, bytes(event_id)).verdict == "found"
 
 

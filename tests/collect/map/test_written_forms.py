@@ -16,7 +16,7 @@ TakeIn = Callable[[Project], IngestSummary]
 Query = Callable[..., pl.DataFrame]
 
 Form = tuple[str, str, str, str]
-"""Settings of the source, the column, its text in the file, and what is read of it: a value, or the reason of the refusal."""
+"""Settings of the source, the column, its text in the file, and the result: a value, or the reason for the rejection."""
 
 GERMAN = 'notation = { decimal = ",", grouping = ".", negative = "trailing", currency = ["€", "EUR"] }'
 FRENCH = 'notation = { decimal = ",", grouping = " " }'
@@ -39,7 +39,7 @@ FORMS: list[Form] = [
     ("", "amount", "1.5E2", "150"), ("", "amount", "1e+3", "1000"), ("", "amount", "007.50", "7.5"), ("", "amount", "+5", "5"),
     ("", "amount", "5.", "5"), ("", "amount", ".5", "0.5"), ("", "amount", "-0", "0"), ("", "amount", "\u200f12\u200e", "12"),
     ("", "amount", "1e400", "value_out_of_range"), ("", "amount", "9" * 38, "value_out_of_range"), ("", "amount", "", "missing_required"),
-    # A decimal comma: a point between groups of three digits alone, and none behind a zero.
+    # With a decimal comma, a point may only separate groups of three digits, and never follows a leading zero.
     *[(GERMAN, "amount", text, "unparsable") for text in (
         "1.5", "1.23", "1.2345", "0.500", "0.123", "00.123", "01.234", "5,-", "1 234,5", ".5", "-5-", "0,5E1", "EUR \u00ad5",
     )],
@@ -143,7 +143,7 @@ def test_each_form_is_read_as_meant_or_refused(calls: Write, take_in: TakeIn, qu
             read = row["reason"] or row[column]
             if read not in (wanted, f"{wanted}.0"):
                 misread[settings, text] = read
-    # A source with a history keeps what version 3 read, until its configuration raises its version.
+    # A source with a history keeps the values that version 3 read, until its configuration raises the version.
     of_version_3 = {
         (GERMAN, "0.500"): "500.0", (GERMAN, "0.123"): "123.0", (GERMAN, "00.123"): "123.0", (GERMAN, "01.234"): "1234.0",
         (GERMAN, "EUR \u00ad5"): "5.0", (AMERICAN, "0,123"): "123.0", ("", "\u00ad12"): "12.0", ("", "12\u00ad"): "12.0",

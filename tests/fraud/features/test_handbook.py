@@ -14,7 +14,7 @@ PUBLISHED = {"customer_count": "CUSTOMER_ID_NB_TX", "customer_mean": "CUSTOMER_I
           "terminal_risk": "TERMINAL_ID_RISK"}  # fmt: skip
 WINDOWS = [(f"{name}_{days}d", f"{published}_{days}DAY_WINDOW") for name, published in PUBLISHED.items() for days in HANDBOOK_DAYS]
 SWAPPED = {1_240_489, 1_240_490}
-"""Two transactions of one customer in one second. The published table orders them against their ids, the engine by id."""
+"""Two transactions of one customer in one second: the published table orders them by descending id, the engine by ascending id."""
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
-    # With a character that is replaced: the note about it is an element of its own.
+    # With a character that is replaced: the note about the replacement is a separate element.
     return built(tmp_path_factory.mktemp("plain") / "p", [f"{MARK}{n}&" for n, _ in enumerate(HOSTILE, start=1)])
 
 

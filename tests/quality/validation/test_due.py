@@ -50,7 +50,7 @@ def test_only_the_day_of_new_records_is_due_again() -> None:
     known = inputs_of(("2024-03-01 10:00", 1), ("2024-03-02 10:00", 1), ("2024-03-01 11:00", 3))
     before, tick = Tick(2, us("2024-03-05 00:00")), Tick(4, us("2024-03-05 01:00"))
     assert days(due(known, rules(), tick, before)) == [("msc", date(2024, 3, 1))]
-    # Records after a tick are not known at it.
+    # Records after a tick are not known at the tick.
     assert due(known, rules(), Tick(2, us("2024-03-05 02:00")), before) == []
 
 

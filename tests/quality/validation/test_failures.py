@@ -288,7 +288,7 @@ notes = "It says something."
 """
 
 
-def _added(folder: Path, kind: str, arguments: str) -> Project:
+def _add_rule(folder: Path, kind: str, arguments: str) -> Project:
     path = folder / "trueup.toml"
     path.write_text(path.read_text() + MISTAKE.format(kind=kind, arguments=arguments))
     return Project.load(folder)
@@ -305,7 +305,7 @@ def _added(folder: Path, kind: str, arguments: str) -> Project:
 def test_an_invalid_expectation_is_refused_before_it_is_in_force(
     ran: Path, tmp_path: Path, kind: str, arguments: str, message: str
 ) -> None:
-    made = _added(Path(shutil.copytree(ran, tmp_path / "copied")), kind, arguments)
+    made = _add_rule(Path(shutil.copytree(ran, tmp_path / "copied")), kind, arguments)
     with pytest.raises(ConfigError, match=message):
         quality(made, clock=lambda: NOW)
     with Lake.open(made, read_only=True) as lake:
@@ -316,7 +316,7 @@ def test_an_expectation_that_the_library_cannot_compute_is_logged_and_raises_no_
     ingested_late: Path, tmp_path: Path
 ) -> None:
     copied(ingested_late, tmp_path / "p")
-    made = _added(tmp_path / "p", "mean_to_be_between", '{ column = "subscriber", max_value = 3 }')
+    made = _add_rule(tmp_path / "p", "mean_to_be_between", '{ column = "subscriber", max_value = 3 }')
     ingest(made, clock=lambda: NOW)
     message = list[str]()
     quality(made, clock=lambda: NOW, log=message.append)

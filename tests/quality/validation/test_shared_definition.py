@@ -1,4 +1,4 @@
-"""Days of a feed share one definition of the library: each is validated on its own records, which then leave the memory."""
+"""Days of a feed share one definition of the library. Each day is validated on its own records, then released from memory."""
 
 from __future__ import annotations
 

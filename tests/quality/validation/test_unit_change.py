@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from trueup.quality.history_facts import _of_days
+from trueup.quality.history_facts import _compute_day_facts
 from trueup.quality.suites.usage import USAGE
 
 DAILY_MEANS = [61_000_000.0, 58_000_000.0, 64_500_000.0, 60_200_000.0, 55_900_000.0, 66_000_000.0, 59_800_000.0]
@@ -14,7 +14,7 @@ DAILY_MEANS = [61_000_000.0, 58_000_000.0, 64_500_000.0, 60_200_000.0, 55_900_00
 def is_expected(mean: float) -> bool:
     """Return whether a day's mean quantity meets the expectation, given the days before."""
     (expectation,) = [one for one in USAGE if one.name == "quantities are as large as before"]
-    facts = _of_days(pl.DataFrame({"mean_quantity": DAILY_MEANS}))
+    facts = _compute_day_facts(pl.DataFrame({"mean_quantity": DAILY_MEANS}))
     least, greatest = (facts[expectation.arguments[name].name] for name in ("min_value", "max_value"))
     return bool(least <= mean <= greatest)
 

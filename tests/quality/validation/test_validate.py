@@ -1,4 +1,4 @@
-"""Great Expectations over the lake: its own listing, its own results, its Data Docs in a browser."""
+"""Great Expectations over the lake: the library's listing, its results, and its Data Docs in a browser."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_kept_metrics_give_the_results_of_the_library_as_it_comes(values: str, m
     ]
     with duckdb.connect() as connection:
         own = engine.DuckdbExecutionEngine(engine=engine.sqlalchemy_engine(connection), create_temp_table=False)
-        # What is kept of the day before, on which every rule was broken, must not show in this one.
+        # Results kept from the day before, on which every rule was broken, must not show in this day's results.
         connection.execute(f"CREATE TABLE {engine.BATCH} AS SELECT 'X' AS node, -1 AS seconds, 'a' AS event_id FROM range(2)")
         batch = Batch(data=SqlAlchemyBatchData(execution_engine=own, table_name=engine.BATCH, create_temp_table=False))
         kept, plain = (kind(execution_engine=own, batches=[batch]) for kind in (FeedValidator, Validator))

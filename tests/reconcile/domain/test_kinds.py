@@ -24,10 +24,10 @@ def stored_in(column: str) -> Iterator[tuple[str, str]]:
                 is_keyword = isinstance(node, ast.keyword) and node.arg == column
                 is_variable = isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == column for t in node.targets)
                 if is_keyword or is_variable:
-                    yield from ((path.name, text) for text in _literals(node))
+                    yield from ((path.name, text) for text in _list_literals(node))
 
 
-def _literals(node: ast.AST) -> Iterator[str]:
+def _list_literals(node: ast.AST) -> Iterator[str]:
     for call in ast.walk(node):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "lit":
             yield from (c.value for c in call.args if isinstance(c, ast.Constant) and isinstance(c.value, str))

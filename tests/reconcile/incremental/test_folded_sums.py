@@ -27,7 +27,7 @@ POLICY = Policy(
 )  # fmt: skip
 
 
-def passing(day: int) -> list[Item]:
+def pass_day(day: int) -> list[Item]:
     """Return a record of each stream on a day; with it both streams pass, by grace, periods that ended two days earlier."""
     own = Record(
         False, "n", f"after {day}", service="iot", subscriber="z", scope="z", started_us=day * DAY_US, quantity_micros=MICRO
@@ -35,7 +35,7 @@ def passing(day: int) -> list[Item]:
     return [own, replace(own, charge=True, source="b", amount_micros=MICRO)]
 
 
-FEBRUARY = passing(39)
+FEBRUARY = pass_day(39)
 
 
 def usage(day: int, subscriber: str = "s") -> Record:
@@ -61,7 +61,7 @@ def results_of(folder: Path, log: Log, lost: frozenset[int] = frozenset()) -> li
     return results[1:]
 
 
-def held(results: Sequence[EpochResult]) -> list[tuple[int, int, int]]:
+def count_folded(results: Sequence[EpochResult]) -> list[tuple[int, int, int]]:
     """Return the rows, periods and records of periods of the state after each epoch."""
     states = [r.state for r in results]
     return [(s.pending.height, s.folded.height, s.folded.records) for s in states if s is not None]
@@ -69,7 +69,7 @@ def held(results: Sequence[EpochResult]) -> list[tuple[int, int, int]]:
 
 def test_a_month_is_held_as_sums_and_judged_without_its_records(tmp_path: Path) -> None:
     results = results_of(tmp_path, [[usage(1)], [usage(5), usage(9)], [line(3)], FEBRUARY])
-    assert held(results) == [(0, 1, 1), (0, 1, 3), (0, 1, 4), (0, 1, 2)]
+    assert count_folded(results) == [(0, 1, 1), (0, 1, 3), (0, 1, 4), (0, 1, 2)]
     assert [r.read_again for r in results] == [0, 0, 0, 0]
     assert [r.outcome.records for r in results] == [1, 2, 1, 2]
 
@@ -99,7 +99,7 @@ def test_a_pending_month_is_read_again_when_one_of_its_records_is_corrected(tmp_
     )
     results = results_of(tmp_path, [[usage(1), usage(5)], [corrected], [line(5)], [credit], FEBRUARY])
     # Records of several contents, and corrected ones, stay rows until the month ends.
-    assert held(results)[:4] == [(0, 1, 2), (3, 0, 0), (4, 0, 0), (5, 0, 0)]
+    assert count_folded(results)[:4] == [(0, 1, 2), (3, 0, 0), (4, 0, 0), (5, 0, 0)]
     assert results[1].read_again == 2
 
 
@@ -119,13 +119,13 @@ def test_a_month_that_is_right_without_its_newest_record_is_judged_with_it(tmp_p
 def test_a_record_that_a_closing_dates_joins_the_sums_of_its_month(tmp_path: Path) -> None:
     undated = replace(line(2), started_us=None)
     results = results_of(tmp_path, [[usage(1), usage(5)], [undated], [Close("b", 20 * DAY_US)], FEBRUARY])
-    assert held(results)[1] == (1, 1, 2)
+    assert count_folded(results)[1] == (1, 1, 2)
     assert results[-1].outcome.history.is_empty()
 
 
 def test_records_in_parts_stay_rows(tmp_path: Path) -> None:
     parts = [replace(usage(day), session="K", part=day) for day in (1, 2)]
-    assert held(results_of(tmp_path, [[part] for part in parts])) == [(1, 0, 0), (2, 0, 0)]
+    assert count_folded(results_of(tmp_path, [[part] for part in parts])) == [(1, 0, 0), (2, 0, 0)]
 
 
 def test_a_lost_state_holds_the_same_sums_again(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_state_of_a_pending_month_does_not_grow_with_its_records(tmp_path: P
 
 def random_bills(rng: random.Random) -> Log:
     """Return usage of two months with lines that are mostly right, each a few days late, and some very late."""
-    moments: list[tuple[float, Item]] = [(day + 0.1 * n, item) for day in (39, 75) for n, item in enumerate(passing(day))]
+    moments: list[tuple[float, Item]] = [(day + 0.1 * n, item) for day in (39, 75) for n, item in enumerate(pass_day(day))]
     for subscriber, first in itertools.product("stu", (0, 31)):
         days = rng.sample(range(first + 1, first + 26), rng.randrange(4))
         billed = len(days) if rng.random() < 0.7 else rng.randrange(4)

@@ -23,7 +23,7 @@ from trueup.reconcile.domain.record_hashes import Hashes, is_duplicated, record_
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 from trueup.reconcile.kernel.fast_path import candidates
-from trueup.reconcile.kernel.fast_path.candidates import _neighbour_mask
+from trueup.reconcile.kernel.fast_path.candidates import _mark_neighbours
 from trueup.reconcile.results.outcome import outcome_of
 
 # Some of these party hashes share their upper part. The times are so far apart that a unit of the sort order exceeds a microsecond.
@@ -36,7 +36,7 @@ TOLERANCE_US = 3
 def has_neighbour(rows: list[tuple[int, int, int]], tolerances_us: list[int] | None = None) -> list[bool]:
     schema = {"party": pl.UInt64, "time_us": pl.Int64, "session": pl.UInt64}
     tolerance = pl.Series("tolerance_us", tolerances_us or [TOLERANCE_US] * len(rows), dtype=pl.Int64)
-    return _neighbour_mask(pl.DataFrame(rows, schema=schema, orient="row").with_columns(tolerance)).tolist()
+    return _mark_neighbours(pl.DataFrame(rows, schema=schema, orient="row").with_columns(tolerance)).tolist()
 
 
 @given(st.lists(ROW, max_size=12))

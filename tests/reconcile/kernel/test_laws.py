@@ -44,12 +44,12 @@ from trueup.reconcile.kernel import schedule
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 
 
-def evaluated(log: Log, policy: Policy, *, fast_path: bool = True) -> Evaluated:
+def evaluate_log(log: Log, policy: Policy, *, fast_path: bool = True) -> Evaluated:
     return evaluate(events_of(log), frontier_of(log, policy), terms_of(log), after=0, upto=len(log), fast_path=fast_path)
 
 
 def history(log: Log, policy: Policy) -> Counter[Any]:
-    return changes_by_finding(kernel_changes(evaluated(log, policy), frontier_of(log, policy).policies))
+    return changes_by_finding(kernel_changes(evaluate_log(log, policy), frontier_of(log, policy).policies))
 
 
 def compare_with_reference(
@@ -65,7 +65,7 @@ def compare_with_reference(
             with pytest.MonkeyPatch.context() as patch:
                 # Some evaluations are compared with those before them in several batches.
                 patch.setattr(schedule, "MOST_MEMBERS", 1 if n % 4 == 1 else 10 if n % 4 == 2 else schedule.MOST_MEMBERS)
-                kernel = evaluated(log, generator.first, fast_path=n % 3 != 0)
+                kernel = evaluate_log(log, generator.first, fast_path=n % 3 != 0)
             assert_same_history(reference, kernel, frontier_of(log, generator.first).policies)
             check_laws(reference, log)
         except AssertionError as error:
@@ -121,10 +121,10 @@ def check_deliveries_in_time(
         log = deliver_in_time(rng, items, generator.first)
         reference = run_reference(log, generator.first)
         assert reference.open_findings[-1] == expected[1], format_log(log)
-        actual = evaluated(log, generator.first)
+        actual = evaluate_log(log, generator.first)
         assert_same_history(reference, actual, frontier_of(log, generator.first).policies)
         prefix = rng.randrange(1, len(log) + 1)
-        at_once = evaluated([[i for commit in log[:prefix] for i in commit]], generator.first)
+        at_once = evaluate_log([[i for commit in log[:prefix] for i in commit]], generator.first)
         assert sums_of(actual.ledger, len(log))[prefix - 1] == sums_of(at_once.ledger, 1)[0], format_log(log[:prefix])
         assert (
             run_reference([[i for commit in log[:prefix] for i in commit]], generator.first).open_findings[-1]
@@ -153,7 +153,7 @@ def check_divisions(seed: str, n: int, facets_of: Callable[[random.Random, int],
     """Check laws c and f on one log."""
     rng = random.Random(f"{seed}/{n}")
     generator, log = any_log(rng, None if facets_of is None else facets_of(rng, n))
-    full, policies = evaluated(log, generator.first), frontier_of(log, generator.first).policies
+    full, policies = evaluate_log(log, generator.first), frontier_of(log, generator.first).policies
     expected, sums = changes_by_finding(kernel_changes(full, policies)), sums_of(full.ledger, len(log))
 
     def assert_same(parts: list[Evaluated], what: str, after: list[int] | None = None) -> None:
@@ -179,7 +179,7 @@ def check_divisions(seed: str, n: int, facets_of: Callable[[random.Random, int],
     # All records are delivered again, and an empty commit follows, under the frontier reached then.
     repeated: list[Item] = [i for commit in log for i in commit if isinstance(i, Record)]
     twice: Log = [*log, repeated, []]
-    assert changes_by_finding(kernel_changes(evaluated(twice, generator.first), policies)) == expected, format_log(log)
+    assert changes_by_finding(kernel_changes(evaluate_log(twice, generator.first), policies)) == expected, format_log(log)
 
 
 @pytest.mark.parametrize("n", range(2))
@@ -306,7 +306,7 @@ def check_cycles(seed: str, numbers: range, facets_of: Callable[[random.Random],
         reference = run_reference(log, generator.first)
         try:
             assert_same_history(
-                reference, evaluated(log, generator.first, fast_path=n % 3 != 0), frontier_of(log, generator.first).policies
+                reference, evaluate_log(log, generator.first, fast_path=n % 3 != 0), frontier_of(log, generator.first).policies
             )
             check_laws(reference, log)
         except AssertionError as error:

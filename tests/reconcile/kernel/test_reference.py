@@ -26,7 +26,7 @@ REFERENCE = Path(os.environ.get("TRUEUP_REFERENCE", Path(__file__).resolve().par
 pytestmark = pytest.mark.skipif(not (REFERENCE / "laws.py").exists(), reason=f"no reference model in {REFERENCE}")
 
 
-def _load(name: str) -> ModuleType:
+def _load_module(name: str) -> ModuleType:
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, REFERENCE / f"{name}.py")
         assert spec and spec.loader
@@ -37,8 +37,8 @@ def _load(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def laws() -> ModuleType:
-    _load("oracle")
-    return _load("laws")
+    _load_module("oracle")
+    return _load_module("laws")
 
 
 def policy_of(config: Any) -> Policy:
@@ -197,7 +197,7 @@ def check(log: list[Any], config: Any, oracle: ModuleType, *, fast_path: bool = 
     )
 
 
-def _logs(laws: ModuleType, first: int, count: int, seed: str) -> None:
+def _draw_logs(laws: ModuleType, first: int, count: int, seed: str) -> None:
     oracle = sys.modules["oracle"]
     for n in range(first, first + count):
         rng = random.Random(f"{seed}/{n}")
@@ -212,13 +212,13 @@ def _logs(laws: ModuleType, first: int, count: int, seed: str) -> None:
 
 @pytest.mark.parametrize("part", range(2))
 def test_the_kernel_and_the_reference_have_the_same_history_of_random_logs(laws: ModuleType, part: int) -> None:
-    _logs(laws, part * 20, 20, "kernel")
+    _draw_logs(laws, part * 20, 20, "kernel")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_the_kernel_and_the_reference_have_the_same_history_of_two_thousand_logs(laws: ModuleType, part: int) -> None:
-    _logs(laws, part * 250, 250, "many")
+    _draw_logs(laws, part * 250, 250, "many")
 
 
 def test_the_kernel_and_the_reference_agree_on_each_named_case(laws: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

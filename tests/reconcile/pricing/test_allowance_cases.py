@@ -89,7 +89,7 @@ def test_a_back_dated_change_of_cycle_prices_the_calls_after_it_anew() -> None:
 def test_an_amount_is_judged_at_the_end_of_the_billing_cycle() -> None:
     """0 and 2 were right, 6 and 6 were billed.
 
-    They are misrated when both streams have passed 14 May, the end of the cycle from the 15th.
+    The calls are misrated when both streams have passed 14 May, the end of the cycle from the 15th.
     """
     charges = [c("1", "2024-05-01 10:00", 6, 6), c("2", "2024-05-02 10:00", 6, 6)]
     log: Log = [
@@ -149,7 +149,7 @@ def test_late_usage_that_takes_an_allowance_makes_agreeing_pairs_misrated() -> N
         watermarks_past("2024-06-02 00:00"),
     ]
     assert [c[:5] for c in changes(log)] == [(6, "raised", "frontier", "misrated", 4), (6, "raised", "frontier", "misrated", 6)]
-    # The fast path counts the late usage, which is free. It takes none of the pairs.
+    # The fast path counts the late usage, which is free, and takes none of the pairs.
     assert not evaluated(log).fast_path_records["charge"].any()
 
 

@@ -10,7 +10,7 @@ from trueup.reconcile.recurring.expectations import expectations_of, price_lists
 from trueup.reconcile.recurring.subscription_views import subscription_views
 
 Expected = list[tuple[str, str | None, str, str]]
-"""Of each expectation: the first day of its period, the end (exclusive), the due day and the amount."""
+"""For each expectation the first day of its period, the end (exclusive), the due day and the amount."""
 
 
 def expected(items: list[Price | State], low: str, high: str, name: str = "line") -> Expected:

@@ -169,10 +169,10 @@ class KnownAtPosition:
         return (
             instant_us is not None
             and bool(sources)
-            and all(self._source_passed(n, instant_us, wait_us, closed_wait_us) for n in sources)
+            and all(self._has_source_passed(n, instant_us, wait_us, closed_wait_us) for n in sources)
         )
 
-    def _source_passed(self, name: str, instant_us: int, wait_us: int, closed_wait_us: int) -> bool:
+    def _has_source_passed(self, name: str, instant_us: int, wait_us: int, closed_wait_us: int) -> bool:
         rules = self.policy.sources[name]
         marks = [(self.closed.get(name), closed_wait_us)]
         if rules.lateness_us is not None:

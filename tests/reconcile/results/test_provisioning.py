@@ -119,7 +119,7 @@ def test_one_run_and_two_runs_give_the_same_changes(states: list[State], days: l
     assert first + changes(states, log, after=cut) == changes(states, log) if states else True
 
 
-def _active(states: Sequence[State], system: str, at: int, day: int) -> str | None:
+def _find_active_plan(states: Sequence[State], system: str, at: int, day: int) -> str | None:
     """Return the plan that a system has active on a day, as known at a position, by a full scan."""
     known: dict[int, State] = {}
     for s in sorted(
@@ -142,7 +142,7 @@ def test_the_open_findings_equal_the_disagreements_computed_day_by_day(states: l
             open_findings[kind, first] = last
     kinds: list[tuple[str, str] | None] = []
     for day in range(40):
-        a, b = (_active(states, s, 6, day) for s in ("network", "billing"))
+        a, b = (_find_active_plan(states, s, 6, day) for s in ("network", "billing"))
         kind = "active_not_billed" if a and not b else "billed_not_active" if b and not a else "plan_mismatch" if a != b else ""
         kinds.append((kind, f"{a}{b}" if kind == "plan_mismatch" else "") if kind else None)
     expected: dict[tuple[str, int], int | None] = {}

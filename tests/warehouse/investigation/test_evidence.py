@@ -52,7 +52,7 @@ def test_evidence_has_records_arithmetic_history_and_hashes_and_is_the_same_twic
         digest, name = line.split()
         assert hashlib.sha256((tmp_path / "one" / name).read_bytes()).hexdigest() == digest
     assert written(project, tmp_path / "two").files == done.files
-    assert written(project, tmp_path / "one").files == done.files  # Its own folder may be written again.
+    assert written(project, tmp_path / "one").files == done.files  # A folder of earlier evidence may be written again.
 
 
 def test_evidence_is_not_written_over_other_files_nor_for_an_unknown_id(project: Project, tmp_path: Path) -> None:

@@ -47,11 +47,11 @@ def failing(project: Project, make: Any) -> Iterator[Project]:
         ]  # fmt: skip
         lake.commit(lambda transaction: transaction.append("usage", make.events("usage", usage)))
         wrong = [row for row in usage if row["node"] == "bad" or row["record_key"][4:] in ("3", "7")]
-        _raise(lake, make, [row["record_key"] for row in wrong])
+        _raise_findings(lake, make, [row["record_key"] for row in wrong])
         yield project
 
 
-def _raise(lake: Lake, make: Any, names: list[str], position: int = 4) -> None:
+def _raise_findings(lake: Lake, make: Any, names: list[str], position: int = 4) -> None:
     rows = [
         make.finding(
             name, position, "raised", "frontier", "unbilled", expected=10, usage=[name], node=name.rstrip("0123456789"),
@@ -103,7 +103,7 @@ def test_a_later_finding_of_the_pattern_is_filed_in_the_open_case_and_opens_it_a
     assert bad_case(failing)["status"] == "confirmed"
     assert ask(failing, "SELECT count(*) AS n FROM findings WHERE status = 'confirmed'") == [{"n": 40}]
     with Lake.open(failing, clock=later(1)) as lake:
-        _raise(lake, make, ["bad99"])
+        _raise_findings(lake, make, ["bad99"])
     assert investigate(failing, clock=later(1)).opened == 0
     again = bad_case(failing)
     assert (again["case_id"], again["status"], again["findings"], again["open_findings"]) == (case["case_id"], "open", 41, 1)
@@ -115,7 +115,7 @@ def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_shows_their_mon
     record(failing, [case_id], Decision("dismissed", "test calls", "ann", until=NOW + timedelta(days=30)), clock=clock)
     for name, days in (("bad77", 2), ("bad88", 40)):
         with Lake.open(failing, clock=later(1)) as lake:
-            _raise(lake, make, [name])
+            _raise_findings(lake, make, [name])
         investigate(failing, clock=later(days))
         if days == 2:
             hidden = bad_case(failing)
@@ -174,7 +174,7 @@ def test_a_split_part_and_a_merged_case_keep_their_findings_once(failing: Projec
         {"status": "merged", "merged_into": case_id}
     ]
     with Lake.open(failing, clock=later(1)) as lake:
-        _raise(lake, make, ["good9"])
+        _raise_findings(lake, make, ["good9"])
     investigate(failing, clock=later(1))
     assert bad_case(failing)["findings"] == 45
     assert [event["event"] for event in view(failing, rest).history] == ["filed", "opened", "merged"]

@@ -43,7 +43,13 @@ class Books:
 
     def findings(self) -> set[Finding]:
         """Return all findings of documents and accounts."""
-        return {*self._amounts(), *self._credits(), *self._twice(), *self._gaps(), *self._loose()}
+        return {
+            *self._check_amounts(),
+            *self._check_credits(),
+            *self._find_repetitions(),
+            *self._find_gaps(),
+            *self._find_loose_lines(),
+        }
 
     # --- documents ----------------------------------------------------------------------------------------------------
 
@@ -63,8 +69,8 @@ class Books:
             number, seen = str(former[0]), seen + 1
         return []
 
-    def _amounts(self) -> Iterator[Finding]:
-        repeated = {f[1] for f in self._twice() if f[-1] == "same_period"}
+    def _check_amounts(self) -> Iterator[Finding]:
+        repeated = {f[1] for f in self._find_repetitions() if f[-1] == "same_period"}
         for d in self.documents:
             if self.replaced(d):
                 continue
@@ -84,7 +90,7 @@ class Books:
             if net + tax != total:
                 yield row("total_differs", number, None, account, (net + tax, total), currency, None)
 
-    def _credit_notes(self, bill: Row) -> list[Row]:
+    def _list_credit_notes(self, bill: Row) -> list[Row]:
         return [
             c for c in self.credits
             if c.get("refers_to") == bill["number"] and c["account"] == bill["account"] and c["currency"] == bill["currency"]
@@ -94,11 +100,11 @@ class Books:
     def remaining(self, bill: Row) -> Fraction:
         if self.replaced(bill):
             return Fraction(0)
-        return Fraction(bill["total"]) + sum((Fraction(c["total"]) for c in self._credit_notes(bill)), Fraction(0))
+        return Fraction(bill["total"]) + sum((Fraction(c["total"]) for c in self._list_credit_notes(bill)), Fraction(0))
 
-    def _credits(self) -> Iterator[Finding]:
+    def _check_credits(self) -> Iterator[Finding]:
         for bill in self.bills:
-            notes = self._credit_notes(bill)
+            notes = self._list_credit_notes(bill)
             credited = -sum((Fraction(c["total"]) for c in notes), Fraction(0))
             most = max(Fraction(bill["total"]), Fraction(0))
             if credited > most:
@@ -118,7 +124,7 @@ class Books:
                 "credit_without_invoice", c["number"], c.get("refers_to") or None, c["account"], amounts, c["currency"], reason
             )
 
-    def _twice(self) -> Iterator[Finding]:
+    def _find_repetitions(self) -> Iterator[Finding]:
         # An invoice that was credited as a whole bills nothing any more; one of zero cannot be credited.
         standing = [b for b in self.bills if not self.replaced(b) and not (Fraction(b["total"]) != 0 and self.remaining(b) == 0)]
         for b in standing:
@@ -135,7 +141,7 @@ class Books:
                     "repeated_invoice", b["number"], earlier[0]["number"], b["account"], (None, None), b["currency"], "overlap"
                 )
 
-    def _gaps(self) -> Iterator[Finding]:
+    def _find_gaps(self) -> Iterator[Finding]:
         for letter in "RC":
             known = {int(d["number"][1:]) for d in self.documents if d["number"][0] == letter}
             below = None
@@ -147,7 +153,7 @@ class Books:
 
     # --- accounts -----------------------------------------------------------------------------------------------------
 
-    def _state_on(self, account: str, day: date) -> Row | None:
+    def _find_state(self, account: str, day: date) -> Row | None:
         began = [s for s in self.states if s["account"] == account and date.fromisoformat(s["valid_from"]) <= day]
         return max(began, key=lambda s: s["valid_from"], default=None)
 
@@ -157,7 +163,7 @@ class Books:
         runs: list[tuple[int, date]] = []
         day = date(2026, 1, 1)
         while day <= UNTIL:
-            state = self._state_on(account, day)
+            state = self._find_state(account, day)
             if state is not None and state["status"] == "active":
                 cycle_day = int(state["cycle_day"] or 1)
                 if not runs or runs[-1][0] != cycle_day:
@@ -176,13 +182,13 @@ class Books:
             result.append((max(begin, changed) if number else begin, ends, days[0]))
         return sorted(result)
 
-    def _loose(self) -> Iterator[Finding]:
+    def _find_loose_lines(self) -> Iterator[Finding]:
         numbers = {d["number"] for d in self.documents}
         first_end = min(days_of(b)[-1] for b in self.bills) + DAY
         money_of: dict[tuple[str, date, date, str, str | None], Fraction] = defaultdict(Fraction)
         for c in self.charges:
             if c["invoice_id"] not in numbers and Fraction(c["amount"]) != 0:
-                from_day, end = self._period_of(c["account"], date.fromisoformat(c["started_at"]), first_end)
+                from_day, end = self._find_period(c["account"], date.fromisoformat(c["started_at"]), first_end)
                 if end >= first_end and end + GRACE <= UNTIL:
                     money_of[c["account"], from_day, end, c["currency"], c["invoice_id"] or None] += Fraction(c["amount"])
         missing = set()
@@ -204,7 +210,7 @@ class Books:
                 reason = "unknown_number" if number else "no_number"
                 yield row("uninvoiced_charge", number, None, account, (amount, Fraction(0)), currency, reason)
 
-    def _period_of(self, account: str, day: date, first_end: date) -> tuple[date, date]:
+    def _find_period(self, account: str, day: date, first_end: date) -> tuple[date, date]:
         for from_day, end, _ in self.periods(account):
             if from_day <= day < end and end >= first_end:
                 return from_day, end

@@ -91,7 +91,7 @@ CASES = {
     "early": [("invoice_before_usage", "R7", None, "60.000000", "100.000000", "-40.000000", "EUR", None, 1)],
     "advance": [],
     "twice": [("repeated_invoice", "R10", "R9", "0.000000", "119.000000", "-119.000000", "EUR", "same_period", 1)],
-    # Its money counts once: the second one does not differ from its lines, which it lacks, as well.
+    # The money of the repeated invoice counts once: it lacks lines, but raises no second finding that its lines differ.
     "twice-no-lines": [("repeated_invoice", "R22", "R21", "0.000000", "119.000000", "-119.000000", "EUR", "same_period", 1)],
     "overlap": [("repeated_invoice", "R12", "R11", None, None, None, "EUR", "overlap", 1)],
     "reissued": [],

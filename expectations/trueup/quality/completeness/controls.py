@@ -45,7 +45,7 @@ def control(lake: Lake) -> Controlled:
     after, newest = lake.consumer_position(CONSUMER), lake.last_position()
     now = Tick(newest + 1, (lake.clock() - _EPOCH) // timedelta(microseconds=1))
     changes, parts = [pl.DataFrame(schema=FINDING_CHANGE)], policy_intervals(lake, after=after, upto=now.position)
-    past_changes, inputs = _completeness_findings(lake, newest), CompletenessInputs.of()
+    past_changes, inputs = _read_completeness_findings(lake, newest), CompletenessInputs.of()
     for part in parts:
         rules, upto = part.policy.rules, part.upto
         inputs = load.load_inputs(lake, rules, after=part.after, upto=upto)
@@ -69,7 +69,7 @@ def control(lake: Lake) -> Controlled:
 
 def derived(lake: Lake, *, after: int = 0, upto: int) -> pl.DataFrame:
     """Return what the ticks in (after, upto] change, as rows of `history.FINDING_CHANGE`, without a commit."""
-    changes, past_changes = [pl.DataFrame(schema=FINDING_CHANGE)], _completeness_findings(lake, after)
+    changes, past_changes = [pl.DataFrame(schema=FINDING_CHANGE)], _read_completeness_findings(lake, after)
     for part in policy_intervals(lake, after=after, upto=upto):
         rules = part.policy.rules
         inputs = load.load_inputs(lake, rules, after=part.after, upto=part.upto)
@@ -86,14 +86,14 @@ def _add_current_tick(
         return inputs, now.position - 1
     position = _declare_current_tick(lake)
     if position == now.position:
-        return replace(inputs, ticks=_with(inputs.ticks, now)), position
+        return replace(inputs, ticks=_add_tick(inputs.ticks, now)), position
     # Another writer may have committed first; the tick comes after its records.
     return load.load_inputs(lake, rules, after=after, upto=position), position
 
 
 def _would_change_findings(inputs: CompletenessInputs, rules: Rules, now: Tick, open_before: pl.DataFrame, *, after: int) -> bool:
     """Return whether a current tick would change a finding or make a day due."""
-    ticked = replace(inputs, ticks=_with(inputs.ticks, now))
+    ticked = replace(inputs, ticks=_add_tick(inputs.ticks, now))
     (turn,) = turns_of(ticked, after=now.position - 1, upto=now.position)
     last = turn.last
     if last is None or last.position < now.position - 1:
@@ -102,11 +102,11 @@ def _would_change_findings(inputs: CompletenessInputs, rules: Rules, now: Tick, 
     return not changes.filter(pl.col("position") == now.position).is_empty() or bool(due(ticked, rules, now, last))
 
 
-def _with(ticks: pl.DataFrame, tick: Tick) -> pl.DataFrame:
+def _add_tick(ticks: pl.DataFrame, tick: Tick) -> pl.DataFrame:
     return pl.concat([ticks, pl.DataFrame([(tick.position, tick.at_us, None)], TICK, orient="row")])
 
 
-def _completeness_findings(lake: Lake, upto: int) -> pl.DataFrame:
+def _read_completeness_findings(lake: Lake, upto: int) -> pl.DataFrame:
     """Return the changes of completeness findings up to a position, as rows of `events.finding`."""
     return lake.connection.execute(statement("feed_findings"), {"upto": upto}).pl().filter(pl.col("control") != CONTROL)
 

@@ -23,13 +23,15 @@ def declared(inputs: CompletenessInputs) -> pl.DataFrame:
         pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records").sum(), pl.col("declared").max(),
         pl.col("first_us").min(), pl.col("last_us").max(), pl.col("sums").drop_nulls(),
     )  # fmt: skip
-    sums = pl.Series("sums", [_differing(texts) for texts in whole["sums"]], dtype=pl.Object)
-    money = [_money(one) for one in sums]
+    sums = pl.Series("sums", [_find_differing_sums(texts) for texts in whole["sums"]], dtype=pl.Object)
+    money = [_find_missing_amount(one) for one in sums]
     has_count = (pl.col("declared") != pl.col("records")).fill_null(False)
     whole = whole.with_columns(
         has_count=has_count, exact_money=pl.Series([amount for amount, _ in money], dtype=pl.Int64),
         exact_currency=pl.Series([currency for _, currency in money], dtype=pl.String),
-        differences=pl.Series(["; ".join(_in_words(name, one) for name, one in each.items()) for each in sums], dtype=pl.String),
+        differences=pl.Series(
+            ["; ".join(_describe_difference(name, one) for name, one in each.items()) for each in sums], dtype=pl.String
+        ),
     )  # fmt: skip
     differs = whole.filter(pl.col("has_count") | (pl.col("differences") != ""))
     fewer = (pl.col("declared") - pl.col("records")).clip(lower_bound=0).cast(pl.Float64)
@@ -44,12 +46,12 @@ def declared(inputs: CompletenessInputs) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _differing(texts: pl.Series) -> dict[str, DeclaredSum]:
+def _find_differing_sums(texts: pl.Series) -> dict[str, DeclaredSum]:
     """Return the sums of a unit that differ from its declared sums, by column."""
     return {name: one for name, one in read_sums(texts.to_list()).items() if one.missing_micros}
 
 
-def _money(sums: Mapping[str, DeclaredSum]) -> tuple[int | None, str | None]:
+def _find_missing_amount(sums: Mapping[str, DeclaredSum]) -> tuple[int | None, str | None]:
     """Return the declared amount that is missing in a unit, and its currency; None where that is not one sum in one currency.
 
     An amount above the declared one is not missing money.
@@ -60,11 +62,11 @@ def _money(sums: Mapping[str, DeclaredSum]) -> tuple[int | None, str | None]:
     return min(max(amount.missing_micros, 0), _GREATEST), next(iter(amount.read.currencies), None)
 
 
-def _in_words(name: str, one: DeclaredSum) -> str:
+def _describe_difference(name: str, one: DeclaredSum) -> str:
     """Return a difference in words: `amount 30 and holds 20`."""
-    return f"{name} {_decimal(max(one.declared))} and holds {_decimal(one.read.micros)}"
+    return f"{name} {_format_decimal(max(one.declared))} and holds {_format_decimal(one.read.micros)}"
 
 
-def _decimal(micros: int) -> str:
+def _format_decimal(micros: int) -> str:
     sign, (whole, rest) = "-" * (micros < 0), divmod(abs(micros), MICROS)
     return f"{sign}{whole}" + (f".{rest:06}".rstrip("0") if rest else "")

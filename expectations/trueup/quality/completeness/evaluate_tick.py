@@ -58,7 +58,7 @@ def evaluate_tick(
 ) -> pl.DataFrame:
     """Return the open findings at a tick (rows of `OPEN_FINDING`); `previous` are those at the tick `before`."""
     known = inputs.upto(tick.position)
-    floor_us = _floor(known, rules)
+    floor_us = _find_floor(known, rules)
     known = replace(
         known,
         hours=known.hours.filter(pl.col("hour_us") >= floor_us),
@@ -67,13 +67,13 @@ def evaluate_tick(
     )
     then = complete_until(inputs.upto(before.position), rules) if before else complete_until(CompletenessInputs.of(), rules)
     complete = complete_until(known, rules)
-    new = _arrivals(known, before)
-    previous_low = _hour_cells(previous.filter(pl.col("control") == "volume"), {})
+    new = _find_arrivals(known, before)
+    previous_low = _expand_to_hours(previous.filter(pl.col("control") == "volume"), {})
     grid = profile.grid(profile.count_by_hour(known.hours), complete, rules, previous_low)
     holes = _estimate_missing_records(gaps.joined(gaps.missing_files(known), gaps.missing_numbers(known)), grid)
     rows = [
         holes, gaps.numbers_twice(known), gaps.delivered_twice(known), declarations.declared(known),
-        _find_low_volume(grid, rules, previous_low, _cells_to_reevaluate(grid.select(volume.CELL), new, then), holes),
+        _find_low_volume(grid, rules, previous_low, _select_cells(grid.select(volume.CELL), new, then), holes),
         _find_shifted_shares(known, complete, rules, previous, new, then), share_shift.find_clock_jumps(known.hours, holes),
         _estimate_missing_records(stale(known, rules, tick.at_us), grid, whole_source=True),
     ]  # fmt: skip
@@ -81,31 +81,31 @@ def evaluate_tick(
     return _carry_over(current.select(pl.col(n).cast(t) for n, t in OPEN_FINDING.items()), previous, floor_us)
 
 
-def _floor(known: CompletenessInputs, rules: Rules) -> int:
+def _find_floor(known: CompletenessInputs, rules: Rules) -> int:
     """Return the instant before which no hour is evaluated again; findings of earlier hours are carried over."""
     latest = known.hours["hour_us"].max()
     return (int(latest) if isinstance(latest, int) else 0) - rules.lookback_us - PROFILE_US
 
 
-def _arrivals(known: CompletenessInputs, before: Tick | None) -> pl.DataFrame:
+def _find_arrivals(known: CompletenessInputs, before: Tick | None) -> pl.DataFrame:
     """Return the hours of nodes that received records since the tick before."""
     since = known.hours if before is None else known.hours.filter(pl.col("position") > before.position)
     return since.select(*_NODE, "hour_us").unique()
 
 
-def _cells_to_reevaluate(cells: pl.DataFrame, new: pl.DataFrame, then: pl.DataFrame) -> pl.DataFrame:
+def _select_cells(cells: pl.DataFrame, new: pl.DataFrame, then: pl.DataFrame) -> pl.DataFrame:
     """Return the cells to evaluate: hours that were not complete at the tick before, or received records since."""
     reached = cells.join(then, on="source", how="left")
     fresh = reached.filter(pl.col("passed_us").is_null() | (pl.col("hour_us") + HOUR_US > pl.col("passed_us")))
     return pl.concat([fresh.drop("passed_us"), cells.join(new, on=[*_NODE, "hour_us"], how="semi")]).unique()
 
 
-def _hour_cells(findings: pl.DataFrame, added: Mapping[str, pl.Expr]) -> pl.DataFrame:
+def _expand_to_hours(findings: pl.DataFrame, added: Mapping[str, pl.Expr]) -> pl.DataFrame:
     """Return one row per hour of the period of each finding."""
     return findings.with_columns(hour_us=pl.int_ranges("from_us", "to_us", HOUR_US, dtype=pl.Int64), **added).explode("hour_us")
 
 
-def _outside(cells: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
+def _drop_explained_cells(cells: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
     """Return the cells that no gap in the numbers explains."""
     inside = cells.join(holes.select(*_NODE, "from_us", "to_us"), on=_NODE).filter(
         (pl.col("hour_us") < pl.col("to_us")) & (pl.col("hour_us") + HOUR_US > pl.col("from_us"))
@@ -117,7 +117,7 @@ def _find_low_volume(
     grid: pl.DataFrame, rules: Rules, previous: pl.DataFrame, reevaluated: pl.DataFrame, holes: pl.DataFrame
 ) -> pl.DataFrame:
     low = volume.settled(volume.low_hours(grid, rules), grid, previous, reevaluated)
-    return volume.low_periods(_outside(low, holes), grid)
+    return volume.low_periods(_drop_explained_cells(low, holes), grid)
 
 
 def _find_shifted_shares(
@@ -125,10 +125,10 @@ def _find_shifted_shares(
 ) -> pl.DataFrame:
     cell = [*share_shift.NODE, "measure", "hour_us"]
     measure = {"measure": pl.col("subject").str.replace(r" \d+$", "")}
-    previous_cells = _hour_cells(previous.filter(pl.col("control") == "mix"), measure).select(cell)
+    previous_cells = _expand_to_hours(previous.filter(pl.col("control") == "mix"), measure).select(cell)
     far = share_shift.find_shifted_shares(known, complete, rules)
     hours = known.hours.select(*_NODE, "hour_us").unique()
-    reevaluated = _cells_to_reevaluate(hours, new, then)
+    reevaluated = _select_cells(hours, new, then)
     retained = previous_cells.join(reevaluated, on=[*_NODE, "hour_us"], how="anti")
     # An hour of an earlier finding may lie between two shifted hours; it stays in their period.
     fresh = far.join(reevaluated, on=[*_NODE, "hour_us"], how="semi")

@@ -3,7 +3,7 @@
 The value of a record of a service is the sum of charges on the days before, divided by the number of records. The squares of the
 charges measure how much single records differ. The sum of many unequal records has a distribution skewed to the right. So a gamma
 distribution of the same mean and variance gives the ends of the interval. These estimates are computed in floating point and
-rounded outwards once to whole millionths. They enter no sum of money that is owed.
+rounded outwards once to whole millionths. The estimates enter no sum of money that is owed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def service_shares(hours: pl.DataFrame) -> pl.DataFrame:
 def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, currency: str) -> pl.DataFrame:
     """Add to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (millionths), `currency`.
 
-    The currency is that of most missing records. Where their value is unknown, money is NULL and the currency is `currency`. A
+    The currency is the one of most missing records. Where their value is unknown, money is NULL and the currency is `currency`. A
     finding without missing records has no bounds. Where the money is exact (`exact_money`), both bounds are equal to it.
 
     Examples -------- A gap in the record numbers shows that exactly 100 voice records are missing. The day before, 400 voice
@@ -144,7 +144,7 @@ def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, c
     (100, 100, None, None, 'EUR')
     """
     numbered = found.with_row_index("row")
-    valued = numbered.join(_value_by_row(numbered, money, hours), on="row", how="left", maintain_order="left")
+    valued = numbered.join(_compute_row_values(numbered, money, hours), on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
     low, high = _interval_ends(n, var)
     low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
@@ -163,7 +163,7 @@ def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, c
     ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
 
 
-def _value_by_row(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
+def _compute_row_values(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
     """Return the value of one missing record of each `row`: `mean`, `square`, `known`, `drift`, `currency`, `any_worth`."""
     parts = _divide_by_service(numbered, service_shares(hours))
     of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))

@@ -19,7 +19,7 @@ def missing_files(inputs: CompletenessInputs) -> pl.DataFrame:
         previous=pl.col("number").shift(1).over(_NODE), reached=pl.col("last_us").cum_max().shift(1).over(_NODE),
         began=pl.col("first_us").shift(1).over(_NODE),
     )  # fmt: skip
-    # Where files overlap in time, as those of billing do, the missing file may cover any time around both.
+    # Where files overlap in time, as files of billing do, the missing file may cover any time around both files.
     overlap = pl.col("first_us") <= pl.col("reached")
     holes = before.filter(pl.col("number") - pl.col("previous") > 1).with_columns(
         low=pl.col("previous") + 1, high=pl.col("number") - 1,
@@ -38,7 +38,7 @@ def missing_files(inputs: CompletenessInputs) -> pl.DataFrame:
 
 
 def missing_numbers(inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return a row of `FOUND` for each gap in the record numbers of a node: how many are missing is exact."""
+    """Return a row of `FOUND` for each gap in the record numbers of a node, with the exact number of missing records."""
     runs = inputs.runs.sort(*_NODE, "first", "last")
     before = runs.with_columns(
         reached=pl.col("last").cum_max().shift(1).over(_NODE), from_us=pl.col("last_us").cum_max().shift(1).over(_NODE)
@@ -57,7 +57,7 @@ def missing_numbers(inputs: CompletenessInputs) -> pl.DataFrame:
 
 
 def joined(files: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
-    """Return one finding for a loss that both numberings show: that of the file, with the exact number of missing records."""
+    """Return one finding for a loss that both numberings show: the finding on the file, with the exact number of records."""
     explained = files.drop("records", "records_variance").join(
         numbers.select(*_NODE, "records", hole=pl.col("subject"), low_us="from_us", high_us="to_us"), on=_NODE
     ).filter((pl.col("low_us") >= pl.col("from_us")) & (pl.col("high_us") <= pl.col("to_us")))  # fmt: skip
@@ -88,7 +88,7 @@ def numbers_twice(inputs: CompletenessInputs) -> pl.DataFrame:
 def delivered_twice(inputs: CompletenessInputs) -> pl.DataFrame:
     """Return rows of `FOUND` for units most of whose records are duplicates; no money is at stake, but the sender should know.
 
-    Records that `where` leaves out are not compared with the log, so they are not counted at all.
+    Records that `where` leaves out are not compared with the log, so they are not counted.
     """
     whole = inputs.units.group_by("stream", "source", "unit").agg(
         pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records", "duplicate", "filtered").sum(),

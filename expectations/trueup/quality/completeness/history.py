@@ -55,14 +55,14 @@ def turns_of(inputs: CompletenessInputs, *, after: int, upto: int) -> list[Turn]
     superseding = {at for _, _, at in rows if at is not None}
     turns, last = list[Turn](), None
     for position in sorted(moments.keys() | superseding):
-        turn = _superseding(rows, position, last) if position in superseding else Turn(moments[position], last, last)
+        turn = _supersede(rows, position, last) if position in superseding else Turn(moments[position], last, last)
         turns.append(turn)
         last = turn.tick
     return [turn for turn in turns if after < turn.tick.position <= upto]
 
 
-def _superseding(rows: list[_TickRow], position: int, last: Tick | None) -> Turn:
-    """Return the turn at which ticks become void: the clock goes back to that of the last tick still in force."""
+def _supersede(rows: list[_TickRow], position: int, last: Tick | None) -> Turn:
+    """Return the turn at which ticks become void: the clock returns to the last tick still in force."""
     in_force = [Tick(p, at) for p, at, void_from in rows if p < position and not (void_from is not None and void_from <= position)]
     first_void = min(p for p, _, void_from in rows if void_from == position)
     before = next((tick for tick in reversed(in_force) if tick.position < first_void), None)
@@ -103,10 +103,10 @@ def changed(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick, b
     )  # fmt: skip
     differing = compared.filter(~(was & is_open) | differs).with_columns(action=action, cause=cause)
     shown = differing.select(*KEY, "action", "cause", *(pl.when(is_open).then(f"{n}_new").otherwise(n).alias(n) for n in content))
-    return _rows(shown, rules, tick)
+    return _build_history_rows(shown, rules, tick)
 
 
-def _rows(rows: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
+def _build_history_rows(rows: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
     named = rows.with_columns(
         about=pl.lit("feed"), id_scope="source", id_currency=_NONE, id_service="service", id_subscriber=_NONE, name="node",
         name_scope="control", period="subject",

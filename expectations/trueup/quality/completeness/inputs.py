@@ -104,7 +104,7 @@ class CompletenessInputs:
     @classmethod
     def of(cls, **frames: pl.DataFrame) -> CompletenessInputs:
         """Build the inputs from the given frames, with empty frames for all others."""
-        return cls(**{name: _typed(frames.get(name), schema) for name, schema in _SEEN.items()})
+        return cls(**{name: _cast_to_schema(frames.get(name), schema) for name, schema in _SEEN.items()})
 
     def upto(self, position: int) -> CompletenessInputs:
         """Return the inputs from commits up to a position."""
@@ -117,7 +117,7 @@ _SEEN = {
 }  # fmt: skip
 
 
-def _typed(frame: pl.DataFrame | None, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def _cast_to_schema(frame: pl.DataFrame | None, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     if frame is None:
         return pl.DataFrame(schema=schema)
     missing = {name: pl.lit(None, dtype) for name, dtype in schema.items() if name not in frame.columns}
@@ -126,7 +126,7 @@ def _typed(frame: pl.DataFrame | None, schema: Mapping[str, pl.DataType]) -> pl.
 
 def as_findings(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of a control as rows of `FOUND`."""
-    return _typed(frame, FOUND)
+    return _cast_to_schema(frame, FOUND)
 
 
 def complete_until(inputs: CompletenessInputs, rules: Rules) -> pl.DataFrame:

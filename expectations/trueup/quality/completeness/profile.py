@@ -1,10 +1,10 @@
 """Estimate the usual number of records of an hour from the same hour of earlier weeks, with trend and spread.
 
 A series is a node's whole traffic, or one service of it. The expected records of an hour are the median of the same hour of up to
-eight weeks before, on the wall clock. They are multiplied by the ratio of the last week to its own expectation. The spread is that
-of random counts, times an overdispersion from the median absolute deviation of all hours. One bad day hardly changes either of
-them. Hours of holidays, and of days with a change of daylight saving, are not evaluated and not used as history. An hour with fewer
-than three weeks of history is not evaluated either.
+eight weeks before, on the wall clock. Both values are multiplied by the ratio of the last week to its own expectation. The spread
+is the spread of random counts, times an overdispersion from the median absolute deviation of all hours. One bad day hardly changes
+either of them. Hours of holidays, and of days with a change of daylight saving, are not evaluated and not used as history. An hour
+with fewer than three weeks of history is not evaluated either.
 """
 
 from __future__ import annotations

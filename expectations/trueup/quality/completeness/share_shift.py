@@ -46,7 +46,7 @@ def _count_parts(inputs: CompletenessInputs) -> pl.DataFrame:
 
 
 def _fill_hours(parts: pl.DataFrame, name: str, label: str, whole: pl.DataFrame) -> pl.DataFrame:
-    """Return the records of each part of a node's traffic in every hour in which the node has any; 0 where the part has none."""
+    """Return the number of records of each part of a node's traffic, in every hour in which the node has records."""
     every = parts.select(*NODE, name).unique().join(whole, on=NODE)
     return every.join(parts, on=[*NODE, name, "hour_us"], how="left").select(
         *NODE, "hour_us", "records", measure=pl.format(label, name), part=pl.col("part").fill_null(0)
@@ -66,9 +66,9 @@ def _count_tests(inputs: CompletenessInputs) -> pl.DataFrame:
 def find_shifted_shares(inputs: CompletenessInputs, passed: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """Return the cells (`NODE`, `measure`, `hour_us`) whose share differs from the weeks before, with `part` and `records`.
 
-    The usual share of an hour is that of earlier days at the same hour of the wall clock, so nights are compared with nights. The
-    test compares the part's count with the count of all records. It allows for the earlier spread of such counts, and for the skew
-    of small ones.
+    The usual share of an hour is taken from the same local hour of earlier days, so nights are compared with nights. The test
+    compares the part's count with the count of all records. The bound allows for the earlier spread of such counts, and for the
+    skew of small counts.
     """
     line = [*NODE, "measure"]
     complete = _count_parts(inputs).join(passed, on="source").filter(pl.col("hour_us") + HOUR_US <= pl.col("passed_us"))

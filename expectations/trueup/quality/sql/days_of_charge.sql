@@ -1,4 +1,4 @@
--- What days of a feed before one were like, as of a position. Grain: one UTC day. Owner: quality.
+-- Key figures of the days of a feed before a given day, as of a position. Grain: one UTC day. Owner: quality.
 SELECT
     c.day, count(*) AS records,
     count(c.session_key) / count(*) AS share_of_session_key, count(c.subscriber) / count(*) AS share_of_subscriber,

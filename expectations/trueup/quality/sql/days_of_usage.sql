@@ -1,4 +1,4 @@
--- What days of a feed before one were like, as of a position. Grain: one UTC day. Owner: quality.
+-- Key figures of the days of a feed before a given day, as of a position. Grain: one UTC day. Owner: quality.
 SELECT
     u.day, count(*) AS records,
     count(u.subscriber) / count(*) AS share_of_subscriber, count(u.peer) / count(*) AS share_of_peer,

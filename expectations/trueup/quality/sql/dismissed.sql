@@ -1,4 +1,4 @@
--- Findings whose last decision is dismissed. Grain: one finding. Owner: quality.
+-- Findings of which the last decision is dismissed. Grain: one finding. Owner: quality.
 SELECT d.finding_id
 FROM lake.events.decision AS d
 WHERE list_contains($status_decisions, d.decision)

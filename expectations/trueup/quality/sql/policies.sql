@@ -1,4 +1,4 @@
--- Policies declared, each at its position, in order. Grain: one declaration. Owner: quality.
+-- Declared policies in the order of their positions. Grain: one declaration. Owner: quality.
 SELECT p.position, d.content
 FROM lake.events.declaration AS d
 JOIN lake.events.position AS p ON p.snapshot_id = d.snapshot_id

@@ -31,7 +31,7 @@ class DueRecords:
             copied = replace(part[0], day=None, to_us=part[-1].to_us)
             self._write(statement("validation/due", query=query_of(copied, self._snapshot_id)))
             for day in part:
-                condition = " AND ".join(_time_conditions(day)) or "true"
+                condition = " AND ".join(_list_time_conditions(day)) or "true"
                 self._write(statement("validation/due_batch", batch=BATCH, condition=condition))
                 yield day, self._read(statement("validation/due_batch_size", batch=BATCH))
 
@@ -56,10 +56,10 @@ def condition_of(of: DayOf, snapshot_id: int) -> str:
     """Return the SQL condition for the events of a day of a feed: the library binds no values."""
     # Names of sources hold letters, digits, dots, dashes and underscores only.
     conditions = [f"starts_with(e.source_id, '{of.source}@')", f"e.snapshot_id <= {snapshot_id}"]
-    return " AND ".join([*conditions, *_time_conditions(of)])
+    return " AND ".join([*conditions, *_list_time_conditions(of)])
 
 
-def _time_conditions(of: DayOf) -> list[str]:
+def _list_time_conditions(of: DayOf) -> list[str]:
     if of.from_us is None or of.to_us is None:
         return []
     first, last = (datetime.fromtimestamp(us // MICROS, UTC).date() for us in (of.from_us, of.to_us - 1))

@@ -49,7 +49,7 @@ _OF_THE_TABLE = ("table.columns", "table.column_types")
 class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
     """The library's SQL engine, on one connection that outlives every fetch.
 
-    Over a lake a batch is the content of `BATCH`. Its queries read a copy of the records, and all days of a feed have the same
+    Over a lake a batch is the content of `BATCH`. The queries read a copy of the records, and all days of a feed have the same
     columns.
     """
 

@@ -46,12 +46,12 @@ def open_failures(
     `others` are the completeness findings open at the tick. Records that are part of such a finding have no bounds here, so that no
     money counts twice. `currency` is used where a failure has no charges of its own.
     """
-    days = pl.DataFrame([(d.stream, d.source, d.from_us) for d, _ in validated], _schema(_DAY_OF), orient="row")
+    days = pl.DataFrame([(d.stream, d.source, d.from_us) for d, _ in validated], _select_schema(_DAY_OF), orient="row")
     unknown = [(d.stream, d.source, subject_of(c.name, d)) for d, v in validated for c in v.checks if c.passed is None]
-    unjudged = pl.DataFrame(unknown, _schema(_SUBJECT), orient="row")
+    unjudged = pl.DataFrame(unknown, _select_schema(_SUBJECT), orient="row")
     again = previous.join(days, on=_DAY_OF, how="semi", nulls_equal=True).join(unjudged, on=_SUBJECT, how="anti")
     retained = previous.join(again.select(KEY), on=KEY, how="anti")
-    new = _bounded(_once(_rows(validated), others), inputs, money, currency)
+    new = _add_bounds(_drop_counted_records(_build_failure_rows(validated), others), inputs, money, currency)
     return pl.concat([retained, keep_previous_bounds(new, previous)]).sort(KEY)
 
 
@@ -65,11 +65,11 @@ def of_days_over(failures: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFra
     return failures.filter(pl.col("to_us").is_null() | (over_us <= tick.at_us))
 
 
-def _schema(names: Sequence[str]) -> dict[str, pl.DataType]:
+def _select_schema(names: Sequence[str]) -> dict[str, pl.DataType]:
     return {name: OPEN_FINDING[name] for name in names}
 
 
-def _row(of: DayOf, check: Check) -> dict[str, object]:
+def _build_row(of: DayOf, check: Check) -> dict[str, object]:
     low, high = check.records or (None, None)
     return {
         "kind": KIND, "control": CONTROL, "stream": of.stream, "source": of.source, "node": "", "service": "",
@@ -78,14 +78,14 @@ def _row(of: DayOf, check: Check) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _rows(validated: Sequence[tuple[DayOf, Validated]]) -> pl.DataFrame:
+def _build_failure_rows(validated: Sequence[tuple[DayOf, Validated]]) -> pl.DataFrame:
     """Return failures as rows of `FOUND`, with the minimum and maximum number of records, and the `measure` of their share."""
     ends = {"low": pl.Float64(), "high": pl.Float64(), "measure": pl.String()}
     schema = {**{n: t for n, t in FOUND.items() if n != "records"}, **ends}
-    return pl.DataFrame([_row(d, c) for d, v in validated for c in v.failed], schema)
+    return pl.DataFrame([_build_row(d, c) for d, v in validated for c in v.failed], schema)
 
 
-def _bounded(rows: pl.DataFrame, inputs: CompletenessInputs, money: pl.DataFrame, currency: str) -> pl.DataFrame:
+def _add_bounds(rows: pl.DataFrame, inputs: CompletenessInputs, money: pl.DataFrame, currency: str) -> pl.DataFrame:
     """Return failures with bounds: the least value of the minimum number of records, and the greatest value of the maximum."""
     found = rows.with_row_index("failure")
     ends = {}
@@ -98,7 +98,7 @@ def _bounded(rows: pl.DataFrame, inputs: CompletenessInputs, money: pl.DataFrame
     return bounds.select(pl.col(n).cast(t) for n, t in OPEN_FINDING.items())
 
 
-def _once(failures: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+def _drop_counted_records(failures: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     """Remove the records of failures that a finding about a shifted share already counts."""
     shifts = others.filter(pl.col("control") == "mix").select(
         "stream", "source", measure=pl.col("subject").str.replace(r" \d+$", ""), low_us="from_us", high_us="to_us"

@@ -1,8 +1,8 @@
 """Validate the days of a feed by Great Expectations, and do the work that does not depend on the day only once.
 
-Without this module the library builds the graph of metrics and each expectation's configuration anew for every day. It also queries
-the rows that break an expectation even if there are none. This module keeps the graph, and queries rows only if their count is not
-zero. Where this module cannot compute a validation, the unchanged library does, and reports the reason.
+Without this module the library builds the graph of metrics and each expectation's configuration anew for every day. The library
+also queries the rows that break an expectation even if there are none. This module keeps the graph, and queries rows only if their
+count is not zero. Where this module cannot compute a validation, the unchanged library does, and reports the reason.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class FeedValidator(Validator):  # type: ignore[misc]
     def graph_validate(self, configurations: Sequence[Any], runtime_configuration: dict[str, Any] | None = None) -> list[Any]:
         """Return the library's result of each configuration on the day that is now the batch."""
         try:
-            prepared = [self._prepared(one, runtime_configuration) for one in configurations]
-            metrics = self._metrics(prepared, runtime_configuration)
+            prepared = [self._find_prepared(one, runtime_configuration) for one in configurations]
+            metrics = self._compute_metrics(prepared, runtime_configuration)
             return [
                 one.expectation.metrics_validate(
                     metrics=metrics, execution_engine=self.execution_engine,
@@ -63,23 +63,23 @@ class FeedValidator(Validator):  # type: ignore[misc]
         except Exception:  # noqa: BLE001 - whatever it is, the library computes the others and reports it
             return list(super().graph_validate(list(configurations), runtime_configuration))
 
-    def _metrics(self, prepared: Sequence[_Prepared], runtime_configuration: dict[str, Any] | None) -> dict[Any, Any]:
+    def _compute_metrics(self, prepared: Sequence[_Prepared], runtime_configuration: dict[str, Any] | None) -> dict[Any, Any]:
         """Return the values of all metrics by id: counts first, and rows only of expectations that some row breaks."""
-        metrics = self._resolved(
+        metrics = self._resolve_metrics(
             [edge for one in prepared for edge in one.edges if edge.left.id not in one.listed], runtime_configuration
         )
         broken = [one for one in prepared if any(metrics[count] for count in one.listed.values())]
         if broken:
-            metrics |= self._resolved([edge for one in broken for edge in one.edges], runtime_configuration)
+            metrics |= self._resolve_metrics([edge for one in broken for edge in one.edges], runtime_configuration)
         empty = {metric: _LISTED[metric.metric_name.rpartition(".")[2]] for one in prepared for metric in one.listed}
         return empty | metrics
 
-    def _resolved(self, edges: list[Any], runtime_configuration: dict[str, Any] | None) -> dict[Any, Any]:
+    def _resolve_metrics(self, edges: list[Any], runtime_configuration: dict[str, Any] | None) -> dict[Any, Any]:
         graph = ValidationGraph(execution_engine=self.execution_engine, edges=edges)
         metrics, _ = self.metrics_calculator.resolve_validation_graph(graph=graph, runtime_configuration=runtime_configuration)
         return dict(metrics)
 
-    def _prepared(self, configuration: Any, runtime_configuration: dict[str, Any] | None) -> _Prepared:
+    def _find_prepared(self, configuration: Any, runtime_configuration: dict[str, Any] | None) -> _Prepared:
         key = repr((configuration.type, configuration.kwargs, configuration.meta, configuration.id, runtime_configuration))
         if key not in self._kept:
             self._kept[key] = self._prepare(configuration, runtime_configuration)
@@ -97,7 +97,7 @@ class FeedValidator(Validator):  # type: ignore[misc]
             metric_configurations=needed.get_metric_configurations(), runtime_configuration=runtime_configuration
         )
         ids = {name: metric.id for name, metric in needed.metric_configurations.items()}
-        return _Prepared(expectation, graph.edges, dict(_listed(ids)))
+        return _Prepared(expectation, graph.edges, dict(_list_row_metrics(ids)))
 
 
 class FeedValidation:
@@ -120,7 +120,7 @@ class FeedValidation:
         statistics = calc_validation_statistics(results)._asdict()
         validated = ExpectationSuiteValidationResult(
             results=results, success=statistics.pop("success"), suite_name=suite.name, statistics=statistics,
-            batch_id=validator.active_batch_id, meta=self._meta(run_id),
+            batch_id=validator.active_batch_id, meta=self._build_meta(run_id),
         )  # fmt: skip
         suite_id = ExpectationSuiteIdentifier(name=suite.name)
         self._store.store_validation_results(
@@ -130,7 +130,7 @@ class FeedValidation:
         )
         return validated
 
-    def _meta(self, run_id: RunIdentifier) -> dict[str, Any]:
+    def _build_meta(self, run_id: RunIdentifier) -> dict[str, Any]:
         validator = self._validator
         return {
             "great_expectations_version": great_expectations.__version__,
@@ -142,7 +142,7 @@ class FeedValidation:
         }  # fmt: skip
 
 
-def _listed(ids: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+def _list_row_metrics(ids: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     """Yield the metrics that list rows which break an expectation, each with the metric that counts them."""
     for name, metric in ids.items():
         rule, _, kind = name.rpartition(".")
@@ -153,11 +153,11 @@ def _listed(ids: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
 def steady(expectation: Any) -> Any:
     """Return an expectation that never changes: it builds its configuration once, not for each argument that it reads."""
     kind: Any = type(expectation)
-    return _steady(kind).construct(_fields_set=set(expectation.__fields_set__), **expectation.__dict__)
+    return _build_steady_type(kind).construct(_fields_set=set(expectation.__fields_set__), **expectation.__dict__)
 
 
 @cache
-def _steady(kind: Any) -> Any:
+def _build_steady_type(kind: Any) -> Any:
     """Return a subtype of `kind` whose instances cache their configuration; the library's registry does not contain it."""
 
     def configuration(self: Any) -> Any:

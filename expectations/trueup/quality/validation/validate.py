@@ -60,25 +60,25 @@ class Validation:
         """Validate the expectations of days of one feed, in their order, as each day was known at a position."""
         history = History(self._lake, days[0], days[-1], snapshot_id)
         # A policy may have been declared under another version of the library, with other expectations.
-        unmeant = {e.name: said for e in expectations if (said := _not_meant(e)) is not None}
+        unmeant = {e.name: said for e in expectations if (said := _explain_meaningless(e)) is not None}
         meant = [e for e in expectations if e.name not in unmeant]
         for of, records in DueRecords(self._engine, snapshot_id).batches(days):
             if records == 0:
                 yield Validated(of.stream, of.source, of.day, position, ())
                 continue
             facts = history.facts_of(of)
-            unknown = {e.name: "nothing to compare with yet" for e in meant if not _used(e) <= facts.keys()} | unmeant
+            unknown = {e.name: "nothing to compare with yet" for e in meant if not _list_used_facts(e) <= facts.keys()} | unmeant
             known = [e for e in meant if e.name not in unknown]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                feed = self._feed_of(suite_name(of.stream, of.source), query_of(of, snapshot_id), meant)
-                result = feed.validate({e.name: {name: facts[name] for name in _used(e)} for e in known})
+                feed = self._find_feed(suite_name(of.stream, of.source), query_of(of, snapshot_id), meant)
+                result = feed.validate({e.name: {name: facts[name] for name in _list_used_facts(e)} for e in known})
             by_name = {r.expectation_config.meta["name"]: r for r in result.results}
-            checks = [_check(e, by_name[e.name], records, facts) for e in known]
+            checks = [_build_check(e, by_name[e.name], records, facts) for e in known]
             checks += [Check(e.name, e.severity, None, 0, 0, (), unknown[e.name]) for e in expectations if e.name in unknown]
             yield Validated(of.stream, of.source, of.day, position, tuple(checks))
 
-    def _feed_of(self, name: str, query: str, expectations: Sequence[Expectation]) -> FeedValidation:
+    def _find_feed(self, name: str, query: str, expectations: Sequence[Expectation]) -> FeedValidation:
         """Return the validation of a feed, by the suite and the definition that the library keeps; `query` selects the day.
 
         The days of a feed share them, because the library writes its files again with each day. The files change only with the
@@ -129,12 +129,12 @@ def suite_name(stream: str, source: str) -> str:
     return f"{stream}.{source.replace('.', '~')}"
 
 
-def _used(expectation: Expectation) -> set[str]:
+def _list_used_facts(expectation: Expectation) -> set[str]:
     """Return the names of the facts that an expectation compares with."""
     return {value.name for value in expectation.arguments.values() if isinstance(value, Fact)}
 
 
-def _not_meant(expectation: Expectation) -> str | None:
+def _explain_meaningless(expectation: Expectation) -> str | None:
     try:
         check_meant(expectation)
     except ConfigError as error:
@@ -142,35 +142,37 @@ def _not_meant(expectation: Expectation) -> str | None:
     return None
 
 
-def _check(expectation: Expectation, result: Any, records: int, facts: dict[str, Any]) -> Check:
+def _build_check(expectation: Expectation, result: Any, records: int, facts: dict[str, Any]) -> Check:
     found = result.result or {}
-    raised = _raised(result.exception_info)
+    raised = _find_raised_error(result.exception_info)
     rows = found.get("partial_unexpected_index_list") or []
     ids = tuple(dict.fromkeys(str(row["event_id"]) for row in rows))[:SHOWN_ROWS]
     if raised:
         return Check(expectation.name, expectation.severity, None, 0, 0, (), f"{NOT_COMPUTED}: {raised}")
     count = int(found.get("unexpected_count") or 0)
-    concerned = None if result.success else _concerned(expectation, found, records, facts)
-    detail = _detail(found, result.expectation_config.kwargs, records)
+    concerned = None if result.success else _count_concerned(expectation, found, records, facts)
+    detail = _describe_observation(found, result.expectation_config.kwargs, records)
     share_of = expectation.column if expectation.type == _SHARE else None
     return Check(expectation.name, expectation.severity, bool(result.success), records, count, ids, detail, concerned, share_of)
 
 
-def _detail(found: dict[str, Any], expected: dict[str, Any], records: int) -> str:
+def _describe_observation(found: dict[str, Any], expected: dict[str, Any], records: int) -> str:
     """Describe the observation; the same facts give the same text."""
     observed = found.get("observed_value")
     if "unexpected_count" in found:
         return f"not so for {found['unexpected_count']} of {records} records"
-    ends = [_short(expected.get(name)) for name in ("min_value", "max_value")]
+    ends = [_format_short(expected.get(name)) for name in ("min_value", "max_value")]
     expected_range = f", expected {ends[0] or 'anything'} to {ends[1] or 'anything'}" if any(ends) else ""
-    return f"observed {_short(observed)}{expected_range}"
+    return f"observed {_format_short(observed)}{expected_range}"
 
 
-def _short(value: object) -> str:
+def _format_short(value: object) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _concerned(expectation: Expectation, found: dict[str, Any], records: int, facts: dict[str, Any]) -> tuple[int, int] | None:
+def _count_concerned(
+    expectation: Expectation, found: dict[str, Any], records: int, facts: dict[str, Any]
+) -> tuple[int, int] | None:
     """Return the minimum and maximum number of records that a failure concerns; None where it is only noted."""
     if expectation.severity == "note":
         return None
@@ -184,7 +186,7 @@ def _concerned(expectation: Expectation, found: dict[str, Any], records: int, fa
     return 0, records
 
 
-def _raised(exception_info: Any) -> str:
+def _find_raised_error(exception_info: Any) -> str:
     """Return the first error of the library, empty without one; it reports one exception, or one for each metric."""
     if not exception_info:
         return ""

@@ -62,7 +62,7 @@ def validate_days(
         return ValidatedDays(notice="nothing new to validate")
     findings, results = feed_findings(lake, upto), list[Validated]()
     before = findings.height
-    with _library(lake, log_day) as library:
+    with _open_library(lake, log_day) as library:
         for part in policy_intervals(lake, after=after, upto=upto):
             looked_at = load.load_inputs(lake, part.policy.rules, after=part.after, upto=part.upto) if inputs is None else inputs
             judge = partial(library.judge, part.policy)
@@ -151,7 +151,7 @@ class _Library:
 
 
 @contextmanager
-def _library(lake: Lake, log_day: LogFn | None) -> Iterator[_Library]:
+def _open_library(lake: Lake, log_day: LogFn | None) -> Iterator[_Library]:
     library = _Library(lake, log_day)
     try:
         yield library

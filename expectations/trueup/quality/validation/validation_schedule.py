@@ -39,16 +39,16 @@ def due(inputs: CompletenessInputs, rules: Rules, tick: Tick, before: Tick | Non
     A day is due if it is over by the clock of this tick, and was not over at the tick `before`. It is also due if it is over and
     has received records since.
     """
-    days = _days(inputs.hours.filter(pl.col("position") <= tick.position), rules)
+    days = _list_local_days(inputs.hours.filter(pl.col("position") <= tick.position), rules)
     over, new = pl.col("over_us") <= tick.at_us, pl.lit(True)
     if before is not None:
         new = (pl.col("over_us") > before.at_us) | (pl.col("position") > before.position)
     since = 0 if before is None else before.position
     states = inputs.states.filter(pl.col("position").is_between(since + 1, tick.position))
-    return [*_of(days.filter(over & new)), *_of(states.select(_FEED).unique())]
+    return [*_iterate_days(days.filter(over & new)), *_iterate_days(states.select(_FEED).unique())]
 
 
-def _days(hours: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def _list_local_days(hours: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """Return the local days of hours: `stream`, `source`, `day`, `from_us`, `to_us`, when it is over, and the newest position."""
     lateness = {name: feed.lateness_us for name, feed in rules.feeds.items()}
     # Midnight need not be on a whole hour of UTC.
@@ -61,7 +61,7 @@ def _days(hours: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _of(rows: pl.DataFrame) -> Iterator[DayOf]:
+def _iterate_days(rows: pl.DataFrame) -> Iterator[DayOf]:
     ordered = rows.sort(n for n in (*_FEED, "day") if n in rows.columns)
     for row in ordered.iter_rows(named=True):
         yield DayOf(row["stream"], row["source"], row.get("day"), row.get("from_us"), row.get("to_us"))

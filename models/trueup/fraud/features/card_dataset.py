@@ -84,14 +84,14 @@ def card_facts(events: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US) -> pl.
         compared = compared.select("event_id", times_1000=times_1000, unusual=(times_1000 > 2_600).fill_null(value=False))
         plain = events.join(compared, on="event_id", how="left", maintain_order="left")
         plain = plain.with_columns(plain=~pl.col("unusual"), plain_cents=pl.when(~pl.col("unusual")).then("cents"))
-    return plain.join(_suspected_about(plain, label_delay_us), on="event_id", how="left", maintain_order="left").with_columns(
+    return plain.join(_count_suspicions(plain, label_delay_us), on="event_id", how="left", maintain_order="left").with_columns(
         honest=pl.col("fraud") == 0,
         odd=(pl.col("fraud") == 1) & (pl.col("cents") <= 22_000) & (pl.col("suspected") == 0),
         usual_cents=pl.when(~pl.col("unusual")).then("cents"),
     )
 
 
-def _suspected_about(events: pl.DataFrame, label_delay_us: int) -> pl.DataFrame:
+def _count_suspicions(events: pl.DataFrame, label_delay_us: int) -> pl.DataFrame:
     """Count, per transaction, the customer's unusual amounts from 14 days before it until its label was known."""
     seen = events.filter(~pl.col("is_label"))
     probes = seen.with_columns(

@@ -58,7 +58,7 @@ def history(declared: FeatureSet, events: pl.DataFrame, *, requested: pl.Series 
     # Entities can be computed in parallel: they are independent until their results are joined, and sorting releases the
     # interpreter lock.
     with ThreadPoolExecutor(THREADS) as pool:
-        parts = list(pool.map(lambda e: _of_entity(numbers, times, declared.of(e), e), declared.entities))
+        parts = list(pool.map(lambda e: _compute_entity(numbers, times, declared.of(e), e), declared.entities))
     return _assemble(declared, rows.filter(pl.col("result_row") >= 0), parts)
 
 
@@ -81,20 +81,20 @@ def join_entity_features(declared: FeatureSet, facts: pl.DataFrame, parts: Seque
     features = facts.select("event_id", *declared.own)
     for part in parts:
         features = features.join(part, on="event_id", how="left", maintain_order="left")
-    return features.select("event_id", *_shown(declared))
+    return features.select("event_id", *_select_shown(declared))
 
 
-def _shown(declared: FeatureSet) -> list[pl.Expr]:
-    ratios = {r.name: _quotient(r) for r in declared.ratios}
+def _select_shown(declared: FeatureSet) -> list[pl.Expr]:
+    ratios = {r.name: _divide_terms(r) for r in declared.ratios}
     return [ratios.get(n, pl.col(n)).alias(n) for n in declared.names]
 
 
-def _quotient(ratio: Ratio) -> pl.Expr:
-    under = _weighed(ratio.under) if ratio.under else pl.lit(1, pl.Int64)
-    return pl.when(under != 0).then(_weighed(ratio.over).cast(pl.Float64) / under.cast(pl.Float64))
+def _divide_terms(ratio: Ratio) -> pl.Expr:
+    under = _weigh_terms(ratio.under) if ratio.under else pl.lit(1, pl.Int64)
+    return pl.when(under != 0).then(_weigh_terms(ratio.over).cast(pl.Float64) / under.cast(pl.Float64))
 
 
-def _weighed(terms: Sequence[tuple[str, int]]) -> pl.Expr:
+def _weigh_terms(terms: Sequence[tuple[str, int]]) -> pl.Expr:
     return pl.sum_horizontal([pl.col(c).cast(pl.Int64) * w for c, w in terms], ignore_nulls=False)
 
 
@@ -127,19 +127,19 @@ class Numbers:
         self._encoded: dict[str, pl.Series] = {}
         self._lock = Lock()
 
-    def _of(self, name: str) -> pl.Series:
+    def _number_column(self, name: str) -> pl.Series:
         with self._lock:
             if name not in self._encoded:
-                self._encoded[name] = _numbered(self.rows[name])
+                self._encoded[name] = _number_values(self.rows[name])
             return self._encoded[name]
 
     def of_entity(self, entity: Sequence[str]) -> Ints:
         """Return a number for each entity value, −1 where a part of it is missing."""
-        code = self._of(entity[0])
+        code = self._number_column(entity[0])
         for column in entity[1:]:
-            part = self._of(column)
-            combined = pl.when((code >= 0) & (part >= 0)).then(code * (_most(part) + 1) + part)
-            code = _numbered(pl.select(combined).to_series())
+            part = self._number_column(column)
+            combined = pl.when((code >= 0) & (part >= 0)).then(code * (_find_most(part) + 1) + part)
+            code = _number_values(pl.select(combined).to_series())
         numbers: Ints = code.to_numpy()
         return numbers
 
@@ -156,15 +156,15 @@ class Numbers:
             raise FeatureError(
                 f"the column {name!r} holds fractions, whose sums depend on their order", todo="give it as whole millionths"
             )
-        return Column(self._of(name).to_numpy(), is_present)
+        return Column(self._number_column(name).to_numpy(), is_present)
 
 
-def _numbered(values: pl.Series) -> pl.Series:
+def _number_values(values: pl.Series) -> pl.Series:
     """Return equal numbers for equal values, from 0 up; −1 for a missing one."""
     if values.dtype in _WHOLE and values.len():
         numbers = values.cast(pl.Int64)
         least = numbers.min()
-        if isinstance(least, int) and _most(numbers) - least < 4 * values.len():
+        if isinstance(least, int) and _find_most(numbers) - least < 4 * values.len():
             return (numbers - least).fill_null(-1)
     if values.dtype == pl.String:
         # The numbers of texts are local to this column and never leave this module.
@@ -174,7 +174,7 @@ def _numbered(values: pl.Series) -> pl.Series:
     return codes["number"].cast(pl.Int64).fill_null(-1)
 
 
-def _most(numbers: pl.Series) -> int:
+def _find_most(numbers: pl.Series) -> int:
     most = numbers.max()
     return most if isinstance(most, int) else 0
 
@@ -182,11 +182,13 @@ def _most(numbers: pl.Series) -> int:
 FeatureColumns = dict[str, Column]
 
 
-def _of_entity(numbers: Numbers, times: Times, features: Sequence[Feature], entity: Sequence[str]) -> tuple[FeatureColumns, Ints]:
+def _compute_entity(
+    numbers: Numbers, times: Times, features: Sequence[Feature], entity: Sequence[str]
+) -> tuple[FeatureColumns, Ints]:
     """Compute the features of one entity, and the result row of each value."""
     prepared = numbers.rows
     code, result_row = numbers.of_entity(entity), prepared["result_row"].to_numpy()
-    order = _in_order(prepared, times, code, result_row)
+    order = _order_rows(prepared, times, code, result_row)
     names = dict.fromkeys(c for f in features for c in (f.of, f.where) if c is not None)
     encoded = {n: numbers.of_column(n) for n in names}
     columns = {n: c.take(order) for n, c in encoded.items()}
@@ -196,7 +198,7 @@ def _of_entity(numbers: Numbers, times: Times, features: Sequence[Feature], enti
     columns_by_name = {f.name: aggregate(rows, f) for f in features}
     is_requested = result_row[order] >= 0
     window_us = max(f.window_us for f in features)
-    for part, members, at in _as_of_position(
+    for part, members, at in _copy_late_windows(
         rows, position, _has_later_positions(rows, position, is_requested, window_us), window_us
     ):
         for f in features:
@@ -209,9 +211,9 @@ def _of_entity(numbers: Numbers, times: Times, features: Sequence[Feature], enti
     return {name: c.take(requested) for name, c in columns_by_name.items()}, result_row[order][requested]
 
 
-def _in_order(prepared: pl.DataFrame, times: Times, code: Ints, result_row: Ints) -> NDArray[np.intp]:
+def _order_rows(prepared: pl.DataFrame, times: Times, code: Ints, result_row: Ints) -> NDArray[np.intp]:
     """Order the rows of requested entities by entity and time, labels before transactions, then by event id."""
-    is_needed = np.zeros(_most(pl.Series(code)) + 2, dtype=np.bool_)
+    is_needed = np.zeros(_find_most(pl.Series(code)) + 2, dtype=np.bool_)
     is_needed[code[result_row >= 0]] = True
     is_needed[-1] = False
     order = np.flatnonzero(is_needed[code])
@@ -239,12 +241,12 @@ def _has_later_positions(rows: Rows, position: Ints, is_requested: Bools, window
     return suspects
 
 
-def _as_of_position(
+def _copy_late_windows(
     rows: Rows, position: Ints, late: Bools, window_us: int
 ) -> Iterator[tuple[Rows, NDArray[np.intp], NDArray[np.intp]]]:
     """Yield copies of the windows of `late` rows, without events of later positions: one group per entity and position.
 
-    Each item is the copied rows, which of them are the late ones, and the row numbers of those in `rows`.
+    Each item has the copied rows, a mask of the late rows among them, and the row numbers of the late rows in `rows`.
     """
     late_rows = np.flatnonzero(late)
     if not len(late_rows):
@@ -260,10 +262,10 @@ def _as_of_position(
     chunk = (sizes - 1) // _ROWS_AT_ONCE
     for number in np.unique(chunk):
         groups = np.flatnonzero(chunk == number)
-        yield _copied(rows, position, [(int(low[g]), int(high[g]), order[begins[g] : ends[g]]) for g in groups])
+        yield _copy_rows(rows, position, [(int(low[g]), int(high[g]), order[begins[g] : ends[g]]) for g in groups])
 
 
-def _copied(
+def _copy_rows(
     rows: Rows, position: Ints, groups: list[tuple[int, int, NDArray[np.intp]]]
 ) -> tuple[Rows, NDArray[np.intp], NDArray[np.intp]]:
     width = np.array([high - low for low, high, _ in groups])
@@ -291,4 +293,4 @@ def _assemble(declared: FeatureSet, facts: pl.DataFrame, parts: Sequence[tuple[F
             values[row], is_present[row] = column.values, column.is_present
             series = pl.Series(name, values)
             columns.append(series if is_present.all() else series.set(~pl.Series(is_present), None))
-    return pl.DataFrame(columns).select("event_id", *_shown(declared))
+    return pl.DataFrame(columns).select("event_id", *_select_shown(declared))

@@ -80,10 +80,10 @@ class Ratio:
 
 def ratio(name: str, over: str | Mapping[str, int], under: str | Mapping[str, int] = "") -> Ratio:
     """Return the `Ratio` of two column names, or of mappings from column to weight."""
-    return Ratio(name, _terms(over), _terms(under))
+    return Ratio(name, _list_terms(over), _list_terms(under))
 
 
-def _terms(columns: str | Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+def _list_terms(columns: str | Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     if isinstance(columns, str):
         return ((columns, 1),) if columns else ()
     return tuple(columns.items())
@@ -133,7 +133,7 @@ class FeatureSet:
 
     @property
     def per_entity(self) -> tuple[FeatureSet, ...]:
-        """Return one feature set per entity. One worker computes it over that entity's events; another joins the results."""
+        """Return one feature set per entity. One worker computes a set over the entity's events; another joins the results."""
         return tuple(FeatureSet((), self.of(entity), facts_version=self.facts_version) for entity in self.entities)
 
     @property

@@ -42,10 +42,10 @@ class Arrivals:
         config = self._project.config.fraud
         fresh = transactions(usage_of(self._lake, after=after, upto=upto), config)
         least = fresh["at_us"].min()
-        labels = self._labels(upto, least - self._longest_us) if isinstance(least, int) else None
+        labels = self._read_labels(upto, least - self._longest_us) if isinstance(least, int) else None
         return with_cell_areas(fresh if labels is None else pl.concat([fresh, labels]), rules_of(config))
 
-    def _labels(self, upto: int, since_us: int) -> pl.DataFrame | None:
+    def _read_labels(self, upto: int, since_us: int) -> pl.DataFrame | None:
         """Return labels not delivered before; None without new ones. The first decision on a transaction is final as a label."""
         count = self._lake.connection.execute(statement("queries/fraud/decision_count").text).fetchone()
         if not count or (count[0] == self._decisions and since_us >= self._since_us):
@@ -75,16 +75,16 @@ class FeatureWindows:
         """
         grouping, _, content = head.partition(b"\n")
         try:
-            return State.unpack(content, self._entity_features[part.entity], runs) if grouping == self._grouping() else None
+            return State.unpack(content, self._entity_features[part.entity], runs) if grouping == self._encode_grouping() else None
         except StateError:
             return None
 
     def serialize(self, state: State, before: State | None) -> SerializedState:
         """Return a serialized state, which `restore` reads."""
         packed = state.pack_changes(before)
-        return SerializedState(self._grouping() + b"\n" + packed.head, packed.runs, packed.count)
+        return SerializedState(self._encode_grouping() + b"\n" + packed.head, packed.runs, packed.count)
 
-    def _grouping(self) -> bytes:
+    def _encode_grouping(self) -> bytes:
         return f"{GROUPING} / {self._groups}".encode()
 
     def compute(
@@ -110,7 +110,7 @@ class FeatureWindows:
     def _rebuild(self, part: Part, after: int, least_us: int) -> State:
         """Rebuild the state of a part at a position from the log."""
         features = self._entity_features[part.entity]
-        events = self._events(after, least_us)
+        events = self._read_events(after, least_us)
         of_part = events.filter(grouped(events, features.entities[0], self._groups) == part.group)
         if after == 0:
             return State.of(features, of_part)
@@ -120,7 +120,7 @@ class FeatureWindows:
         """Return the last instant before the first day that is read."""
         return (least_us - self._declared.longest_window_us - LATENESS_US) // DAY_US * DAY_US - 1
 
-    def _events(self, after: int, least_us: int) -> pl.DataFrame:
+    def _read_events(self, after: int, least_us: int) -> pl.DataFrame:
         if self._read is None or self._read[:2] != (after, least_us):
             since_us, config = self._since_us(least_us), self._lake.project.config.fraud
             first_day = pl.select(pl.lit(since_us + 1).cast(pl.Datetime("us")).cast(pl.Date)).item()

@@ -14,7 +14,7 @@ _LONGER = 2
 
 
 @lru_cache(maxsize=200_000)
-def _plan(numbers: str) -> tuple[str | None, bool]:
+def _find_plan(numbers: str) -> tuple[str | None, bool]:
     """Return the country code of a range, and whether it is premium; no country for an unknown code."""
     import phonenumbers  # The numbering plans take long to import, and a run may have nothing to score.
     from phonenumbers import PhoneNumberType
@@ -40,21 +40,21 @@ def number_facts(numbers: pl.Series, *, home: Sequence[str], costly: Sequence[st
     """
     ranges = pl.select(pl.lit(numbers.cast(pl.String)).str.head(-RANGE_DIGITS)).to_series().rename("range")
     different = ranges.unique().drop_nulls().sort().to_list()
-    plans = [_plan(r) if r.startswith("+") else (None, False) for r in different]
+    plans = [_find_plan(r) if r.startswith("+") else (None, False) for r in different]
     known = pl.DataFrame(
         {"range": different, "country": [c for c, _ in plans], "is_costly": [costs for _, costs in plans]},
         schema={"range": pl.String, "country": pl.String, "is_costly": pl.Boolean},
     )
     facts = pl.DataFrame({"number": numbers, "range": ranges}, schema_overrides={"number": pl.String})
     facts = facts.join(known, on="range", how="left", maintain_order="left")
-    at_home = pl.col("country").is_null() | _begins(home)
+    at_home = pl.col("country").is_null() | _begins_with(home)
     return facts.select(
         "country",
         "range",
         is_abroad=pl.when(pl.col("number").is_not_null()).then(~at_home),
-        is_premium=pl.when(pl.col("number").is_not_null()).then(pl.col("is_costly") | _begins(costly)),
+        is_premium=pl.when(pl.col("number").is_not_null()).then(pl.col("is_costly") | _begins_with(costly)),
     )
 
 
-def _begins(prefixes: Sequence[str]) -> pl.Expr:
+def _begins_with(prefixes: Sequence[str]) -> pl.Expr:
     return pl.any_horizontal(pl.lit(value=False), *(pl.col("number").str.starts_with(p) for p in prefixes))

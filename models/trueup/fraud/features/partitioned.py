@@ -1,8 +1,8 @@
 """Score in partitions: compute windows per entity, and score each transaction in its owner range.
 
 An engine divides events by entity (`partition_by_entity`) and computes the features of each part in the worker that holds its
-windows. It routes features to the owner range (`route_features`) and scores the transactions there (`score_owner_range`). An owner
-range is a range of the lake's buckets; a part is a group of an entity's values. Every engine gives the same numbers.
+windows. The engine routes features to the owner range (`route_features`) and scores the transactions there (`score_owner_range`).
+An owner range is a range of the lake's buckets; a part is a group of an entity's values. Every engine gives the same numbers.
 """
 
 from __future__ import annotations

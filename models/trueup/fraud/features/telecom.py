@@ -111,8 +111,9 @@ _OWNERS: dict[tuple[str, ...], Owner] = {
 }  # fmt: skip
 
 
-def _over(prefix: str, entity: tuple[str, ...], windows: str, aggregates: tuple[tuple[str, Aggregate, str | None, str | None], ...],
-          ) -> list[Feature]:  # fmt: skip
+def _expand(
+    prefix: str, entity: tuple[str, ...], windows: str, aggregates: tuple[tuple[str, Aggregate, str | None, str | None], ...]
+) -> list[Feature]:
     lengths = {"1h": HOUR_US, "4h": 4 * HOUR_US, "24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
     return [
         Feature(f"{prefix}_{name}_{window}", entity, lengths[window], aggregate, of, where, owner=_OWNERS[entity])
@@ -124,36 +125,36 @@ def _over(prefix: str, entity: tuple[str, ...], windows: str, aggregates: tuple[
 def telecom_features() -> FeatureSet:
     """Return the features of usage records."""
     features = [
-        *_over("sub", SUBSCRIBER, "1h 24h 7d", (
+        *_expand("sub", SUBSCRIBER, "1h 24h 7d", (
             ("outgoing", "count", None, "is_outgoing"), ("seconds", "sum", "seconds", None), ("called", "distinct", "called", None),
             ("premium", "count", None, "to_premium"), ("abroad", "count", None, "to_abroad"), ("short", "count", None, "is_short"),
             ("received", "count", None, "is_received"),
         )),
-        *_over("sub", SUBSCRIBER, "24h 7d", (
+        *_expand("sub", SUBSCRIBER, "24h 7d", (
             ("ranges", "distinct", "called_range", None), ("cells", "distinct", "cell", None), ("night", "count", None, "by_night"),
             ("off_hours", "count", None, "off_hours"),
             ("messages", "count", None, "is_message"), ("kilobytes", "sum", "kilobytes", None),
             ("free_kilobytes", "sum", "kilobytes", "is_free"),
             ("roaming", "count", None, "is_roaming"), ("handsets", "distinct", "imei", None), ("sims", "distinct", "imsi", None),
         )),
-        *_over("sub", SUBSCRIBER, "4h", (("open", "open", "until_us", None),)),
-        *_over("sub", SUBSCRIBER, "30d", (("age", "since_first", None, None), ("handsets", "distinct", "imei", None))),
-        *_over("peer", PEER, "1h 24h 7d", (
+        *_expand("sub", SUBSCRIBER, "4h", (("open", "open", "until_us", None),)),
+        *_expand("sub", SUBSCRIBER, "30d", (("age", "since_first", None, None), ("handsets", "distinct", "imei", None))),
+        *_expand("peer", PEER, "1h 24h 7d", (
             ("from", "count", None, "is_outgoing"), ("callers", "distinct", "subscriber", "is_outgoing"),
             ("rung", "distinct", "subscriber", "is_received"), ("short_rings", "count", None, "is_short_ring"),
             ("ringing_calls", "count", None, "is_received"),
         )),
-        *_over("peer", PEER, "24h", (("seconds", "sum", "seconds", None),)),
-        *_over("pair", PAIR, "24h 30d", (("count", "count", None, None),)),
-        *_over("pair", PAIR, "24h", (("rung_ago", "since_last", None, "is_received"),)),
-        *_over("range", RANGE, "1h 24h 7d", (("from", "count", None, "is_outgoing"), ("numbers", "distinct", "called", None))),
-        *_over("range", RANGE, "24h 7d", (
+        *_expand("peer", PEER, "24h", (("seconds", "sum", "seconds", None),)),
+        *_expand("pair", PAIR, "24h 30d", (("count", "count", None, None),)),
+        *_expand("pair", PAIR, "24h", (("rung_ago", "since_last", None, "is_received"),)),
+        *_expand("range", RANGE, "1h 24h 7d", (("from", "count", None, "is_outgoing"), ("numbers", "distinct", "called", None))),
+        *_expand("range", RANGE, "24h 7d", (
             ("callers", "distinct", "subscriber", "is_outgoing"), ("ringing_calls", "count", None, "is_received"),
             ("rung", "distinct", "subscriber", "is_received"), ("short_rings", "count", None, "is_short_ring"),
             ("ringing", "distinct", "peer", "is_received"),
         )),
-        *_over("range", RANGE, "24h", (("seconds", "sum", "seconds", None),)),
-        *_over("handset", HANDSET, "7d", (("users", "distinct", "subscriber", None),)),
+        *_expand("range", RANGE, "24h", (("seconds", "sum", "seconds", None),)),
+        *_expand("handset", HANDSET, "7d", (("users", "distinct", "subscriber", None),)),
         *(Feature(f"{p}_known_frauds_30d", e, 30 * DAY_US, "sum", of, track="label", owner=_OWNERS[e])
           for p, e, of in (("sub", SUBSCRIBER, "sub_fraud"), ("peer", PEER, "peer_fraud"), ("range", RANGE, "peer_fraud"))),
     ]  # fmt: skip

@@ -93,7 +93,7 @@ class Rows:
         return self._leaves[window_us]
 
     def counted(self, feature: Feature) -> Bools:
-        """Return the rows that a feature counts: those of its track whose filter is true and whose column has a value."""
+        """Return the rows that a feature counts: rows of its track for which the filter is true and the column has a value."""
         key = _key(feature)
         if key not in self._masks:
             mask: Bools = self.is_label if feature.track == "label" else ~self.is_label
@@ -109,7 +109,7 @@ class Rows:
         """Return the number of rows that a feature counts before each row, and in total."""
         key = _key(feature)
         if key not in self._runs:
-            self._runs[key] = _running(self.counted(feature).astype(np.int64))
+            self._runs[key] = _sum_running(self.counted(feature).astype(np.int64))
         return self._runs[key]
 
     def neighbours(self, feature: Feature, mask: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -117,7 +117,7 @@ class Rows:
         assert feature.of is not None
         key = _key(feature)
         if key not in self._neighbours:
-            self._neighbours[key] = _neighbours(self.code, self.columns[feature.of].values, mask)
+            self._neighbours[key] = _find_neighbours(self.code, self.columns[feature.of].values, mask)
         return self._neighbours[key]
 
 
@@ -125,7 +125,7 @@ def _key(feature: Feature) -> tuple[str | None, str, str | None]:
     return feature.of, feature.track, feature.where
 
 
-def _neighbours(code: Ints, values: Ints, mask: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _find_neighbours(code: Ints, values: Ints, mask: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     rows = np.flatnonzero(mask)
     ordered = rows[in_order(code[rows], values[rows])]
     same = (code[ordered[1:]] == code[ordered[:-1]]) & (values[ordered[1:]] == values[ordered[:-1]])
@@ -160,47 +160,49 @@ def aggregate(rows: Rows, feature: Feature) -> Column:
     mask, first = rows.counted(feature), rows.first(feature.window_us)
     match feature.aggregate:
         case "count":
-            return _complete(_between(rows.counts(feature), first))
+            return _build_complete(_subtract_before(rows.counts(feature), first))
         case "sum":
-            return _complete(_between(_running(_summands(rows, feature, mask)), first))
+            return _build_complete(_subtract_before(_sum_running(_select_summands(rows, feature, mask)), first))
         case "distinct":
-            return _complete(_distinct(rows, feature, mask, first))
+            return _build_complete(_count_distinct(rows, feature, mask, first))
         case "min" | "max":
-            return _extreme(rows, feature, mask, first)
+            return _find_extreme(rows, feature, mask, first)
         case "since_first" | "since_last":
-            return _since(rows, feature, first, last=feature.aggregate == "since_last")
+            return _measure_since(rows, feature, first, last=feature.aggregate == "since_last")
         case "open":
-            return _complete(_open(rows, feature, mask))
+            return _build_complete(_count_open(rows, feature, mask))
 
 
-def _complete(values: Ints) -> Column:
+def _build_complete(values: Ints) -> Column:
     return Column(values, np.ones(len(values), dtype=np.bool_))
 
 
-def _running(values: Ints) -> Ints:
+def _sum_running(values: Ints) -> Ints:
     total = np.zeros(len(values) + 1, dtype=np.int64)
     np.cumsum(values, out=total[1:])
     return total
 
 
-def _between(running: Ints, first: NDArray[np.intp]) -> Ints:
+def _subtract_before(running: Ints, first: NDArray[np.intp]) -> Ints:
     differences: Ints = running[1:] - running[first]
     return differences
 
 
-def _summands(rows: Rows, feature: Feature, mask: Bools) -> Ints:
+def _select_summands(rows: Rows, feature: Feature, mask: Bools) -> Ints:
     """Return the values to add up; raises `FeatureError` where the sum of a window could leave 64 bits."""
     assert feature.of is not None
     values = np.where(mask, rows.columns[feature.of].values, 0)
     # Running totals may overflow without changing their differences; only the sum of a window must fit.
     if len(values) and float(np.abs(values.astype(np.float64)).max()) * len(values) >= 2.0**62:
-        windows = _between(np.concatenate([[0.0], np.cumsum(np.abs(values.astype(np.float64)))]), rows.first(feature.window_us))
+        windows = _subtract_before(
+            np.concatenate([[0.0], np.cumsum(np.abs(values.astype(np.float64)))]), rows.first(feature.window_us)
+        )
         if float(windows.max()) >= 2.0**62:
             raise FeatureError(f"a sum of {feature.of} does not fit 64 bits", where=feature.name, todo="use a coarser unit")
     return values
 
 
-def _distinct(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]) -> Ints:
+def _count_distinct(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]) -> Ints:
     """Count the different values in each window.
 
     A value enters at a row whose previous equal row is outside the window. It leaves when its last row leaves the window.
@@ -215,13 +217,13 @@ def _distinct(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]
     return np.cumsum(change)
 
 
-def _extreme(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]) -> Column:
+def _find_extreme(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]) -> Column:
     assert feature.of is not None
     values = rows.columns[feature.of].values
     largest = feature.aggregate == "max"
     nothing = np.iinfo(np.int64).min if largest else np.iinfo(np.int64).max
     values_in_window = extremes(np.where(mask, values, nothing), first, largest=largest)
-    return Column(values_in_window, _between(rows.counts(feature), first) > 0)
+    return Column(values_in_window, _subtract_before(rows.counts(feature), first) > 0)
 
 
 def extremes(values: Ints, first: NDArray[np.intp], *, largest: bool) -> Ints:
@@ -241,7 +243,7 @@ def extremes(values: Ints, first: NDArray[np.intp], *, largest: bool) -> Ints:
         block, size = longer, 2 * size
 
 
-def _since(rows: Rows, feature: Feature, first: NDArray[np.intp], *, last: bool) -> Column:
+def _measure_since(rows: Rows, feature: Feature, first: NDArray[np.intp], *, last: bool) -> Column:
     at, running = np.flatnonzero(rows.counted(feature)), rows.counts(feature)
     if last:
         index, is_present = running[:-1] - 1, running[:-1] > running[first]
@@ -252,7 +254,7 @@ def _since(rows: Rows, feature: Feature, first: NDArray[np.intp], *, last: bool)
     return Column(rows.at_us - rows.at_us[at[np.clip(index, 0, len(at) - 1)]], is_present)
 
 
-def _open(rows: Rows, feature: Feature, mask: Bools) -> Ints:
+def _count_open(rows: Rows, feature: Feature, mask: Bools) -> Ints:
     """Count the sessions that began before a row and have not ended by its time; one longer than the window counts as ended."""
     assert feature.of is not None
     until = np.minimum(rows.columns[feature.of].values, rows.at_us + feature.window_us)
@@ -260,7 +262,7 @@ def _open(rows: Rows, feature: Feature, mask: Bools) -> Ints:
     # Combine entity and end in one integer, by the ranks of the rows' times. An end between two times gets the rank of the later
     # one.
     ends = np.sort(rows.code[mask] * rows.times.width + np.searchsorted(rows.times.times, until[mask], side="left"))
-    begun, ended = _running(mask.astype(np.int64))[:-1], np.searchsorted(ends, rows.sort_key, side="right")
+    begun, ended = _sum_running(mask.astype(np.int64))[:-1], np.searchsorted(ends, rows.sort_key, side="right")
     begun_before = begun[np.searchsorted(rows.code, rows.code, side="left")]
     ended_before = np.searchsorted(ends, rows.code * rows.times.width, side="left")
     open_sessions: Ints = (begun - begun_before) - (ended - ended_before)

@@ -1,4 +1,4 @@
-"""Measure drift: how far the features of scored transactions differ from those of training."""
+"""Measure drift: the difference between the features of scored transactions and of training data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reference(values: NDArray[np.float32]) -> dict[str, Any]:
     if len(inner) == 1 and (present == inner[0]).all():
         inner = np.array([inner[0] - _BELOW * max(1.0, abs(inner[0])), inner[0]])
     edges = [float(e) for e in inner]
-    return {"edges": edges, "shares": [float(s) for s in _shares(counts(values, edges))]}
+    return {"edges": edges, "shares": [float(s) for s in _compute_shares(counts(values, edges))]}
 
 
 def counts(values: NDArray[np.float32], edges: list[float]) -> NDArray[np.int64]:
@@ -41,7 +41,7 @@ def counts(values: NDArray[np.float32], edges: list[float]) -> NDArray[np.int64]
     return np.append(exceeding[:-1] - exceeding[1:], missing).astype(np.int64)
 
 
-def _shares(bin_counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def _compute_shares(bin_counts: NDArray[np.int64]) -> NDArray[np.float64]:
     shares: NDArray[np.float64] = bin_counts / max(1, int(bin_counts.sum()))
     return shares
 
@@ -49,5 +49,5 @@ def _shares(bin_counts: NDArray[np.int64]) -> NDArray[np.float64]:
 def psi(shares: list[float], bin_counts: NDArray[np.int64]) -> float:
     """Return the population stability index of counts against reference shares: 0 for equal distributions."""
     expected = np.maximum(np.array(shares), _LEAST_SHARE)
-    actual = np.maximum(_shares(bin_counts), _LEAST_SHARE)
+    actual = np.maximum(_compute_shares(bin_counts), _LEAST_SHARE)
     return float(np.sum((actual - expected) * np.log(actual / expected)))

@@ -18,7 +18,7 @@ from trueup.fraud.features.feature_spec import Owner
 Side = Literal["subscriber", "peer"]
 _SIDE_OF: dict[Owner, Side] = {"subscriber": "subscriber", "handset": "subscriber", "peer": "peer", "range": "peer"}
 _SECOND_SHARE = 0.5
-"""The other end is accused too if it explains at least this share of what the first one explains."""
+"""The other end is accused too if its features contribute at least this share of the first end's contribution."""
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 

@@ -27,7 +27,7 @@ TREES, CARD, CARD_TEXT, CALIBRATION = "model.ubj", "card.json", "card.md", "cali
 CARD_VERSION = 1
 _ROWS_AT_ONCE = 4_096
 THREADS = 2
-"""The same on every machine, because sums in training depend on the number of threads, and equal data must give equal bytes."""
+"""The number of threads is the same on every machine: sums in training depend on it, and equal data must give equal bytes."""
 ONE_THREAD_ROWS = 10_000
 """Up to this many rows, one thread trains or scores, because more threads would mostly wait for each other."""
 

@@ -88,7 +88,7 @@ def reasons_of(
 def leading_sentences(
     leading: Sequence[int], added: NDArray[np.float64], say: Callable[[int], str | None], *, weak: Collection[int] = ()
 ) -> list[str]:
-    """Return the sentences of the features that contribute most, the greatest first; `say` returns None for one without sentence.
+    """Return the sentences of the features that contribute most, the greatest first; `say` returns None where a feature has none.
 
     A feature of a single transaction means little without the behaviour of its party. So at most one such `weak` feature is shown,
     as the last, unless no other feature raises the score. A sentence that repeats the amount of an earlier one is left out.

@@ -48,7 +48,7 @@ class ScoreSummary:
     """The counts of a scoring run. `skipped` is the reason why a run scored nothing.
 
     `exposure` is the loss by the suspicious transactions if they are fraud. `value_detected_ratio` comes from the card of the
-    champion. It is the share of all fraud money that was in the cases within the budget, on days after the training.
+    champion. The ratio is the share of all fraud money that was in the cases within the budget, on days after the training.
     """
 
     from_position: int

@@ -52,7 +52,7 @@ def typology_of(leading: Sequence[str], row: Mapping[str, object], side: Side) -
 
 
 def typology_of_rule(named: str, row: Mapping[str, object], side: Side) -> Typology:
-    """Return the kind of fraud of a rule's match: the one that the rule names, or a kind earlier in the order that fits."""
+    """Return the kind of fraud of a rule's match: the kind that the rule names, or a fitting kind that is earlier in the order."""
     if side == "peer" or named not in _BY_DESTINATION:
         return TYPOLOGIES[named]
     of_line = _of_line(row)

@@ -17,7 +17,7 @@ def features_of(rows: pl.DataFrame, columns: TableColumns) -> TableFeatures:
         _refuse_unusable(rows[name], is_money=name == columns.money)
     if not others and not columns.category:
         raise TableError("the table has no features", todo="add columns of numbers next to id, time and label")
-    return TableFeatures(tuple(others), {name: _levels(rows[name]) for name in columns.category})
+    return TableFeatures(tuple(others), {name: _list_levels(rows[name]) for name in columns.category})
 
 
 def _refuse_unusable(values: pl.Series, *, is_money: bool) -> None:
@@ -31,13 +31,13 @@ def _refuse_unusable(values: pl.Series, *, is_money: bool) -> None:
     raise TableError(f"the column {values.name!r} holds {dtype}, and a feature is a number", todo=todo)
 
 
-def _levels(values: pl.Series) -> tuple[str, ...]:
-    texts = _category(values).drop_nulls()
+def _list_levels(values: pl.Series) -> tuple[str, ...]:
+    texts = _convert_to_category(values).drop_nulls()
     counted = texts.to_frame("level").group_by("level").agg(rows=pl.len())
     return tuple(counted.sort(["rows", "level"], descending=[True, False]).head(MOST_LEVELS)["level"].to_list())
 
 
-def _category(values: pl.Series) -> pl.Series:
+def _convert_to_category(values: pl.Series) -> pl.Series:
     if values.dtype.is_float() or values.dtype.is_nested():
         todo = f"write its values as text, or leave it out with --ignore {values.name}"
         raise TableError(f"the category {values.name!r} holds {values.dtype}", where="--category", todo=todo)
@@ -60,7 +60,7 @@ def encoded(rows: pl.DataFrame, features: TableFeatures) -> pl.DataFrame:
             raise TableError(f"row {wrong[0] + 1} has {rows[name][wrong[0]]!r} as {name!r}, which is not a number")
         own.append(number.fill_nan(None).alias(name))
     for name, levels in features.levels.items():
-        texts = _category(rows[name])
+        texts = _convert_to_category(rows[name])
         own += [(texts == level).cast(pl.Float64).alias(f"{name} is {level}") for level in levels]
         own.append((~texts.is_in(list(levels))).cast(pl.Float64).alias(f"{name} is {OTHER}"))
     return pl.DataFrame(own)

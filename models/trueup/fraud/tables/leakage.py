@@ -20,11 +20,11 @@ def leaking(names: Sequence[str], table: Table) -> dict[str, str]:
     fraud = table.fraud[labelled]
     if fraud.sum() < _LEAST_FRAUDS or (~fraud).sum() < _LEAST_FRAUDS:
         return {}
-    found = {name: _how(table.values[labelled, i].astype(np.float64), fraud) for i, name in enumerate(names)}
+    found = {name: _describe_leak(table.values[labelled, i].astype(np.float64), fraud) for i, name in enumerate(names)}
     return {name: how for name, how in found.items() if how is not None}
 
 
-def _how(values: NDArray[np.float64], fraud: NDArray[np.bool_]) -> str | None:
+def _describe_leak(values: NDArray[np.float64], fraud: NDArray[np.bool_]) -> str | None:
     missing = np.isnan(values)
     if missing.any() and ((missing == fraud).all() or (missing != fraud).all()):
         return "is missing for one class and present for the other"

@@ -26,7 +26,7 @@ def read_table(path: Path, columns: TableColumns) -> pl.DataFrame:
 
     Declared columns of a CSV file stay text, so that an id keeps its leading zeros.
     """
-    rows = _read(path, lambda file: pl.read_parquet(file), lambda file: _csv(file, columns))
+    rows = _read_file(path, lambda file: pl.read_parquet(file), lambda file: _read_csv(file, columns))
     for option, names in columns.named.items():
         for name in names:
             if name not in rows.columns:
@@ -40,10 +40,10 @@ def read_table(path: Path, columns: TableColumns) -> pl.DataFrame:
 
 def columns_in(path: Path) -> list[str]:
     """Return the names of the columns of a file; raise `TableError` for a file that cannot be read."""
-    return _read(path, lambda file: list(pl.read_parquet_schema(file)), lambda file: pl.read_csv(file, n_rows=0).columns)
+    return _read_file(path, lambda file: list(pl.read_parquet_schema(file)), lambda file: pl.read_csv(file, n_rows=0).columns)
 
 
-def _read(path: Path, parquet: Callable[[BinaryIO], _T], csv: Callable[[BinaryIO], _T]) -> _T:
+def _read_file(path: Path, parquet: Callable[[BinaryIO], _T], csv: Callable[[BinaryIO], _T]) -> _T:
     readers = {".parquet": parquet, ".csv": csv}
     if path.suffix not in readers:
         raise TableError("the file is neither .parquet nor .csv", where=str(path), todo="name a file with one of these endings")
@@ -54,7 +54,7 @@ def _read(path: Path, parquet: Callable[[BinaryIO], _T], csv: Callable[[BinaryIO
         raise TableError(f"the table cannot be read: {(str(error).splitlines() or ['?'])[0]}", where=str(path)) from None
 
 
-def _csv(file: BinaryIO, columns: TableColumns) -> pl.DataFrame:
+def _read_csv(file: BinaryIO, columns: TableColumns) -> pl.DataFrame:
     declared = {name for option in _AS_TEXT for name in columns.named.get(option, ())}
     header = pl.read_csv(file, n_rows=0).columns
     file.seek(0)
@@ -68,8 +68,8 @@ def facts_of(rows: pl.DataFrame, columns: TableColumns, *, label_delay_us: int) 
     times, and for two rows of one id and time. It also raises `TableError` for labels other than 0 and 1, and for labels known
     before their row.
     """
-    ids, at_us = _texts(rows, columns.id, "--id"), _times_us(rows[columns.time], "--time")
-    party = ids if columns.party is None else _texts(rows, columns.party, "--party")
+    ids, at_us = _read_texts(rows, columns.id, "--id"), _read_times_us(rows[columns.time], "--time")
+    party = ids if columns.party is None else _read_texts(rows, columns.party, "--party")
     facts = pl.DataFrame({"id": ids, "at_us": at_us, "party": party})
     repeated = facts.filter(pl.struct("id", "at_us").is_duplicated())
     if repeated.height:
@@ -77,9 +77,9 @@ def facts_of(rows: pl.DataFrame, columns: TableColumns, *, label_delay_us: int) 
             f"{repeated.height} rows share their id and time with another, such as {repeated['id'][0]!r}", where=columns.id,
             todo="remove repeated rows, or name an id that is unique at one time",
         )  # fmt: skip
-    label = _labels(rows, columns.label)
+    label = _read_labels(rows, columns.label)
     delayed = facts["at_us"] + label_delay_us
-    known = delayed if columns.known is None else _times_us(rows[columns.known], "--known", required=False)
+    known = delayed if columns.known is None else _read_times_us(rows[columns.known], "--known", required=False)
     facts = facts.with_columns(label=label, known=known, honest_us=delayed)
     early = facts.filter(pl.col("known") < pl.col("at_us"))
     if early.height:
@@ -91,11 +91,11 @@ def facts_of(rows: pl.DataFrame, columns: TableColumns, *, label_delay_us: int) 
         "party", "at_us", "honest_us", event_id=pl.col("id") + " " + pl.col("at_us").cast(pl.String),
         day=pl.from_epoch("at_us", "us").dt.date(), fraud=pl.col("label").fill_null(value=False),
         decided_us=pl.when(pl.col("label").is_not_null()).then(pl.coalesce("known", "honest_us")),
-        loss_micros=_micros(rows, columns.money),
+        loss_micros=_read_micros(rows, columns.money),
     )  # fmt: skip
 
 
-def _texts(rows: pl.DataFrame, name: str, option: str) -> pl.Series:
+def _read_texts(rows: pl.DataFrame, name: str, option: str) -> pl.Series:
     if rows[name].dtype.is_nested() or rows[name].dtype.is_float():
         raise TableError(f"the column {name!r} holds {rows[name].dtype}", where=option, todo="write it as text or as whole numbers")
     texts = rows[name].cast(pl.String)
@@ -113,12 +113,12 @@ def _refuse_missing(values: pl.Series, name: str, option: str) -> None:
         )
 
 
-def _times_us(values: pl.Series, option: str, *, required: bool = True) -> pl.Series:
+def _read_times_us(values: pl.Series, option: str, *, required: bool = True) -> pl.Series:
     """Return times in microseconds since 1970; without a zone they are UTC."""
     if required:
         _refuse_missing(values, values.name, option)
     if values.dtype == pl.String:
-        return pl.Series(values.name, [_parsed(t, n, values.name, option) for n, t in enumerate(values)], pl.Int64)
+        return pl.Series(values.name, [_parse_time(t, n, values.name, option) for n, t in enumerate(values)], pl.Int64)
     if values.dtype in (pl.Date, pl.Datetime):
         return values.cast(pl.Datetime("us", getattr(values.dtype, "time_zone", None))).dt.epoch("us")
     raise TableError(
@@ -128,7 +128,7 @@ def _times_us(values: pl.Series, option: str, *, required: bool = True) -> pl.Se
     )
 
 
-def _parsed(text: str | None, number: int, name: str, option: str) -> int | None:
+def _parse_time(text: str | None, number: int, name: str, option: str) -> int | None:
     if text is None:
         return None
     try:
@@ -144,7 +144,7 @@ def _parsed(text: str | None, number: int, name: str, option: str) -> int | None
     return (since.days * 86_400 + since.seconds) * MICROS + since.microseconds
 
 
-def _labels(rows: pl.DataFrame, name: str | None) -> pl.Series:
+def _read_labels(rows: pl.DataFrame, name: str | None) -> pl.Series:
     if name is None:
         return pl.Series([None] * rows.height, dtype=pl.Boolean)
     values = rows[name]
@@ -165,7 +165,7 @@ def _is_whole(values: pl.Series) -> bool:
     return values.dtype.is_float() and bool((values.drop_nulls() == values.drop_nulls().round()).all())
 
 
-def _micros(rows: pl.DataFrame, name: str | None) -> pl.Series:
+def _read_micros(rows: pl.DataFrame, name: str | None) -> pl.Series:
     """Return money in millionths, exactly as in its decimal text."""
     if name is None:
         return pl.Series([None] * rows.height, dtype=pl.Int64)

@@ -22,11 +22,13 @@ def sentences_of(model: Model, features: pl.DataFrame) -> list[list[str]]:
         usual = model.usual.get(kind_of(row), model.usual.get("other", {}))
         order = np.argsort(-contributed[:-1], kind="stable").tolist()
         leading = [i for i in order if contributed[i] > 0]
-        found.append(leading_sentences(leading, contributed, _sayer(names, row, usual)))
+        found.append(leading_sentences(leading, contributed, _build_sentence_writer(names, row, usual)))
     return found
 
 
-def _sayer(names: Sequence[str], row: Mapping[str, float | None], usual: Mapping[str, Usual]) -> Callable[[int], str | None]:
+def _build_sentence_writer(
+    names: Sequence[str], row: Mapping[str, float | None], usual: Mapping[str, Usual]
+) -> Callable[[int], str | None]:
     return lambda i: table_sentence(names[i], row[names[i]], usual.get(names[i]))
 
 

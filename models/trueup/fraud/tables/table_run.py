@@ -56,7 +56,7 @@ def train_table(path: Path, columns: TableColumns, settings: Settings, *, models
     if columns.label is None:
         raise TableError("training needs a column of labels", where=str(path), todo="name it with --label")
     features = features_of(rows, columns)
-    table = _table(rows, columns, features, settings.label_delay_us)
+    table = _build_table(rows, columns, features, settings.label_delay_us)
     _refuse_one_class(table, path, columns.label)
     names = features.declared.names
     found = leaking(names, table)
@@ -81,7 +81,7 @@ def train_table(path: Path, columns: TableColumns, settings: Settings, *, models
     return TrainedTable(model, model.save(models), found)
 
 
-def _table(rows: pl.DataFrame, columns: TableColumns, features: TableFeatures, label_delay_us: int) -> Table:
+def _build_table(rows: pl.DataFrame, columns: TableColumns, features: TableFeatures, label_delay_us: int) -> Table:
     facts = facts_of(rows, columns, label_delay_us=label_delay_us)
     values = encoded(rows, features)
     return table_of(features.declared, facts.select("event_id").hstack(values), facts)
@@ -117,7 +117,7 @@ def score_table(path: Path, folder: Path) -> ScoredTable:
     Where the table has labels, only rows after training are measured, so the measures contain no hindsight.
     """
     model, trained, features = load_table_model(folder)
-    columns = _columns_there(path, trained)
+    columns = _drop_absent_columns(path, trained)
     rows = read_table(path, columns)
     facts = facts_of(rows, columns, label_delay_us=model.card["label_delay_us"])
     values = facts.select("event_id").hstack(encoded(rows, features))
@@ -132,18 +132,18 @@ def score_table(path: Path, folder: Path) -> ScoredTable:
         sentences=pl.Series([None if r is None else json.dumps(r, ensure_ascii=False) for r in reasons], dtype=pl.String),
     )  # fmt: skip
     judged = facts.with_columns(score=scored["probability"]).filter(~within & facts["decided_us"].is_not_null())
-    metrics = _measures(judged, model.card["alerts_per_day"])
-    return ScoredTable(written, int(suspicious.sum()), metrics, _drifted(model, values, scored["margin"]))
+    metrics = _measure_scores(judged, model.card["alerts_per_day"])
+    return ScoredTable(written, int(suspicious.sum()), metrics, _find_drifted(model, values, scored["margin"]))
 
 
-def _columns_there(path: Path, trained: TableColumns) -> TableColumns:
+def _drop_absent_columns(path: Path, trained: TableColumns) -> TableColumns:
     """Return the columns of training, without label, label time and money where the table to be scored lacks them."""
     header = columns_in(path)
     label, known, money = (n if n in header else None for n in (trained.label, trained.known, trained.money))
     return TableColumns(trained.id, trained.time, label, trained.party, known, money, trained.category)
 
 
-def _measures(judged: pl.DataFrame, budget: int) -> dict[str, float]:
+def _measure_scores(judged: pl.DataFrame, budget: int) -> dict[str, float]:
     if not judged["fraud"].any():
         return {}
     fraud, score = judged["fraud"].to_numpy(), judged["score"].to_numpy()
@@ -155,7 +155,7 @@ def _measures(judged: pl.DataFrame, budget: int) -> dict[str, float]:
     return measures if detected is None else measures | {"value_detected_ratio": detected}
 
 
-def _drifted(model: Model, values: pl.DataFrame, margin: pl.Series) -> tuple[str, ...]:
+def _find_drifted(model: Model, values: pl.DataFrame, margin: pl.Series) -> tuple[str, ...]:
     """Return the features whose distribution differs from training by more than chance, the most different first."""
     if values.height < _LEAST_DRIFT_ROWS:
         return ()

@@ -73,8 +73,7 @@ def cases_of(scored: pl.DataFrame) -> pl.DataFrame:
 def threshold_for(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFrame | None = None) -> float:
     """Return the lowest score that adds on an average ordinary day no more cases than rules leave of `alerts_per_day`.
 
-    `scored` is that of `cases_of`. `taken` (day, party, rule) are the cases that rules raise anyway; a score in one of them adds no
-    case.
+    `scored` is that of `cases_of`. `taken` (day, party, rule) are the cases that rules raise. A score in such a case adds no case.
     """
     cases = cases_of(scored).join(_days_of(scored), on="day", how="semi")
     if taken is not None:

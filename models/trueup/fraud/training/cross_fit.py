@@ -1,7 +1,7 @@
 """Score every transaction by trees that were trained without its party, and otherwise on the data of the final trees.
 
-The final trees are trained on more frauds than those of any fold, so they give higher scores. A threshold or calibration set on the
-scores of a fold would therefore not fit the final trees. Training without a part of the parties loses few frauds.
+The final trees are trained on more frauds than the trees of any fold, so they give higher scores. A threshold or calibration set on
+the scores of a fold would therefore not fit the final trees. Training without a part of the parties loses few frauds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Derive labels: whether a transaction was fraud, and when that became known.
 
-A transaction without a decision by the label delay counts as honest, with less weight than one that a person dismissed.
+A transaction without a decision by the label delay counts as honest. Its weight is less than that of a dismissed transaction.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def _calibrated(unseen: pl.DataFrame) -> Calibration:
 
 
 def _is_newest(at_us: pl.Series) -> Bools:
-    """Return which transactions are of the last two weeks, except those that a wrong clock stamped."""
+    """Return a mask of the transactions of the last two weeks, without transactions that a wrong clock stamped."""
     at = at_us.to_numpy()
     last_us = time_span(at)[1]
     newest: Bools = (at > last_us - _NEWEST_US) & (at <= last_us)
@@ -198,7 +198,7 @@ def _cost_facts(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]
 
 
 def _by_folds(table: Table, recent: Table | None, parts: Sequence[Fold], best: _Trial, owners: list[Any]) -> pl.DataFrame:
-    """Return transactions since the first cut, each scored by the trees of its fold, or without a label by those of the last."""
+    """Return transactions since the first cut, each scored by the trees of its fold; without a label, by the last fold's trees."""
     scored = [
         with_parties(table.take(fold.test), margin, booster, owners)
         for fold, margin, booster in zip(parts, best.margins, best.boosters, strict=True)

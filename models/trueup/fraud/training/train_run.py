@@ -136,8 +136,8 @@ def _read_labels(project: Project, path: Path | None) -> _LogLabels:
 def _targets(project: Project, log_labels: _LogLabels) -> pl.DataFrame:
     """Return the targets of all transactions.
 
-    After a backlog, all decisions may be later than the log's newest record. In live operation they would have been made within the
-    label delay, so the folds count them as known then.
+    After a backlog, all decisions may be later than the log's newest record. In daily operation a person decides within the label
+    delay. So the folds count these decisions as known at the end of the delay.
     """
     rows = targets(log_labels.events, log_labels.labels, label_delay_us=project.config.fraud.label_delay)
     afterwards, by_delay = pl.col("decided_us") > log_labels.newest_us, pl.min_horizontal("decided_us", "honest_us")

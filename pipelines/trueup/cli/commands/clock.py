@@ -72,7 +72,7 @@ def _supersede(positions: list[int], *, project: Path, json: bool) -> None:
 
 
 def _describe_refused(records: int) -> str:
-    """Return how many records a wrong tick may have refused, and where they are."""
+    """Return the number of records that a wrong tick may have refused, and their place."""
     counted = output.counted(records, "record")
     if not records:
         return "no record was refused for its time while it was in force"

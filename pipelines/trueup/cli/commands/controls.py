@@ -83,14 +83,14 @@ def score_controls(
 
     opened = load(project)
     path = truth or opened.directory / TRUTH_FILE
-    ledger = check_truth(_read(path), where=str(path))
+    ledger = check_truth(_read_truth(path), where=str(path))
     with Lake.open(opened, read_only=True) as lake:
         behind = lake.consumer_position("reconcile") < lake.last_position()
     if behind:
         reconcile_project(opened, ALL_DAYS)
     with Lake.open(opened, read_only=True) as lake:
         evidence = evidence_of(lake)
-    scored = score(ledger, evidence, _losses(opened), _invoice_findings(opened))
+    scored = score(ledger, evidence, _read_losses(opened), _read_invoice_findings(opened))
     value = _as_value(scored, evidence, path)
     _save(value, opened.directory / REPORT)
     if json:
@@ -104,7 +104,7 @@ def score_controls(
         raise typer.Exit(EXCEEDED)
 
 
-def _losses(project: Project) -> pl.DataFrame | None:
+def _read_losses(project: Project) -> pl.DataFrame | None:
     """Return the losses of the project's chains (`HOP_LOSS`); None where it has no chain."""
     import polars as pl
 
@@ -119,7 +119,7 @@ def _losses(project: Project) -> pl.DataFrame | None:
     return pl.DataFrame(plain, schema=HOP_LOSS, orient="row")
 
 
-def _invoice_findings(project: Project) -> pl.DataFrame | None:
+def _read_invoice_findings(project: Project) -> pl.DataFrame | None:
     """Return the findings about invoices (`INVOICE_FINDING`); None where the project has no feed of invoices."""
     import polars as pl
 
@@ -134,7 +134,7 @@ def _invoice_findings(project: Project) -> pl.DataFrame | None:
     return pl.DataFrame(plain, schema=INVOICE_FINDING, orient="row")
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _read_truth(path: Path) -> pl.DataFrame:
     import polars as pl
 
     from trueup.regular import open_regular
@@ -176,10 +176,10 @@ def _show(scored: Scorecard) -> None:
 
     leaks = plain_rows(scored.leaks)
     if leaks:
-        output.table(_LEAK_COLUMNS, (_leak_row(row) for row in leaks), title="leaks that reconciliation decides")
+        output.table(_LEAK_COLUMNS, (_build_leak_row(row) for row in leaks), title="leaks that reconciliation decides")
     if scored.findings.height:
         columns = ("kind", "open", "resolved", "retracted", "explained", "undecidable", "unexplained")
-        shown = ([*(row[c] for c in columns), _share(row["precision"])] for row in scored.findings.iter_rows(named=True))
+        shown = ([*(row[c] for c in columns), _format_share(row["precision"])] for row in scored.findings.iter_rows(named=True))
         output.table((*columns, "precision"), shown, title="findings")
     _show_others(scored.not_covered, "not yet covered: decided by quality or fraud scores", "explained today")
     _show_others(scored.undecidable, "not decidable from the data: counted separately", "affected")
@@ -211,8 +211,8 @@ def _show_invoices(scored: Scorecard) -> None:
     heads = ("kind", "finding", *counts[2:], "recall", "precision", "money decidable", "money found", "currency")
     if scored.invoices.height:
         rows = (
-            [*(row[c] for c in counts), _share(row["recall"]), _share(row["precision"]), row["decidable_money"], row["found_money"],
-             row["currency"]]
+            [*(row[c] for c in counts), _format_share(row["recall"]), _format_share(row["precision"]), row["decidable_money"],
+             row["found_money"], row["currency"]]
             for row in plain_rows(scored.invoices)
         )  # fmt: skip
         output.table(tuple(h.replace("_", " ") for h in heads), rows, title="invoices")
@@ -240,22 +240,23 @@ _LEAK_COLUMNS = (
 )  # fmt: skip
 
 
-def _leak_row(row: dict[str, Any]) -> list[Any]:
+def _build_leak_row(row: dict[str, Any]) -> list[Any]:
     counts = [row[name] for name in ("kind", "finding_kind", "injected", "decidable", "found", "missed", "wrong_money")]
     return [
-        *counts, _share(row["recall"]), _share(row["precision"]), row["injected_money"], row["decidable_money"], row["found_money"],
-        row["currency"], f"{row['named']} of {row['to_name']}" if row["to_name"] else "", _delay(row["median_delay_s"]),
+        *counts, _format_share(row["recall"]), _format_share(row["precision"]), row["injected_money"], row["decidable_money"],
+        row["found_money"], row["currency"], f"{row['named']} of {row['to_name']}" if row["to_name"] else "",
+        _format_delay(row["median_delay_s"]),
     ]  # fmt: skip
 
 
-def _share(value: float | None) -> str:
+def _format_share(value: float | None) -> str:
     """Return a share to three decimals; only an exact 1 is shown as 1.000."""
     if value is None:
         return "-"
     return f"{value:.3f}" if value == 1 else f"{min(value, 0.999):.3f}"
 
 
-def _delay(seconds: int | None) -> str:
+def _format_delay(seconds: int | None) -> str:
     if seconds is None:
         return "-"
     sign, minutes = ("-", -seconds // 60) if seconds < 0 else ("", seconds // 60)
@@ -276,12 +277,12 @@ def _show_rows(rows: list[dict[str, Any]], title: str, columns: tuple[str, ...])
     if not rows:
         return
     names = (*columns, "usage_record_keys", "charge_record_keys")
-    shown = [[*(row[c] for c in columns), *(_keys(row[c]) for c in names[-2:])] for row in rows[:_SHOWN]]
+    shown = [[*(row[c] for c in columns), *(_format_keys(row[c]) for c in names[-2:])] for row in rows[:_SHOWN]]
     output.table((*(c.replace("_", " ") for c in columns), "usage records", "charges"), shown, title=title)
     if len(rows) > _SHOWN:
         output.line(f"… and {len(rows) - _SHOWN} more")
 
 
-def _keys(keys: list[str]) -> str:
+def _format_keys(keys: list[str]) -> str:
     more = f" … {len(keys)} in all" if len(keys) > _SHOWN_KEYS else ""
     return ", ".join(keys[:_SHOWN_KEYS]) + more

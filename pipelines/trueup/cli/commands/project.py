@@ -42,7 +42,7 @@ def init(
     """Write a commented trueup.toml: a template and an empty lake, or with --from a proposal from samples of your files."""
     from trueup.config import FILE_NAME
 
-    folder, files_named = _folder_and_samples(paths or [], samples or [], project)
+    folder, files_named = _divide_paths(paths or [], samples or [], project)
     path = folder / FILE_NAME
     if path.exists() or path.is_symlink():
         raise TrueupError("trueup.toml already exists", where=str(path), todo="name another folder, or edit that file")
@@ -52,7 +52,7 @@ def init(
         _write_template(folder, path, json=json)
 
 
-def _folder_and_samples(paths: list[Path], samples: list[Path], project: Path) -> tuple[Path, list[Path]]:
+def _divide_paths(paths: list[Path], samples: list[Path], project: Path) -> tuple[Path, list[Path]]:
     """Return the folder of a new project and its samples: with --from, files among the arguments are samples too."""
     further = [path for path in paths if samples and (path.is_file() or (not path.exists() and path.suffix in _SAMPLE_ENDINGS))]
     folders = [path for path in paths if path not in further]
@@ -89,7 +89,7 @@ def _propose(folder: Path, path: Path, samples: list[Path], *, json: bool) -> No
     from trueup.project_checks.check import project_problems
 
     spare_pandas()
-    proposal = propose(_each_once(samples), folder.resolve(), system_clock())
+    proposal = propose(_refuse_repeated_samples(samples), folder.resolve(), system_clock())
     document = document_of(proposal, head=[SCHEMA_LINE])
     config = parse(document.text, where=str(path))
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def _propose(folder: Path, path: Path, samples: list[Path], *, json: bool) -> No
     output.line(f"next: trueup run --project {folder}")
 
 
-def _each_once(samples: list[Path]) -> list[Path]:
+def _refuse_repeated_samples(samples: list[Path]) -> list[Path]:
     """Return the samples; raise `TrueupError` for one that is named twice, because it would give two sources of one file."""
     seen: dict[Path, Path] = {}
     for sample in samples:
@@ -130,7 +130,7 @@ def _write(path: Path, text: str) -> None:
 
     beside = path.with_name(SCHEMA_NAME)
     if not beside.exists():
-        beside.write_text(_schema_text(), "utf-8")
+        beside.write_text(_build_schema_text(), "utf-8")
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
 
@@ -163,7 +163,7 @@ def schema() -> None:
     output.json_value(config_schema())
 
 
-def _schema_text() -> str:
+def _build_schema_text() -> str:
     from json import dumps
 
     from trueup.config.json_schema import config_schema

@@ -71,22 +71,26 @@ def _feed_value(state: FeedState) -> dict[str, Any]:
         "missing_low": state.missing_low, "missing_high": state.missing_high, "late": state.late or None,
         "worst_rule": state.worst_rule or None,
         "at_stake": [
-            {"currency": s.currency, "low": _money(s.low_micros), "high": _money(s.high_micros)} for s in state.at_stake
+            {"currency": s.currency, "low": _convert_to_money(s.low_micros), "high": _convert_to_money(s.high_micros)}
+            for s in state.at_stake
         ],
     }  # fmt: skip
 
 
-def _money(micros: int) -> Decimal:
+def _convert_to_money(micros: int) -> Decimal:
     return Decimal(micros).scaleb(-6)
 
 
-def _money_text(state: FeedState) -> str:
+def _format_money(state: FeedState) -> str:
     """Return the money at stake to the cent, per currency."""
-    ranges = ((s.currency, *(_money(m).quantize(Decimal("0.01")) for m in (s.low_micros, s.high_micros))) for s in state.at_stake)
-    return ", ".join(f"{_range(low, high)} {currency}" for currency, low, high in ranges) or "-"
+    ranges = (
+        (s.currency, *(_convert_to_money(m).quantize(Decimal("0.01")) for m in (s.low_micros, s.high_micros)))
+        for s in state.at_stake
+    )
+    return ", ".join(f"{_format_range(low, high)} {currency}" for currency, low, high in ranges) or "-"
 
 
-def _range(low: object, high: object) -> str:
+def _format_range(low: object, high: object) -> str:
     return str(low) if low == high else f"{low}–{high}"
 
 
@@ -95,8 +99,8 @@ def show(summary: QualitySummary) -> None:
     rows = []
     for state in summary.feeds:
         rows.append(
-            [state.feed, _range(*state.expected), state.arrived, _range(state.missing_low, state.missing_high), state.late or "-",
-             state.worst_rule or "-", _money_text(state)]
+            [state.feed, _format_range(*state.expected), state.arrived, _format_range(state.missing_low, state.missing_high),
+             state.late or "-", state.worst_rule or "-", _format_money(state)]
         )  # fmt: skip
     output.table(COLUMNS, rows)
     for day in summary.days[:_SHOWN_DAYS]:

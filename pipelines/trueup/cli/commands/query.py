@@ -74,7 +74,7 @@ def sql(
     opened = load(project)
     bounds = bounds_of(opened.config.sql, timeout=timeout, memory=memory)
     with process_within(bounds), run(opened, query, as_of, bounds=bounds, overdue=_end_overdue) as answer:
-        _print(answer, "json" if json else form, spreadsheet)
+        _print_answer(answer, "json" if json else form, spreadsheet)
 
 
 def _end_overdue(error: QueryError) -> None:
@@ -83,7 +83,7 @@ def _end_overdue(error: QueryError) -> None:
     os._exit(FAILED)
 
 
-def _print(answer: Answer, form: str, spreadsheet: bool | None) -> None:
+def _print_answer(answer: Answer, form: str, spreadsheet: bool | None) -> None:
     from trueup.warehouse.text import unique_names
 
     if form == "csv":
@@ -95,13 +95,13 @@ def _print(answer: Answer, form: str, spreadsheet: bool | None) -> None:
         for _, plan in answer.rows():
             output.lines(plan)
     else:
-        rows, is_cut = _first(answer.rows())
+        rows, is_cut = _take_first_rows(answer.rows())
         output.table(answer.columns, rows)
         if is_cut:
             output.line(f"only the first {output.counted(len(rows), 'row')} are shown; --format csv or json writes all")
 
 
-def _first(rows: Iterator[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], bool]:
+def _take_first_rows(rows: Iterator[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], bool]:
     """Return as many rows as a table shows, and whether there are more."""
     from trueup.warehouse.text import as_text
 
@@ -146,7 +146,7 @@ def findings(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """List findings, largest impact first, and total those that are open or confirmed; provisional ones apart."""
+    """List findings, largest impact first, and total the open and confirmed ones; provisional findings have a separate total."""
     from trueup.warehouse.query import with_retries
 
     if status is not None and status not in STATUSES:
@@ -162,7 +162,7 @@ def findings(
         return
     from trueup.warehouse.explain import money
 
-    output.dictionaries([_short(row) for row in rows], _SHOWN)
+    output.dictionaries([_shorten_row(row) for row in rows], _SHOWN)
     for total in sums:
         closed = f"; {output.counted(total['closed_findings'], 'closed finding')}" if total["closed_findings"] else ""
         counted = f"{output.counted(total['findings'], 'finding')} open or confirmed"
@@ -176,7 +176,7 @@ def findings(
         output.line("no findings")
 
 
-def _short(row: dict[str, object]) -> dict[str, object]:
+def _shorten_row(row: dict[str, object]) -> dict[str, object]:
     status = f"{row['status']}, provisional" if row["provisional"] else row["status"]
     return {**row, "finding": str(row["finding_id"])[:_SHORT_ID], "status": status}
 

@@ -65,7 +65,7 @@ def rate(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Price one record or a file of them, without reconciling."""
+    """Price one record or a file of records, without reconciling."""
     defaults = {
         "service": service, "plan": plan, "peer": peer, "direction": direction, "zone": zone, "trunk": trunk,
         "account": account, "subscriber": subscriber, "currency": currency,
@@ -162,7 +162,7 @@ def _write(prices: _Prices, path: Path, *, spreadsheet: bool, json: bool) -> Non
 
     from trueup.warehouse.text import FORMULA_START
 
-    rows = _amount_rows(prices.rated)
+    rows = _build_amount_rows(prices.rated)
     if path.suffix == ".csv":
         text = pl.col(pl.String)
         shown = pl.when(text.str.contains(FORMULA_START)).then(pl.lit("'") + text).otherwise(text)
@@ -181,7 +181,7 @@ def _show(prices: _Prices, *, explain: bool, json: bool) -> None:
     """Print the prices as a table or JSON; with `explain`, the arithmetic of each record."""
     from trueup.rating.trace import steps
 
-    rows = _amount_rows(prices.rated).to_dicts()
+    rows = _build_amount_rows(prices.rated).to_dicts()
     if json:
         more = {r["call"]: {"steps": steps(prices.rated, r["call"], prices.book)} for r in rows} if explain else {}
         output.json_value([row | more.get(row["call"], {}) for row in rows])
@@ -194,7 +194,7 @@ def _show(prices: _Prices, *, explain: bool, json: bool) -> None:
         output.dictionaries(rows, _SHOWN)
 
 
-def _amount_rows(rated: RatingResult) -> pl.DataFrame:
+def _build_amount_rows(rated: RatingResult) -> pl.DataFrame:
     """Return the records with their amounts as decimals."""
     import polars as pl
 

@@ -95,9 +95,9 @@ def digest(
     from trueup.reconcile.results.digest import digests
 
     opened = load(project)
-    position, history = _history(opened, as_of, recompute)
+    position, history = _read_history(opened, as_of, recompute)
     values = digests(history)
-    if recompute is None and (scores := _scores(opened, as_of)) is not None:
+    if recompute is None and (scores := _digest_scores(opened, as_of)) is not None:
         values["scores"] = scores
     if json:
         output.json_value({"position": position, "recomputed": recompute, **values})
@@ -106,7 +106,7 @@ def digest(
             output.line(f"{name:<8}{value}")
 
 
-def _scores(project: Project, as_of: str | None) -> str | None:
+def _digest_scores(project: Project, as_of: str | None) -> str | None:
     """Return the digest of the scores up to a position; None where there are none."""
     import polars as pl
 
@@ -117,7 +117,7 @@ def _scores(project: Project, as_of: str | None) -> str | None:
     return score_digest(rows) if rows.height else None
 
 
-def _history(project: Project, as_of: str | None, recompute: str | None) -> tuple[int, pl.DataFrame]:
+def _read_history(project: Project, as_of: str | None, recompute: str | None) -> tuple[int, pl.DataFrame]:
     """Return the history of findings up to a position, stored or derived again."""
     import polars as pl
 

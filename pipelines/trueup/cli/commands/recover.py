@@ -40,7 +40,9 @@ def recover(
     from trueup.warehouse.query import with_retries
     from trueup.warehouse.recover import DEFAULT_TEMPLATE, BackBillTemplate, Selection, back_bill_rows, write_back_bill
 
-    form = BackBillTemplate.of(DEFAULT_TEMPLATE if template is None else _text(template), where=str(template or "the template"))
+    form = BackBillTemplate.of(
+        DEFAULT_TEMPLATE if template is None else _read_template(template), where=str(template or "the template")
+    )
     selection = Selection(tuple(kind or ()), service, day(from_day, "--from"), day(to_day, "--to"), credits)
     rows = with_retries(load(project), lambda warehouse: back_bill_rows(warehouse, selection), as_of)
     done = write_back_bill(rows, form, out)
@@ -54,7 +56,7 @@ def recover(
     output.line(f"wrote {output.counted(done.lines, 'line')} to {done.path}" + (f": {sums}" if sums else ""))
 
 
-def _text(path: Path) -> str:
+def _read_template(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except UnicodeError:

@@ -51,7 +51,7 @@ def status(
 
     def read_status(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None, Verification | None, LogSummary | None]:
         audits = auditing.audit(warehouse) if check else None
-        proof = _quick_proof(warehouse) if check else None
+        proof = _verify_quickly(warehouse) if check else None
         # Problems of today's settings do not concern the log as of an earlier position.
         log = None if as_of else summarise_log(warehouse.lake, opened, most_records=checked.STATUS_SCANS)
         return state.status(warehouse), audits, proof, log
@@ -76,7 +76,7 @@ def status(
 # `verify` imports Polars, which `status` without `--check` does not need.
 
 
-def _quick_proof(warehouse: Warehouse) -> Verification:
+def _verify_quickly(warehouse: Warehouse) -> Verification:
     from trueup.proof.verify import verify
 
     return verify(warehouse.lake, quick=True)

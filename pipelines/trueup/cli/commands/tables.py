@@ -73,8 +73,8 @@ def train_table(
     if review_cost is not None and money is None:
         raise TrueupError("a cost needs the money that reviews save", where="--review-cost", todo="name its column with --money")
     # A fraud in a table is stopped at once, with its own row.
-    cost = None if review_cost is None else ReviewCost(_micros(review_cost), reaction_us=0)
-    settings = Settings(alerts_per_day, _duration_us(label_delay), trials=trials, seed=seed, review_cost=cost)
+    cost = None if review_cost is None else ReviewCost(_parse_micros(review_cost), reaction_us=0)
+    settings = Settings(alerts_per_day, _parse_duration_us(label_delay), trials=trials, seed=seed, review_cost=cost)
     done = trained(file, columns, settings, models=models)
     metrics = done.model.card["metrics"]
     for name, how in done.leaking.items():
@@ -83,7 +83,7 @@ def train_table(
         shown = {"model_id": done.model.model_id, "folder": str(done.folder), "leaking": done.leaking, **metrics}
         output.json_value(shown)
         return
-    output.line(f"trained {done.model.model_id}: on later days {_measures(metrics)}")
+    output.line(f"trained {done.model.model_id}: on later days {_format_measures(metrics)}")
     output.line(f"its model card is {done.folder / 'card.md'}; next: trueup score-table FILE --model {done.folder}")
 
 
@@ -121,12 +121,12 @@ def _show(done: ScoredTable) -> None:
         output.table([name.replace("_", " ") for name in shown.columns], shown.iter_rows())
     output.line(f"{output.counted(done.rows.height, 'row')} scored, {done.suspicious} suspicious")
     if done.metrics:
-        output.line(f"on the labelled rows after training: {_measures(done.metrics)}")
+        output.line(f"on the labelled rows after training: {_format_measures(done.metrics)}")
     if done.drifted:
         output.line(f"features that differ from training: {', '.join(done.drifted)}; train again if they stay so")
 
 
-def _measures(metrics: dict[str, float]) -> str:
+def _format_measures(metrics: dict[str, float]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items())
 
 
@@ -140,7 +140,7 @@ def _write(done: ScoredTable, path: Path) -> None:
         raise TrueupError(f"the file cannot be written: {error.strerror}", where=str(path)) from None
 
 
-def _duration_us(text: str) -> int:
+def _parse_duration_us(text: str) -> int:
     from trueup.config.values import duration_us
 
     try:
@@ -149,7 +149,7 @@ def _duration_us(text: str) -> int:
         raise TrueupError(str(error), where="--label-delay") from None
 
 
-def _micros(text: str) -> int:
+def _parse_micros(text: str) -> int:
     from trueup.config.values import decimal_micros
 
     try:

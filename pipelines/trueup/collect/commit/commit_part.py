@@ -180,20 +180,20 @@ class Part:
         `LogError` when the log refuses the commit; the log then holds nothing of the part.
         """
         rows = pl.concat(self._rows, rechunk=False)
-        rejected = self._quarantine(self._rejected)
+        rejected = self._build_quarantine_rows(self._rejected)
         control = {
             "source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream,
             "path": self._unit.shown, "sha256": self._unit.sha256, "bytes": self._unit.size_bytes,
             "part_no": self.number, "last_part": is_last, "declared_records": declared_records,
             "lost_digits": self._lost_digits, "recycles": self.recycles, "sums": sums_text(declared_sums, self._sums),
         }  # fmt: skip
-        unique_rows = _in_bucket_order(_deduplicate(rows))
+        unique_rows = _sort_by_bucket(_deduplicate(rows))
         try:
-            return self._lake.commit(lambda transaction: self._write(transaction, control, rows, unique_rows, rejected))
+            return self._lake.commit(lambda transaction: self._write_part(transaction, control, rows, unique_rows, rejected))
         except OSError as error:
             raise LogError(f"the lake refused a commit: {error.strerror or error}", where=self._unit.shown) from error
 
-    def _write(
+    def _write_part(
         self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, unique_rows: pl.DataFrame,
         rejected: pl.DataFrame,
     ) -> Committed | None:  # fmt: skip
@@ -201,11 +201,13 @@ class Part:
         if chain.has(self._unit.source_id, self.number):
             return None
         new = new_events(transaction.connection, unique_rows, self._stream, self._of_today.earlier)
-        refused = self._rows_refused_by_check(rows, new)
+        refused = self._select_refused_rows(rows, new)
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
             # Use a copy of the budget, because a retried commit runs this again.
-            rejected = pl.concat([rejected, self._quarantine([copy(self._budget).truncate_raw(self._with_bytes(refused))])])
+            rejected = pl.concat(
+                [rejected, self._build_quarantine_rows([copy(self._budget).truncate_raw(self._with_bytes(refused))])]
+            )
         if not self._accept_outcome(transaction, rows, new, rejected):
             return None
         moved_rows = self._append_events(transaction, new)
@@ -246,7 +248,7 @@ class Part:
         """Return whether to commit: `new` of the part's events `rows`, and `rejected`. A subclass may write rows of its own."""
         return True
 
-    def _rows_refused_by_check(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    def _select_refused_rows(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         """Return the rows that the stream's check refuses, and repetitions of them, with reason and rule."""
         refusals = refused(self._stream, lambda: self._lake.read(self._stream).sort("position", "source_row"), new)
         if refusals.is_empty():
@@ -264,7 +266,7 @@ class Part:
             raw = pl.Series("raw", list(read_raw_records(again, ordered.select(*PROVENANCE).rows())), dtype=pl.Binary)
         return ordered.with_columns(raw).select(*PROVENANCE, "raw", "reason", "rule")
 
-    def _quarantine(self, rejected: list[pl.DataFrame]) -> pl.DataFrame:
+    def _build_quarantine_rows(self, rejected: list[pl.DataFrame]) -> pl.DataFrame:
         """Return rejected records as rows of the log's quarantine."""
         unit = {"source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream}
         rows = concat_rejected(rejected).with_columns(pl.lit(text).alias(name) for name, text in unit.items())
@@ -293,7 +295,7 @@ def _deduplicate(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.sort("source_row").filter(pl.col("event_id").is_first_distinct())
 
 
-def _in_bucket_order(rows: pl.DataFrame) -> pl.DataFrame:
+def _sort_by_bucket(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows ordered by bucket. Columns without values, often half of them, need no sorting."""
     absent = [values.name for values in rows if values.null_count() == rows.height and values.name != "bucket"]
     ordered = rows.drop(absent).sort("bucket")
@@ -311,14 +313,14 @@ def day_filter(rows: pl.DataFrame) -> str:
     days = [day for day in values if day is not None]
     conditions = ["e.day IS NULL"] if len(days) < len(values) else []
     if len(days) > _MANY_DAYS:
-        conditions.append(f"e.day BETWEEN {_literal(days[0])} AND {_literal(days[-1])}")
+        conditions.append(f"e.day BETWEEN {_format_day(days[0])} AND {_format_day(days[-1])}")
     elif days:
         # DuckLake prunes files by a list of days or by one range, not by several ranges.
-        conditions.append(f"e.day IN ({', '.join(map(_literal, days))})")
+        conditions.append(f"e.day IN ({', '.join(map(_format_day, days))})")
     return " OR ".join(conditions) or "false"
 
 
-def _literal(day: date) -> str:
+def _format_day(day: date) -> str:
     return f"DATE '{day.isoformat()}'"
 
 

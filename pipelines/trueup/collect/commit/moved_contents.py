@@ -26,7 +26,7 @@ _RECORD = ["record_key", "is_item"]
 def may_have_moved(connection: duckdb.DuckDBPyConnection, source: SourceConfig, configured: Sequence[SourceConfig]) -> bool:
     """Return whether records of a source may have contents under several bucket keys.
 
-    They may if some source of the same key scope has record versions, now or earlier.
+    The answer is yes if some source of the same key scope has record versions, now or earlier.
     """
     if source.stream not in MOVEMENTS:
         return False
@@ -41,8 +41,8 @@ def may_have_moved(connection: duckdb.DuckDBPyConnection, source: SourceConfig, 
 def moved_contents(connection: duckdb.DuckDBPyConnection, new: pl.DataFrame, stream: str, bucket_by: BucketBy) -> pl.DataFrame:
     """Return rows of `MOVED` that the commit of new events (`EVENT` and `CORRECTED`, of one key scope) adds.
 
-    Contents of one record key may lie under several bucket keys without copies. They were ingested before their source had record
-    versions, so each counts as a record of its own.
+    Contents of one record key may lie under several bucket keys without copies. These contents were ingested before their source
+    had record versions, so each counts as a separate record.
     """
     if new.is_empty():
         return pl.DataFrame(schema=MOVED)
@@ -66,12 +66,12 @@ def moved_contents(connection: duckdb.DuckDBPyConnection, new: pl.DataFrame, str
     if not apart.is_empty():
         linked = query_frames(connection, statement("moved_keys"), {"stream": stream, "key_scope": key_scope})
         several = several.join(apart.join(linked, on=_RECORD, how="anti"), on=_RECORD, how="anti")
-    rows = _under_other_keys(several).with_columns(stream=pl.lit(stream))
+    rows = _copy_to_other_keys(several).with_columns(stream=pl.lit(stream))
     absent = {name: pl.lit(None, dtype) for name, dtype in MOVED.items() if name not in rows.columns}
     return rows.with_columns(**absent).select(pl.col(name).cast(dtype) for name, dtype in MOVED.items())
 
 
-def _under_other_keys(contents: pl.DataFrame) -> pl.DataFrame:
+def _copy_to_other_keys(contents: pl.DataFrame) -> pl.DataFrame:
     """Return each content once for each other bucket key of its record, unless both are in the log already."""
     is_known = pl.col("delivered_at").is_not_null()
     keys = contents.group_by(*_RECORD, bucket_key="scope").agg(pl.col("bucket").first(), has_key=is_known.any())

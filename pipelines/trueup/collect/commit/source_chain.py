@@ -1,7 +1,7 @@
 """Cached control rows of a source: the parts that the log has, and the last link of the hash chain.
 
 Each commit of a part needs both. Reading all control rows for each commit would take longer and longer, because each commit adds a
-file to the log. A session therefore reads the control rows of a source once, and after that only new ones.
+file to the log. A session therefore reads the control rows of a source once, and afterwards only new rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SourceChain:
 def follow(lake: Lake, transaction: Transaction, source: str) -> SourceChain:
     """Return the chain of a source as an open transaction reads it.
 
-    It holds only committed rows, so a rollback of the transaction does not invalidate it.
+    The chain holds only committed rows, so a rollback of the transaction does not invalidate the chain.
     """
     chain: SourceChain = lake.kept.setdefault(f"chain of {source}", SourceChain())
     snapshot = transaction.snapshot

@@ -188,7 +188,7 @@ _MANY_COLUMNS = 256
 """Number of columns beyond which building an expression for each costs more than computing the values row by row."""
 
 
-def _cell_series(text: Lines, name: str, starts: Offsets, ends: Offsets) -> pl.Series:
+def _decode_cells(text: Lines, name: str, starts: Offsets, ends: Offsets) -> pl.Series:
     cells = zip(starts.tolist(), ends.tolist(), strict=True)
     return pl.Series(name, [text.data[start:end].decode() or None for start, end in cells], dtype=pl.String)
 
@@ -199,7 +199,7 @@ def slice_cells(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl
     An empty cell is NULL, and so is a cell whose end lies before its start.
     """
     if len(cells) > max(len(text), _MANY_COLUMNS):
-        return pl.DataFrame([_cell_series(text, name, *ends) for name, ends in cells.items()])
+        return pl.DataFrame([_decode_cells(text, name, *ends) for name, ends in cells.items()])
     positions = {f"{kind}{number}": at for number, pair in enumerate(cells.values()) for kind, at in zip("se", pair, strict=True)}
     frame = pl.DataFrame({"line": line_series(text), "start": text.starts, **positions})
     texts = []
@@ -210,7 +210,7 @@ def slice_cells(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl
     return frame.select(texts)
 
 
-def _json_objects_by_row(fields: pl.DataFrame) -> pl.Series:
+def _build_json_objects(fields: pl.DataFrame) -> pl.Series:
     """Return the same objects as `json_objects`, but build them row by row."""
     names = fields.columns
     objects = ({n: v for n, v in zip(names, row, strict=True) if v is not None} for row in fields.iter_rows())
@@ -239,7 +239,7 @@ def json_objects(fields: pl.DataFrame, *, height: int) -> pl.Series:
     if not fields.width:
         return pl.repeat(None, height, dtype=pl.String, eager=True)
     if fields.width > max(height, _MANY_COLUMNS) and all(dtype == pl.String for dtype in fields.dtypes):
-        return _json_objects_by_row(fields)
+        return _build_json_objects(fields)
     if all(_is_plain(values) for values in fields):
         starts = [f'{"," if number else "{"}{json.dumps(name, ensure_ascii=False)}:"' for number, name in enumerate(fields.columns)]
         parts = [part for start, name in zip(starts, fields.columns, strict=True) for part in (pl.lit(start), pl.col(name), _QUOTE)]

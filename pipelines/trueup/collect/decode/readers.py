@@ -59,7 +59,7 @@ def _check_columns(names: Sequence[str], unit: Unit) -> None:
         )  # fmt: skip
 
 
-def _ascii_character(source: SourceConfig, name: str) -> str:
+def _check_ascii_character(source: SourceConfig, name: str) -> str:
     character: str = getattr(source, name)
     if ord(character) > 127 or character in "\r\n":
         raise ConfigError(
@@ -73,14 +73,16 @@ class CsvReader:
 
     def __init__(self, unit: Unit, *, names: Sequence[str] | None) -> None:
         source = unit.source
-        self._dialect = Dialect(_ascii_character(source, "delimiter"), _ascii_character(source, "quote"), source.encoding)
+        self._dialect = Dialect(
+            _check_ascii_character(source, "delimiter"), _check_ascii_character(source, "quote"), source.encoding
+        )
         self._unit, self._frame = unit, frame_of(unit)
         self.declared_records: int | None = self._frame.records
         self.declared_sums: Mapping[str, str] = self._frame.sums
         self._has_header = source.header and names is None
         self._header: Header | None = None
         self._names: tuple[str, ...]
-        first = next(self._lines(), None)
+        first = next(self._read_lines(), None)
         if first is None and self._frame.is_shown:
             self._has_header, self._names = False, tuple(names or mapped_names(source))
             return
@@ -93,7 +95,7 @@ class CsvReader:
             self._names = header_of(first.only(slice(0, 1)), self._dialect, where=unit.shown)
             self._header = Header(first.raw(0), self._dialect) if source.repeated_header else None
         else:
-            fitting, _ = within_limit(self._first_of_type(first), unit.limits.record_bytes)
+            fitting, _ = within_limit(self._find_first_of_type(first), unit.limits.record_bytes)
             # A file may have no record of the source's type. Then all mapped fields count as present.
             width = usual_width(fitting, self._dialect) or min(_MOST_FIELDS, unit.limits.columns)
             self._names = tuple(str(number + 1) for number in range(width))
@@ -105,7 +107,7 @@ class CsvReader:
 
     def pieces(self) -> Iterator[NamedLines]:
         """Yield the lines after the header, without repeated headers."""
-        lines = self._lines()
+        lines = self._read_lines()
         if self._has_header:
             first = next(lines)
             lines = (piece.renumbered(-1) for piece in chain([first.only(slice(1, None))], lines))
@@ -123,17 +125,17 @@ class CsvReader:
 
     def at(self, row: int, offset: int, length: int | None) -> NamedLines:
         """Return one line, with the names of the latest header before it."""
-        return NamedLines(record_at(self._unit, row, offset, length or 0), self._names_at(offset))
+        return NamedLines(record_at(self._unit, row, offset, length or 0), self._find_names(offset))
 
-    def _first_of_type(self, first: Lines) -> Lines:
+    def _find_first_of_type(self, first: Lines) -> Lines:
         """Return the first lines of the source's record type, if any: they show how many fields a record has."""
         record_type = self._unit.source.record_type
         if record_type is None:
             return first
-        wanted = (of_type(piece, record_type, self._dialect)[0] for piece in self._lines())
+        wanted = (of_type(piece, record_type, self._dialect)[0] for piece in self._read_lines())
         return next((lines for lines in wanted if len(lines)), first.only(slice(0, 0)))
 
-    def _names_at(self, offset: int) -> tuple[str, ...]:
+    def _find_names(self, offset: int) -> tuple[str, ...]:
         header = self._header
         if header is None or not header.is_recognisable or not self._may_repeat(header.longest_name, offset):
             return self._names
@@ -143,7 +145,7 @@ class CsvReader:
     def _may_repeat(self, name: bytes, until: int) -> bool:
         """Return whether a name of the header occurs after the header: searching for bytes costs less than finding lines."""
         at, held = 0, b""
-        after = next(self._lines()).only(slice(0, 1))
+        after = next(self._read_lines()).only(slice(0, 1))
         begin = after.offset + int(after.ends[0])
         for chunk in self._unit.stream():
             searched = held + chunk
@@ -162,7 +164,7 @@ class CsvReader:
                 todo="check `format` and `header`, or raise `record_bytes` in [limits] or [source.limits]",
             )  # fmt: skip
 
-    def _lines(self) -> Iterator[Lines]:
+    def _read_lines(self) -> Iterator[Lines]:
         bounds, dialect = bounds_of(self._unit), self._dialect
 
         def read(chunks: Iterable[bytes]) -> Iterator[Lines]:

@@ -92,7 +92,7 @@ def read_zip(handle: BinaryIO, where: str) -> Iterator[bytes]:
     """
     try:
         with zipfile.ZipFile(BoundedFile(handle, where)) as archive:
-            member = _only_member(archive.infolist(), where)
+            member = _find_only_member(archive.infolist(), where)
             with archive.open(member) as content:
                 while chunk := content.read(_OUT_BYTES):
                     yield chunk
@@ -103,7 +103,7 @@ def read_zip(handle: BinaryIO, where: str) -> Iterator[bytes]:
         raise SourceError(what, where=where, todo="check its rights and its disk") from None
 
 
-def _only_member(listed: Sequence[zipfile.ZipInfo], where: str) -> zipfile.ZipInfo:
+def _find_only_member(listed: Sequence[zipfile.ZipInfo], where: str) -> zipfile.ZipInfo:
     """Return the one file of an archive; folders, and the attribute files that macOS adds, do not count."""
     names = {member.filename for member in listed}
     if "[Content_Types].xml" in names or "mimetype" in names:

@@ -18,10 +18,10 @@ def is_being_written(device: int, inode: int) -> bool:
     own = str(os.getpid())
     # A machine has thousands of open descriptors, and every file of a source checks all of them: path objects would cost more.
     processes = os.listdir(_PROC) if _PROC.is_dir() else ()  # noqa: PTH208 - as text
-    return any(_writes(f"{_PROC}/{name}", device, inode) for name in processes if name.isdigit() and name != own)
+    return any(_has_open_for_writing(f"{_PROC}/{name}", device, inode) for name in processes if name.isdigit() and name != own)
 
 
-def _writes(process: str, device: int, inode: int) -> bool:
+def _has_open_for_writing(process: str, device: int, inode: int) -> bool:
     # A process may end meanwhile, belong to another user, or close a file between two checks.
     with suppress(OSError), os.scandir(f"{process}/fd") as descriptors:
         for descriptor in descriptors:

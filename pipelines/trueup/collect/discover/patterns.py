@@ -57,7 +57,7 @@ class Pattern:
         if self.is_literal:
             return [self.folder]
         paths = []
-        for path in _below(self.folder, self.parts):
+        for path in _find_below(self.folder, self.parts):
             paths.append(path)
             if len(paths) > most:
                 break
@@ -72,30 +72,32 @@ def _has_wildcard(part: str) -> bool:
     return glob.has_magic(re.sub(r"\[([*?[])\]", "", part))
 
 
-def _below(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+def _find_below(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
     """Yield the paths below a folder that match, part by part. As in a shell, `*` omits names that begin with a dot."""
     if not parts:
         yield folder
         return
     first, remaining = parts[0], parts[1:]
     if first == _ANY_DEPTH:
-        for inner in _folders_below(folder):
-            yield from _below(inner, remaining) if remaining else (path for path in _named(inner, "*") if not path.is_dir())
+        for inner in _walk_folders(folder):
+            yield from (
+                _find_below(inner, remaining) if remaining else (path for path in _find_named(inner, "*") if not path.is_dir())
+            )
     elif _has_wildcard(first):
-        for path in _named(folder, first):
-            yield from _below(path, remaining)
+        for path in _find_named(folder, first):
+            yield from _find_below(path, remaining)
     elif os.path.lexists(path := folder / _unescape(first)):
-        yield from _below(path, remaining)
+        yield from _find_below(path, remaining)
 
 
-def _named(folder: Path, wildcards: str) -> Iterator[Path]:
+def _find_named(folder: Path, wildcards: str) -> Iterator[Path]:
     is_match = re.compile(fnmatch.translate(wildcards)).match
-    for entry in _entries(folder):
+    for entry in _list_entries(folder):
         if is_match(entry.name) and (wildcards.startswith(".") or not entry.name.startswith(".")):
             yield folder / entry.name
 
 
-def _folders_below(folder: Path) -> Iterator[Path]:
+def _walk_folders(folder: Path) -> Iterator[Path]:
     """Yield a folder and all folders below it. Yield each once: links may form cycles, and several paths may lead to one folder."""
     seen = set[tuple[int, int]]()
     real, linked = [folder], list[Path]()
@@ -108,12 +110,12 @@ def _folders_below(folder: Path) -> Iterator[Path]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             yield current
-            inner = sorted((e for e in _entries(current) if not e.name.startswith(".") and e.is_dir()), key=lambda e: e.name)
+            inner = sorted((e for e in _list_entries(current) if not e.name.startswith(".") and e.is_dir()), key=lambda e: e.name)
             real += [current / e.name for e in reversed(inner) if not e.is_symlink()]
             linked += [current / e.name for e in reversed(inner) if e.is_symlink()]
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+def _list_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     """Yield the entries of a folder; no entries for a path that is unreadable or not a folder."""
     with suppress(OSError), os.scandir(folder) as entries:
         yield from entries

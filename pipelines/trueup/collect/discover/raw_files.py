@@ -52,48 +52,51 @@ class Archive:
     @contextmanager
     def unit(self, recorded_unit: RecordedUnit, source: SourceConfig) -> Iterator[Unit]:
         """Yield the open unit with the recorded bytes; raise `MissingRawFile` where they are not found."""
-        for path in self._candidates(recorded_unit):
+        for path in self._list_candidates(recorded_unit):
             with open_unit(self._project, source, path) as unit:
                 if unit.sha256 == recorded_unit.sha256:
                     yield replace(unit, recycled_by=recorded_unit.recycled_by)
                     return
-        compressed = self._contents().get((recorded_unit.size_bytes, recorded_unit.sha256))
+        compressed = self._index_by_content().get((recorded_unit.size_bytes, recorded_unit.sha256))
         if compressed is None:
             raise self._missing_error(recorded_unit, source)
-        with self._decompressed(*compressed) as handle, open_unit(self._project, source, compressed[0]) as outer:
+        with self._decompress_to_file(*compressed) as handle, open_unit(self._project, source, compressed[0]) as outer:
             compression = compression_of(handle.read(_HEAD_BYTES))
             yield replace(
                 outer, sha256=recorded_unit.sha256, size_bytes=recorded_unit.size_bytes, compression=compression, handle=handle,
                 recycled_by=recorded_unit.recycled_by,
             )  # fmt: skip
 
-    def _candidates(self, recorded_unit: RecordedUnit) -> Iterator[Path]:
-        """Return files of the unit's size: the recorded path, the files of all sources, then those of the archives."""
+    def _list_candidates(self, recorded_unit: RecordedUnit) -> Iterator[Path]:
+        """Return files of the unit's size: the recorded path, the files of all sources, then the files of the archives."""
         recorded_path = self._project.directory / recorded_unit.path
-        paths = [recorded_path, *(path for path in self._sizes().get(recorded_unit.size_bytes, []) if path != recorded_path)]
+        paths = [
+            recorded_path,
+            *(path for path in self._index_by_size().get(recorded_unit.size_bytes, []) if path != recorded_path),
+        ]
         return (path for path in paths if path.is_file() and path.stat().st_size == recorded_unit.size_bytes)
 
-    def _sizes(self) -> dict[int, list[Path]]:
+    def _index_by_size(self) -> dict[int, list[Path]]:
         if self._by_size is None:
             self._by_size = {}
-            for path in dict.fromkeys([*self._delivered(), *self._archived()]):
+            for path in dict.fromkeys([*self._list_delivered(), *self._list_archived()]):
                 if path.is_file():
                     self._by_size.setdefault(path.stat().st_size, []).append(path)
         return self._by_size
 
-    def _delivered(self) -> Iterator[Path]:
+    def _list_delivered(self) -> Iterator[Path]:
         for source in self._project.config.source:
             yield from find_files(self._project, source).paths
 
-    def _archived(self) -> Iterator[Path]:
+    def _list_archived(self) -> Iterator[Path]:
         for folder in self._folders:
             yield from sorted(path for path in folder.rglob("*") if path.is_file())
 
-    def _contents(self) -> dict[tuple[int, str], tuple[Path, Compression]]:
+    def _index_by_content(self) -> dict[tuple[int, str], tuple[Path, Compression]]:
         """Return compressed files of the archives by size and SHA-256 of their decompressed bytes."""
         if self._by_content is None:
             self._by_content = {}
-            for path in self._archived():
+            for path in self._list_archived():
                 with path.open("rb") as handle:
                     compression = compression_of(handle.read(_HEAD_BYTES))
                     if not compression:
@@ -101,7 +104,7 @@ class Archive:
                     handle.seek(0)
                     digest, size = hashlib.sha256(), 0
                     try:
-                        for chunk in unpack(handle, _chunks(handle), compression, str(path)):
+                        for chunk in unpack(handle, _read_chunks(handle), compression, str(path)):
                             digest.update(chunk)
                             size += len(chunk)
                     except SourceError:
@@ -111,10 +114,10 @@ class Archive:
         return self._by_content
 
     @contextmanager
-    def _decompressed(self, path: Path, compression: Compression) -> Iterator[BinaryIO]:
+    def _decompress_to_file(self, path: Path, compression: Compression) -> Iterator[BinaryIO]:
         """Yield a temporary file with the decompressed bytes of an archive file."""
         with tempfile.TemporaryFile(prefix="trueup-verify-") as copy, path.open("rb") as handle:
-            for chunk in unpack(handle, _chunks(handle), compression, str(path)):
+            for chunk in unpack(handle, _read_chunks(handle), compression, str(path)):
                 copy.write(chunk)
             copy.seek(0)
             yield copy
@@ -134,5 +137,5 @@ class Archive:
         return MissingRawFile(what, where=recorded_unit.path, todo="restore it from the archive, or name its folder by --raw DIR")
 
 
-def _chunks(handle: BinaryIO) -> Iterator[bytes]:
+def _read_chunks(handle: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: handle.read(_CHUNK_BYTES), b"")

@@ -43,7 +43,7 @@ def shared_files(sources: Iterable[SourceConfig], paths: Mapping[str, Sequence[P
     shares = {source.name: source.shared_files for source in sources}
     for source in sources:
         for path in paths.get(source.name, ()):
-            if _is_data_file(source, path) and (identity := _identity(path)) is not None:
+            if _is_data_file(source, path) and (identity := _read_identity(path)) is not None:
                 readers[identity].setdefault(source.name, path)
     pairs: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for by_source in readers.values():
@@ -75,7 +75,7 @@ def _is_data_file(source: SourceConfig, path: Path) -> bool:
     return not (source.complete == "marker" and path.name.endswith(source.marker))
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _read_identity(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
     except OSError:

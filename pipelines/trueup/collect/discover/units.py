@@ -119,16 +119,16 @@ class Unit:
         """Return the decompressed bytes from the start, in chunks; raise `SourceError` where they are unreadable or end early."""
         self.handle.seek(0)
         max_bytes = max(LEAST_BYTES, self.limits.expansion * self.size_bytes)
-        chunks = _chunks(self.handle, _CHUNK_BYTES, self.shown)
+        chunks = _read_chunks(self.handle, _CHUNK_BYTES, self.shown)
         return unpack(self.handle, chunks, self.compression, self.shown, max_bytes=max_bytes)
 
     def bytes_at(self, offset: int, length: int) -> bytes:
         """Return bytes of the decompressed stream; raise `SourceError` where the stream ends before them."""
         if not self.compression:
             self.handle.seek(offset)
-            data = next(_chunks(self.handle, length, self.shown), b"") if length else b""
+            data = next(_read_chunks(self.handle, length, self.shown), b"") if length else b""
         else:
-            data = _cut(self.stream(), offset, length)
+            data = _cut_bytes(self.stream(), offset, length)
         if len(data) != length:
             raise SourceError(f"the file ends before byte {offset + length}", where=self.shown)
         return data
@@ -139,8 +139,8 @@ class Unit:
 
     def check_unchanged(self) -> None:
         """Raise `SourceError` if the file is no longer the one that was fingerprinted."""
-        if _stamp(self.handle) != self.stamp:
-            raise _growing(self.shown)
+        if _read_stamp(self.handle) != self.stamp:
+            raise _growth_error(self.shown)
 
     def check_readable_to_end(self) -> None:
         """Raise `SourceError` for a unit that a process still writes, and for a compressed unit that is damaged or truncated.
@@ -149,7 +149,7 @@ class Unit:
         the middle would otherwise leave the earlier parts in the log.
         """
         if is_being_written(self.stamp.device, self.stamp.inode):
-            raise _growing(self.shown)
+            raise _growth_error(self.shown)
         if self.compression and sum(map(len, self.stream())) == 0:
             raise SourceError("the file is empty once decompressed", where=self.shown, todo="have it delivered again")
 
@@ -161,9 +161,9 @@ class Unit:
         controls = sum(head.count(bytes([code])) for code in range(32) if code not in _TEXT_CONTROLS)
         # One or two damaged bytes must not reject the whole file; a binary file has many control bytes.
         if 0 in head and (controls * 100 > len(head) or container_of(head)):
-            raise self._not_text(head)
+            raise self._binary_error(head)
 
-    def _not_text(self, head: bytes) -> SourceError:
+    def _binary_error(self, head: bytes) -> SourceError:
         container = container_of(head)
         todo = f"check `path` and `format` of source {self.source.name}"
         if container is None:
@@ -180,18 +180,18 @@ def open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[Un
     try:
         handle = open_regular(path, within=link_boundary(project, source, path))
     except OSError as error:
-        raise _unopened(error, name, source) from None
+        raise _open_error(error, name, source) from None
     with handle:
-        stamp = _stamp(handle)
+        stamp = _read_stamp(handle)
         if stamp.size_bytes == 0:
             raise SourceError("the file is empty", where=name, todo="have it delivered again")
-        sha256, size, head = _fingerprint(handle, name)
-        if size != stamp.size_bytes or _stamp(handle) != stamp:
-            raise _growing(name)
-        yield Unit(source, path, name, sha256, size, _compression(source, head), handle, stamp)
+        sha256, size, head = _hash_file(handle, name)
+        if size != stamp.size_bytes or _read_stamp(handle) != stamp:
+            raise _growth_error(name)
+        yield Unit(source, path, name, sha256, size, _detect_compression(source, head), handle, stamp)
 
 
-def _compression(source: SourceConfig, head: bytes) -> Compression:
+def _detect_compression(source: SourceConfig, head: bytes) -> Compression:
     """Return how a file is compressed as a whole; a workbook is a zip archive by itself."""
     compression = compression_of(head)
     return "" if compression == "zip" and source.format == "xlsx" else compression
@@ -208,9 +208,9 @@ def read_side_file(project: Project, source: SourceConfig, path: Path) -> bytes:
     return read_regular(path, max_bytes=source.limits.manifest_bytes, within=link_boundary(project, source, path))
 
 
-def _unopened(error: OSError, name: str, source: SourceConfig) -> SourceError:
+def _open_error(error: OSError, name: str, source: SourceConfig) -> SourceError:
     if not isinstance(error, NotRegularError):
-        return _unreadable(name, error)
+        return _read_error(name, error)
     todo = "move it elsewhere"
     if error.fault == "directory":
         todo = f"write {name}/* in `path` of source {source.name}"
@@ -219,11 +219,11 @@ def _unopened(error: OSError, name: str, source: SourceConfig) -> SourceError:
     return SourceError(str(error.strerror), where=name, todo=todo)
 
 
-def _unreadable(name: str, error: OSError) -> SourceError:
+def _read_error(name: str, error: OSError) -> SourceError:
     return SourceError(f"the file cannot be read: {error.strerror or error}", where=name, todo="check its rights and its disk")
 
 
-def _cut(chunks: Iterator[bytes], offset: int, length: int) -> bytes:
+def _cut_bytes(chunks: Iterator[bytes], offset: int, length: int) -> bytes:
     """Return bytes of a stream without holding the bytes before them."""
     data = bytearray()
     at = 0
@@ -236,28 +236,28 @@ def _cut(chunks: Iterator[bytes], offset: int, length: int) -> bytes:
     return bytes(data)
 
 
-def _growing(name: str) -> SourceError:
+def _growth_error(name: str) -> SourceError:
     return SourceError("the file is still growing", where=name, todo="ingest it again when it is complete")
 
 
-def _stamp(handle: BinaryIO) -> _Stamp:
+def _read_stamp(handle: BinaryIO) -> _Stamp:
     file_stat = os.fstat(handle.fileno())
     return _Stamp(file_stat.st_dev, file_stat.st_ino, file_stat.st_size, file_stat.st_mtime_ns)
 
 
-def _fingerprint(handle: BinaryIO, name: str) -> tuple[str, int, bytes]:
+def _hash_file(handle: BinaryIO, name: str) -> tuple[str, int, bytes]:
     """Return SHA-256, number of bytes and first bytes of a file."""
     digest, size, head = hashlib.sha256(), 0, b""
-    for chunk in _chunks(handle, _CHUNK_BYTES, name):
+    for chunk in _read_chunks(handle, _CHUNK_BYTES, name):
         head = head or chunk[:4]
         digest.update(chunk)
         size += len(chunk)
     return digest.hexdigest(), size, head
 
 
-def _chunks(handle: BinaryIO, size_bytes: int, name: str) -> Iterator[bytes]:
+def _read_chunks(handle: BinaryIO, size_bytes: int, name: str) -> Iterator[bytes]:
     try:
         while chunk := handle.read(size_bytes):
             yield chunk
     except OSError as error:
-        raise _unreadable(name, error) from None
+        raise _read_error(name, error) from None

@@ -88,7 +88,7 @@ def unpack(
 ) -> Iterator[bytes]:
     """Yield the decompressed bytes of an open file whose bytes are `chunks`, as `decompress` does; a zip archive is also read."""
     if compression == "zip":
-        return _bounded(read_zip(handle, where), where, max_bytes)
+        return _limit_size(read_zip(handle, where), where, max_bytes)
     return decompress(chunks, compression, where, max_bytes=max_bytes)
 
 
@@ -97,10 +97,10 @@ def decompress(chunks: Iterable[bytes], compression: Compression, where: str, *,
 
     Raises `SourceError` for a damaged stream, for one that ends inside a member, and beyond `max_bytes`.
     """
-    return _bounded(_decompress_members(chunks, compression, where), where, max_bytes) if compression else iter(chunks)
+    return _limit_size(_decompress_members(chunks, compression, where), where, max_bytes) if compression else iter(chunks)
 
 
-def _bounded(outputs: Iterable[bytes], where: str, max_bytes: int | None) -> Iterator[bytes]:
+def _limit_size(outputs: Iterable[bytes], where: str, max_bytes: int | None) -> Iterator[bytes]:
     size = 0
     for output in outputs:
         size += len(output)
@@ -122,7 +122,7 @@ def _decompress_members(chunks: Iterable[bytes], compression: Compression, where
             if member is None:
                 # Tapes and block devices pad with zeros after the last member.
                 if data[0] == 0:
-                    data = data[_leading_zeros(data) :]
+                    data = data[_count_leading_zeros(data) :]
                     continue
                 member, step_bytes = _MEMBERS[compression](), _FIRST_STEP_BYTES
             step, data = data[:step_bytes], data[step_bytes:]
@@ -139,7 +139,7 @@ def _decompress_members(chunks: Iterable[bytes], compression: Compression, where
         raise SourceError(f"the {compression} stream is cut short", where=where, todo="have it delivered again")
 
 
-def _leading_zeros(data: memoryview) -> int:
+def _count_leading_zeros(data: memoryview) -> int:
     at = 0
     while at < len(data) and not any(data[at : at + _FIRST_STEP_BYTES]):
         at += _FIRST_STEP_BYTES

@@ -47,7 +47,7 @@ def fixed_point(text: pl.Series, *, power: int, multiplier: int = 1) -> FixedPoi
     Signs, a missing integer or fraction part and exponents (`1.5e-7`) are valid; blanks around the number are ignored.
     A missing text gives 0 and sets no mask. Conversion of amounts to micros uses power 6.
     """
-    multiplier, zeros = _without_zeros(multiplier)
+    multiplier, zeros = _strip_zeros(multiplier)
     power += zeros
     text = text.str.strip_chars(" \t")
     out = _empty_result(len(text))
@@ -96,7 +96,7 @@ def _write_results(out: FixedPoint, rows: npt.NDArray[np.int64], results: _RowRe
 
 
 def _convert_short(text: pl.Series, power: int, multiplier: int) -> _RowResults:
-    number, decimals = _digits(text, pl.Int64)
+    number, decimals = _extract_digits(text, pl.Int64)
     value = number.to_numpy()
     shift = power - decimals
     up = np.clip(shift, 0, None)
@@ -107,12 +107,12 @@ def _convert_short(text: pl.Series, power: int, multiplier: int) -> _RowResults:
     value = np.where(undecided, 0, value) * factors[up]
     rounded = np.zeros(len(value), np.bool_)
     if (shift < 0).any():
-        value, rounded = _half_even(value, np.clip(-shift, 0, _SHORT + 1))
+        value, rounded = _round_half_even(value, np.clip(-shift, 0, _SHORT + 1))
     none = np.zeros(len(value), np.bool_)
     return _RowResults(value, none, none, rounded, undecided)
 
 
-def _digits(text: pl.Series, dtype: type[pl.Int64] | type[pl.Int128]) -> tuple[pl.Series, Whole]:
+def _extract_digits(text: pl.Series, dtype: type[pl.Int64] | type[pl.Int128]) -> tuple[pl.Series, Whole]:
     """Return the digits of plain decimals as one integer, and the number of decimal places."""
     point = text.str.find(".", literal=True)
     bare = text.str.replace(".", "", literal=True).str.strip_prefix("+")
@@ -121,7 +121,7 @@ def _digits(text: pl.Series, dtype: type[pl.Int64] | type[pl.Int128]) -> tuple[p
     return number, decimals.to_numpy()
 
 
-def _half_even(value: Whole, places: Whole) -> tuple[Whole, Mask]:
+def _round_half_even(value: Whole, places: Whole) -> tuple[Whole, Mask]:
     """Round 64-bit numbers half to even by dropping `places` decimal places; more than 18 places drop all digits."""
     divisors = np.array([10 ** min(p, 18) for p in range(int(places.max(initial=0)) + 1)])[places]
     quotient, rest = np.divmod(value, divisors)
@@ -142,18 +142,18 @@ def _convert_wide(text: pl.Series, power: int, multiplier: int) -> _RowResults:
     exponent = text.str.extract(r"[eE]\+?(-?[0-9]{1,4})$").cast(pl.Int64).fill_null(0).to_numpy()
     odd = text.str.contains(r"[eE]").to_numpy() & ~text.str.contains(r"[eE][+-]?[0-9]{1,4}$").to_numpy()
     is_parsable = mantissa.str.contains(_PLAIN).to_numpy() & ~odd & (mantissa.str.len_bytes() <= _WIDEST).to_numpy()
-    number, decimals = _digits(mantissa.set(pl.Series(~is_parsable), "0"), pl.Int128)
+    number, decimals = _extract_digits(mantissa.set(pl.Series(~is_parsable), "0"), pl.Int128)
     shift = power + exponent - decimals
     value = np.zeros(len(text), np.int64)
     rounded, too_large, undecided = (np.zeros(len(text), np.bool_) for _ in range(3))
     for step in np.unique(shift[is_parsable & ~no_number]):
         rows = np.flatnonzero(is_parsable & ~no_number & (shift == step))
-        value[rows], too_large[rows], rounded[rows], undecided[rows] = _shift(number.gather(rows), int(step), multiplier)
+        value[rows], too_large[rows], rounded[rows], undecided[rows] = _shift_number(number.gather(rows), int(step), multiplier)
     undecided |= ~is_parsable & ~no_number
     return _RowResults(value, no_number, too_large, rounded, undecided)
 
 
-def _shift(number: pl.Series, shift: int, multiplier: int) -> tuple[Any, Any, Any, Any]:
+def _shift_number(number: pl.Series, shift: int, multiplier: int) -> tuple[Any, Any, Any, Any]:
     """Compute number × multiplier × 10^shift for one shift: values, too large, rounded, undecided."""
     none = np.zeros(len(number), np.bool_)
     limit = INT64_MAX // (multiplier * 10**shift) if shift >= 0 else _INT128_MAX // multiplier
@@ -183,7 +183,7 @@ def _wide(number: int) -> pl.Series:
     return pl.Series([number], dtype=pl.Int128)
 
 
-def _without_zeros(multiplier: int) -> tuple[int, int]:
+def _strip_zeros(multiplier: int) -> tuple[int, int]:
     zeros = 0
     while multiplier % 10 == 0:
         multiplier, zeros = multiplier // 10, zeros + 1

@@ -23,10 +23,10 @@ def declared_micros(source: SourceConfig, declared: Mapping[str, str], *, where:
 
     A sum is read like a value of its column: in the column's notation or kind of duration, and multiplied by its scale.
     """
-    return {name: _micros(name, text, source, where) for name, text in declared.items()}
+    return {name: _parse_micros(name, text, source, where) for name, text in declared.items()}
 
 
-def _micros(name: str, text: str, source: SourceConfig, where: str) -> int:
+def _parse_micros(name: str, text: str, source: SourceConfig, where: str) -> int:
     rule = source.columns.get(name, ColumnRule(column=name))
     texts = pl.Series([text], dtype=pl.String)
     if rule.duration is not None:

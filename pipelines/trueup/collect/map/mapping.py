@@ -51,7 +51,7 @@ _NO_TIME = "?"
 """The text that replaces a time with missing digits; it is not a time, so the record is refused."""
 _PLAIN = NotationConfig()
 _SIGNED = ("amount", "setup", "price")
-"""Decimal columns that may be negative: those of credits and discounts, and all of an invoice."""
+"""Decimal columns that may be negative: columns of credits and discounts, and all columns of an invoice."""
 _NUMBERED = ("subscriber", "peer", "imsi")
 """Text columns of telephone numbers and similar identifiers, which have no decimal point."""
 _KEYS = ("record_key", "session_key", "account", "invoice_id", "number", "refers_to", "replaces")
@@ -115,7 +115,7 @@ class Mapping:
             (self.earliest, self.latest), self.reach_text = _STATE_YEARS, _STATE_YEARS_TEXT
         else:
             self.earliest, self.latest, self.reach_text = (
-                _earliest(now, project.max_age),
+                _find_earliest(now, project.max_age),
                 now + _DAY,
                 "within max_age and a day ahead",
             )
@@ -213,7 +213,7 @@ class Mapping:
             columns["currency"] = currency.zip_with(has_amount, columns["currency"])
         mapped = builder.build(columns, source_id, filtered)
         if self.summed:
-            others = {} if self.condition is None else self._sums_of(left_out)
+            others = {} if self.condition is None else self._sum_left_out(left_out)
             mapped = replace(mapped, sums=add_sums([builder.sums(columns), others]))
         return mapped
 
@@ -222,7 +222,7 @@ class Mapping:
         """Event columns whose sum the sender declares."""
         return () if self.source.framing is None else self.source.framing.sums
 
-    def _sums_of(self, left_out: Batch) -> dict[str, ReadSum]:
+    def _sum_left_out(self, left_out: Batch) -> dict[str, ReadSum]:
         """Return the sums over records that `where` leaves out."""
         builder = _RowBuilder(self, left_out)
         columns = {f"{name}_micros": builder.micros(name) for name in self.summed}
@@ -249,7 +249,7 @@ def in_present_form(events: pl.DataFrame, source: SourceConfig, version: int = M
     return events
 
 
-def _earliest(now: datetime, max_age_us: int) -> datetime:
+def _find_earliest(now: datetime, max_age_us: int) -> datetime:
     try:
         return now - timedelta(microseconds=max_age_us)
     except OverflowError:
@@ -266,7 +266,7 @@ class _RowBuilder:
         self._rounded = np.zeros(self._height, np.bool_)
         self._plain: set[str] = set()
         self._sourced: dict[str, pl.Series] = {
-            name: self._computed(name, rule) if name in mapping.computed else _derived(batch.fields, rule, self._height)
+            name: self._compute_texts(name, rule) if name in mapping.computed else _join_columns(batch.fields, rule, self._height)
             for name, rule in self._source.columns.items()
         }
 
@@ -281,7 +281,7 @@ class _RowBuilder:
         if not self._refusals:
             return Mapped(rows, int(self._rounded.sum()), concat_rejected([self._batch.rejected]), filtered)
         bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
-        rejected = concat_rejected([self._batch.rejected, self._rejected_rows(np.flatnonzero(bad), rows)])
+        rejected = concat_rejected([self._batch.rejected, self._build_rejected_rows(np.flatnonzero(bad), rows)])
         return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected, filtered)
 
     def sums(self, columns: dict[str, pl.Series]) -> dict[str, ReadSum]:
@@ -297,7 +297,7 @@ class _RowBuilder:
             )
         return sums
 
-    def _computed(self, name: str, rule: ColumnRule) -> pl.Series:
+    def _compute_texts(self, name: str, rule: ColumnRule) -> pl.Series:
         """Return the values of an expression as text, where an empty text counts as missing; refuse records without a value."""
         expression = self._mapping.computed[name]
         records = Records.of(self._batch, rule.notation or self._source.notation, self._mapping.version)
@@ -329,7 +329,7 @@ class _RowBuilder:
         for rule, bad in zip(rules, breaches, strict=True):
             self._refuse(bad.to_numpy(), rule.reason, rule.rule)
 
-    def _rejected_rows(self, at: np.ndarray, rows: pl.DataFrame) -> pl.DataFrame:  # type: ignore[type-arg]
+    def _build_rejected_rows(self, at: np.ndarray, rows: pl.DataFrame) -> pl.DataFrame:  # type: ignore[type-arg]
         """Return the records at some indices as rows of `REJECTED`, with their readable values from `rows`."""
         first = np.argmax(np.stack([refusal.bad[at] for refusal in self._refusals]), axis=0)
         values = {
@@ -337,21 +337,21 @@ class _RowBuilder:
             "reason": pl.Series([self._refusals[index].reason for index in first], dtype=pl.String),
             "rule": pl.Series([self._refusals[index].rule for index in first], dtype=pl.String),
         }
-        readable = self._readable(rows[at.tolist()], at)
+        readable = self._select_readable(rows[at.tolist()], at)
         return pl.DataFrame(self._batch.provenance[at.tolist()]).with_columns(**values, **readable).select(*REJECTED)
 
-    def _readable(self, rows: pl.DataFrame, at: np.ndarray) -> dict[str, pl.Series]:  # type: ignore[type-arg]
+    def _select_readable(self, rows: pl.DataFrame, at: np.ndarray) -> dict[str, pl.Series]:  # type: ignore[type-arg]
         """Return the columns of `READABLE` for the rows at some indices, without values that a rule refuses."""
         readable = {}
         for name, dtype in READABLE.items():
             sources = [n for n in _OWN_TIMES if n in rows.columns] if name == "own_time" else [name]
-            values = [self._unrefused(rows[n], n, at) for n in sources if n in rows.columns]
+            values = [self._blank_refused(rows[n], n, at) for n in sources if n in rows.columns]
             readable[name] = (
                 pl.select(pl.coalesce(values)).to_series() if values else pl.repeat(None, rows.height, dtype=dtype, eager=True)
             )
         return readable
 
-    def _unrefused(self, values: pl.Series, name: str, at: np.ndarray) -> pl.Series:  # type: ignore[type-arg]
+    def _blank_refused(self, values: pl.Series, name: str, at: np.ndarray) -> pl.Series:  # type: ignore[type-arg]
         column = name.removesuffix("_micros")
         refused = [refusal.bad[at] for refusal in self._refusals if refusal.rule.partition(":")[0] == column]
         if values.dtype == pl.String:
@@ -374,10 +374,12 @@ class _RowBuilder:
 
     def text(self, name: str) -> pl.Series:
         """Return a text column: as delivered, mapped by its table of values, or in E.164; refuse values that are not permitted."""
-        text = self._text(name)
+        text = self._read_text(name)
         allowed = VALUES.get(self._source.stream, {}).get(name)
         if allowed is not None:
-            self._refuse((~text.is_in(allowed)).fill_null(False).to_numpy(), "value_out_of_range", f"{name}: is {_any_of(allowed)}")
+            self._refuse(
+                (~text.is_in(allowed)).fill_null(False).to_numpy(), "value_out_of_range", f"{name}: is {_list_choices(allowed)}"
+            )
         if name in CURRENCY_COLUMNS and text.null_count() < self._height:
             # An empty text is a missing currency, in Parquet as in CSV.
             text = text.set((text == "").fill_null(False), None)
@@ -385,11 +387,11 @@ class _RowBuilder:
             self._refuse(unknown.fill_null(False).to_numpy(), "unknown_currency", f"{name}: is a currency of ISO 4217")
         return text
 
-    def _text(self, name: str) -> pl.Series:
+    def _read_text(self, name: str) -> pl.Series:
         rule, constant = self._source.columns.get(name), self._source.constants.get(name)
         if rule is None:
             return pl.repeat(constant, self._height, dtype=pl.String, eager=True)
-        values = text = self._repaired(name, self._sourced[name].cast(pl.String))
+        values = text = self._repair_texts(name, self._sourced[name].cast(pl.String))
         if rule.map is not None:
             text = values.replace_strict(rule.map, default=rule.map.get("*"), return_dtype=pl.String)
             text = text.set(values.is_null(), None)
@@ -398,7 +400,7 @@ class _RowBuilder:
             text = in_digits(text, rule, self._mapping.version)
         return text if constant is None else text.fill_null(constant)
 
-    def _repaired(self, name: str, text: pl.Series) -> pl.Series:
+    def _repair_texts(self, name: str, text: pl.Series) -> pl.Series:
         """Return keys and telephone numbers as they were before a spreadsheet changed them; refuse those that lost digits."""
         if self._mapping.version == 1 or name not in (*_NUMBERED, *_KEYS):
             return text
@@ -408,7 +410,7 @@ class _RowBuilder:
 
     def time(self, name: str) -> pl.Series:
         """Return a time column in UTC; refuse times outside the permitted period."""
-        value = self._instant(name)
+        value = self._read_instant(name)
         earliest, latest, reach_text = self._mapping.earliest, self._mapping.latest, self._mapping.reach_text
         if name in _AHEAD:
             (earliest, latest), reach_text = _STATE_YEARS, _STATE_YEARS_TEXT
@@ -416,21 +418,21 @@ class _RowBuilder:
         self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {reach_text}")
         return value
 
-    def _instant(self, name: str) -> pl.Series:
+    def _read_instant(self, name: str) -> pl.Series:
         """Return a column of times in UTC, without limits of the period."""
-        rule, values = self._source.columns.get(name), self._value(name)
+        rule, values = self._source.columns.get(name), self._read_value(name)
         if values.null_count() == self._height:
             return pl.repeat(None, self._height, dtype=UTC_TIME, eager=True)
         zone = (rule and rule.timezone) or self._mapping.zone
         if values.dtype == pl.String:
             time_format = (rule and rule.time_format) or self._source.time_format
-            value = self._utc_times(name, values, time_format, zone)
+            value = self._convert_to_utc(name, values, time_format, zone)
         else:
-            value = _typed_time(values, zone, self._source)
+            value = _convert_time(values, zone, self._source)
         self._refuse((value.is_null() & values.is_not_null()).to_numpy(), "bad_time", f"{name}: is a time")
         return value
 
-    def _utc_times(self, name: str, values: pl.Series, time_format: str, zone: str) -> pl.Series:
+    def _convert_to_utc(self, name: str, values: pl.Series, time_format: str, zone: str) -> pl.Series:
         """Return texts in UTC; from version 2 on, local times that daylight saving skips or repeats have their own reason."""
         if self._mapping.version == 1:
             return utc_times(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
@@ -450,7 +452,7 @@ class _RowBuilder:
         if self._is_absent(name):
             return pl.repeat(None, self._height, dtype=pl.Int64, eager=True)
         rule = self._source.columns.get(name)
-        number, given = self._number(name, power=_MICRO_POWER, multiplier=rule.scale if rule else 1)
+        number, given = self._read_number(name, power=_MICRO_POWER, multiplier=rule.scale if rule else 1)
         is_signed = name in _SIGNED or self._source.stream == INVOICE
         least, greatest = self._source.range.get(name, (INT64_MIN if is_signed else 0, INT64_MAX))
         self._refuse(
@@ -476,10 +478,10 @@ class _RowBuilder:
         """Return an integer column; refuse fractions and values below the minimum. With a time format it is the time in µs."""
         rule = self._source.columns.get(name)
         if rule is not None and rule.time_format is not None:
-            return self._instant(name).cast(pl.Int64)
+            return self._read_instant(name).cast(pl.Int64)
         if self._is_absent(name):
             return pl.repeat(None, self._height, dtype=pl.Int64, eager=True)
-        number, given = self._number(name, power=0, multiplier=1)
+        number, given = self._read_number(name, power=0, multiplier=1)
         self._refuse(number.rounded, "unparsable", f"{name}: is a whole number")
         if name in _LEAST:
             self._refuse((number.value < _LEAST[name]) & given, "value_out_of_range", f"{name}: is at least {_LEAST[name]}")
@@ -487,21 +489,21 @@ class _RowBuilder:
 
     def boolean(self, name: str) -> pl.Series:
         """Return a boolean column: true or false in any case, 1 or 0."""
-        text = self._text(name)
+        text = self._read_text(name)
         value = text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
         self._refuse((value.is_null() & text.is_not_null()).to_numpy(), "unparsable", f"{name}: is true or false")
         return value
 
-    def _number(self, name: str, *, power: int, multiplier: int) -> tuple[FixedPoint, Mask]:
+    def _read_number(self, name: str, *, power: int, multiplier: int) -> tuple[FixedPoint, Mask]:
         """Return fixed-point numbers, and a mask of the records that have one."""
-        what = self._in_plain_notation(name)
-        values = self._value(name).cast(pl.String)
+        what = self._rewrite_notation(name)
+        values = self._read_value(name).cast(pl.String)
         number = fixed_point(values, power=power, multiplier=multiplier)
         self._refuse(number.no_number, "unparsable", f"{name}: is {what}")
         self._refuse(number.too_large, "value_out_of_range", f"{name}: fits 64 bits of millionths")
         return number, values.is_not_null().to_numpy() & ~number.no_number & ~number.too_large
 
-    def _in_plain_notation(self, name: str) -> str:
+    def _rewrite_notation(self, name: str) -> str:
         """Rewrite a column's texts as plain decimals; return the notation in words, for the rule of a refused record.
 
         Constants of the configuration, computed numbers and values that the file itself types as numbers are plain already.
@@ -527,7 +529,7 @@ class _RowBuilder:
         is_empty = name not in self._sourced or self._sourced[name].null_count() == self._height
         return is_empty and self._source.constants.get(name) is None
 
-    def _value(self, name: str) -> pl.Series:
+    def _read_value(self, name: str) -> pl.Series:
         """Return the source's values of an event column; the constant replaces missing values."""
         constant = self._source.constants.get(name)
         if name not in self._sourced:
@@ -536,7 +538,7 @@ class _RowBuilder:
         return values if constant is None or not values.null_count() else values.cast(pl.String).fill_null(constant)
 
 
-def _derived(fields: pl.DataFrame, rule: ColumnRule, height: int) -> pl.Series:
+def _join_columns(fields: pl.DataFrame, rule: ColumnRule, height: int) -> pl.Series:
     """Return the source column, or the concatenation of several; NULL where all are missing."""
     available_columns = [fields[name] for name in rule.names if name in fields.columns]
     if not available_columns:
@@ -548,11 +550,11 @@ def _derived(fields: pl.DataFrame, rule: ColumnRule, height: int) -> pl.Series:
     return texts.select(pl.when(pl.any_horizontal(pl.all().is_not_null())).then(key)).to_series()
 
 
-def _any_of(allowed: Sequence[str]) -> str:
+def _list_choices(allowed: Sequence[str]) -> str:
     return f"{', '.join(allowed[:-1])} or {allowed[-1]}"
 
 
-def _typed_time(values: pl.Series, zone: str, source: SourceConfig) -> pl.Series:
+def _convert_time(values: pl.Series, zone: str, source: SourceConfig) -> pl.Series:
     """Return a column of a time type in UTC."""
     if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
         return values.dt.convert_time_zone("UTC").cast(UTC_TIME)

@@ -69,7 +69,7 @@ def new_mapping_version(source: SourceConfig) -> int:
 
 
 def mapping_version(lake: Lake, source: SourceConfig) -> int:
-    """Return the version of a source's mapping: the configured one, else that of its latest unit in the log, else the newest.
+    """Return the version of a source's mapping: as configured, else as for its latest unit in the log, else the newest.
 
     Event ids depend on the version, so a source that has delivered keeps its version until its configuration raises it.
     """

@@ -47,7 +47,7 @@ def plain_numbers(texts: pl.Series, notation: NotationConfig, *, version: int = 
     if notation.negative == "parentheses":
         in_parentheses = text.str.contains(_PARENTHESES)
         text = text.str.replace(_PARENTHESES, "$1")
-    parts = text.str.extract_groups(_pattern(notation, version)).struct.unnest().with_columns(in_parentheses.alias("wrapped"))
+    parts = text.str.extract_groups(_build_pattern(notation, version)).struct.unnest().with_columns(in_parentheses.alias("wrapped"))
     whole, fraction = pl.col("whole").fill_null(""), pl.col("fraction").fill_null("")
     if notation.grouping:
         whole = whole.str.replace_all(_GROUPING[notation.grouping], "")
@@ -80,7 +80,7 @@ def describe(notation: NotationConfig) -> str:
     return ", ".join(words + ["percent"] * notation.percent)
 
 
-def _pattern(notation: NotationConfig, version: int) -> str:
+def _build_pattern(notation: NotationConfig, version: int) -> str:
     group = _GROUPING[notation.grouping]
     first = "[1-9][0-9]{0,2}" if version > 3 else "[0-9]{1,3}"
     whole = f"{first}(?:{group}[0-9]{{3}})+|[0-9]*" if group else "[0-9]*"
@@ -89,10 +89,10 @@ def _pattern(notation: NotationConfig, version: int) -> str:
     codes = "|".join(re.escape(text) for text in sorted(notation.currency, key=len, reverse=True))
     code = rf"(?:\s?(?:{codes})\s?)?" if codes else ""
     trailing = f"(?P<minus_trailing>{_MINUS})?" if notation.negative == "trailing" else ""
-    return f"^{_sign('before')}{code}{_sign('after') if codes else ''}{number}{percent}{code}{trailing}$"
+    return f"^{_build_sign('before')}{code}{_build_sign('after') if codes else ''}{number}{percent}{code}{trailing}$"
 
 
-def _sign(name: str) -> str:
+def _build_sign(name: str) -> str:
     return rf"(?:(?P<minus_{name}>{_MINUS})|\+)?"
 
 

@@ -48,13 +48,13 @@ def clean_texts(fields: pl.DataFrame, *, version: int = 4) -> pl.DataFrame:
     ['p1', 'Müller', '0151', None, 'p 1']
     """
     names = [name for name, dtype in fields.schema.items() if dtype == pl.String]
-    return fields.with_columns(_clean(fields[name], version) for name in names)
+    return fields.with_columns(_clean_texts(fields[name], version) for name in names)
 
 
 _ASCII_BLANKS = " \t\n\r\v\f"
 
 
-def _clean(texts: pl.Series, version: int) -> pl.Series:
+def _clean_texts(texts: pl.Series, version: int) -> pl.Series:
     whole = joined_texts(texts)
     # A search for one character takes a tenth of the time of a search for two.
     has_formula = "=" in whole and '="' in whole

@@ -52,8 +52,10 @@ def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambigu
     """
     stripped = text.str.strip_chars(" \t")
     if time_format in EPOCH_POWER:
-        return _epoch(stripped, EPOCH_POWER[time_format])
-    return _iso(stripped, zone, ambiguous) if time_format == "iso" else _parse_formatted(stripped, time_format, zone, ambiguous)
+        return _parse_epoch(stripped, EPOCH_POWER[time_format])
+    return (
+        _parse_iso(stripped, zone, ambiguous) if time_format == "iso" else _parse_formatted(stripped, time_format, zone, ambiguous)
+    )
 
 
 def shape_of(time_format: str) -> str:
@@ -71,7 +73,7 @@ def lacks_digits(text: pl.Series, time_format: str) -> pl.Series:
     >>> lacks_digits(pl.Series(["1.5.2024 9:05"]), "%d.%m.%Y %H:%M").to_list()
     [False]
     """
-    spelled_out = _spelled_out(time_format)
+    spelled_out = _expand_shorthands(time_format)
     if time_format in EPOCH_POWER or not _RUN.search(spelled_out):
         return pl.select(pl.when(pl.lit(text).is_not_null()).then(pl.lit(False))).to_series()
     return ~text.str.strip_chars(" \t").str.contains(_parse_format(time_format, full_runs=True)[0])
@@ -99,23 +101,23 @@ def to_utc(local: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
     return local.dt.replace_time_zone(zone, ambiguous=repeated, non_existent="null").dt.convert_time_zone("UTC")
 
 
-def _epoch(text: pl.Series, power: int) -> pl.Series:
+def _parse_epoch(text: pl.Series, power: int) -> pl.Series:
     number = fixed_point(text, power=power)
     fits = (number.value >= _YEAR_1_US) & (number.value < _YEAR_10000_US)
     bad = number.no_number | number.too_large | ~fits
     return pl.Series(number.value).set(pl.Series(bad), None).set(text.is_null(), None).cast(UTC_TIME)
 
 
-def _iso(text: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
+def _parse_iso(text: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
     plain = text.str.contains(_ISO_PLAIN).fill_null(False)
     if plain.all():
-        return to_utc(_plain_iso(text), zone, ambiguous)
-    value = to_utc(_plain_iso(text.set(~plain, None)), zone, ambiguous)
+        return to_utc(_parse_plain_iso(text), zone, ambiguous)
+    value = to_utc(_parse_plain_iso(text.set(~plain, None)), zone, ambiguous)
     rows = (~plain & text.is_not_null()).arg_true()
-    return value.scatter(rows, _any_iso(text.gather(rows), zone, ambiguous)) if len(rows) else value
+    return value.scatter(rows, _parse_any_iso(text.gather(rows), zone, ambiguous)) if len(rows) else value
 
 
-def _plain_iso(text: pl.Series) -> pl.Series:
+def _parse_plain_iso(text: pl.Series) -> pl.Series:
     spaced = text.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
     unparsed = (spaced.is_null() & text.is_not_null()).arg_true()
     if len(unparsed):
@@ -124,7 +126,7 @@ def _plain_iso(text: pl.Series) -> pl.Series:
     return spaced
 
 
-def _any_iso(text: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
+def _parse_any_iso(text: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
     parts = text.str.extract_groups(_ISO).struct.unnest()
     clock = pl.concat_str("day", pl.lit(" "), pl.col("minute").fill_null("00:00"), pl.lit(":"), pl.col("second").fill_null("00"))
     fraction = pl.col("fraction").fill_null("0").str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)
@@ -138,10 +140,10 @@ def _to_utc_by_offset(local: pl.Series, offset: pl.Series, zone: str, ambiguous:
     """Convert local times to UTC by their own offset, else by the zone."""
     has_offset = offset.is_not_null()
     value = to_utc(local.set(has_offset, None), zone, ambiguous)
-    return value.zip_with(~has_offset, (local - _offset(offset)).cast(UTC_TIME)) if has_offset.any() else value
+    return value.zip_with(~has_offset, (local - _parse_offset(offset)).cast(UTC_TIME)) if has_offset.any() else value
 
 
-def _offset(text: pl.Series) -> pl.Series:
+def _parse_offset(text: pl.Series) -> pl.Series:
     parts = text.str.replace("^[Zz]$", "+00:00").str.extract_groups(_OFFSET).struct.unnest()
     minutes = parts.select(
         (pl.col("2").cast(pl.Int64) * 60 + pl.col("3").fill_null("0").cast(pl.Int64))
@@ -166,7 +168,7 @@ def _parse_formatted(text: pl.Series, time_format: str, zone: str, ambiguous: Am
     )
 
 
-def _spelled_out(time_format: str) -> str:
+def _expand_shorthands(time_format: str) -> str:
     for short, long in _SHORTHANDS.items():
         time_format = time_format.replace(short, long)
     return time_format
@@ -178,7 +180,7 @@ def _parse_format(time_format: str, *, full_runs: bool = False) -> tuple[str, st
     Fraction and offset are separate groups, because the parser accepts neither in the usual notation. With `full_runs`, numeric
     directives with nothing between them must have all their digits.
     """
-    spelled_out = _spelled_out(time_format)
+    spelled_out = _expand_shorthands(time_format)
     in_runs = {at for run in _RUN.finditer(spelled_out) for at in range(*run.span())} if full_runs else set[int]()
     shape, parser = "", ""
     for part in re.finditer(r"([^%]+)|%(.?)", spelled_out):

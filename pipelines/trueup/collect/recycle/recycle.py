@@ -1,4 +1,4 @@
-"""Recycling run: maps the rejected records of sources again and commits those of each unit at a position of their own."""
+"""Recycling run: maps the rejected records of sources again, and commits the records of each unit at a separate position."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _recycle_unit(run: _Run, archive: Archive, rejected: dict[str, Any]) -> None
     try:
         with archive.unit(RecordedUnit(*(rejected[name] for name in _UNIT)), run.of_today.source) as delivered:
             unit = replace(delivered, recycled_by=run.of_today.recorded.id)
-            for claims in _claims(run, rejected["source_id"], is_present):
+            for claims in _list_claims(run, rejected["source_id"], is_present):
                 for done in _commit_claims(run, unit, Claims(rejected["delivered_id"], claims, is_present)):
                     run.summary.left -= done.records
                     run.summary.units.append(done)
@@ -114,7 +114,7 @@ def _recycle_unit(run: _Run, archive: Archive, rejected: dict[str, Any]) -> None
         run.summary.errors.append(error)
 
 
-def _claims(run: _Run, source_id: str, is_present: bool) -> Iterator[pl.DataFrame]:
+def _list_claims(run: _Run, source_id: str, is_present: bool) -> Iterator[pl.DataFrame]:
     """Yield the rejected records of a unit that may fit now, at most `RECORDS_PER_PASS` at a time, in the order of the file."""
     values = {"source_id": source_id, "reason": run.reason, "is_present": is_present, "most": RECORDS_PER_PASS, "after": -1}
     while True:
@@ -127,24 +127,24 @@ def _claims(run: _Run, source_id: str, is_present: bool) -> Iterator[pl.DataFram
 
 def _commit_claims(run: _Run, unit: Unit, claims: Claims) -> Iterator[RecycledRecords]:
     """Map the records of one pass again and commit them in parts; yield the counts of each commit."""
-    part, records, size = _next_part(run, unit, claims), 0, 0
+    part, records, size = _begin_next_part(run, unit, claims), 0, 0
     for batch in read_records(unit, run.of_today.mapping, claims.records):
         mapped = run.of_today.mapping.apply(batch, source_id=unit.source_id, sha256=unit.sha256)
         part.add_mapped(mapped)
         records, size = records + mapped.records, size + int(batch.provenance["source_length"].sum())
         if records >= PART_RECORDS or size >= PART_BYTES:
-            yield from _committed(part, unit)
-            part, records, size = _next_part(run, unit, claims), 0, 0
-    yield from _committed(part, unit)
+            yield from _commit_part(part, unit)
+            part, records, size = _begin_next_part(run, unit, claims), 0, 0
+    yield from _commit_part(part, unit)
 
 
-def _next_part(run: _Run, unit: Unit, claims: Claims) -> RecycledPart:
+def _begin_next_part(run: _Run, unit: Unit, claims: Claims) -> RecycledPart:
     lake = run.of_today.lake
     ((number,),) = lake.connection.execute(statement("next_part"), {"source_id": unit.source_id}).fetchall()
     return RecycledPart(run.of_today, unit, number, QuarantineBudget(unit.limits, quarantined_bytes(lake, unit.source_id)), claims)
 
 
-def _committed(part: RecycledPart, unit: Unit) -> Iterator[RecycledRecords]:
+def _commit_part(part: RecycledPart, unit: Unit) -> Iterator[RecycledRecords]:
     committed = part.commit(is_last=True, declared_records=None)
     if committed is not None:
         counts: Counts = committed.counts

@@ -50,7 +50,7 @@ class RecycledPart(Part):
         self._left_out.append(mapped.filtered)
 
     def _accept_outcome(self, transaction: Transaction, rows: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> bool:
-        """Append the outcome of each record; return False where another process has mapped one of them already, or none is left."""
+        """Append the outcome of each record; return False where another process has mapped a record already, or none is left."""
         outcomes = pl.concat([
             new.select("source_row", outcome=pl.lit("accepted")),
             rows.join(new, on="source_row", how="anti").select("source_row", outcome=pl.lit("duplicate")),

@@ -28,17 +28,17 @@ def read_records(unit: Unit, mapping: Mapping, records: pl.DataFrame) -> Iterato
     found = [wanted.clear()]
     for piece in reader.pieces():
         batch = reader.read(piece, requested, attributes=source.attributes, kept=mapping.kept)
-        chosen = _only(batch, _between(wanted, batch), key)
+        chosen = _select_wanted(batch, _select_between(wanted, batch), key)
         if chosen is not None:
             found.append(pl.concat([chosen.provenance, chosen.rejected.select(*PROVENANCE)]))
             yield chosen
         if sum(map(len, found)) == len(wanted):
             return
     for row, offset, length in wanted.join(pl.concat(found), on="source_row", how="anti").iter_rows():
-        yield _alone(reader, mapping, requested, (row, offset, length))
+        yield _read_alone(reader, mapping, requested, (row, offset, length))
 
 
-def _between(wanted: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+def _select_between(wanted: pl.DataFrame, batch: Batch) -> pl.DataFrame:
     """Return the rows of `wanted`, which is in order of byte offset, from the first to the last offset of a batch."""
     offsets = pl.concat([batch.provenance["source_offset"], batch.rejected["source_offset"]]).to_numpy()
     if not len(offsets):
@@ -48,12 +48,12 @@ def _between(wanted: pl.DataFrame, batch: Batch) -> pl.DataFrame:
     return wanted[begin:end]
 
 
-def _alone(reader: Reader, mapping: Mapping, requested: tuple[str, ...], record: tuple[int, int, int | None]) -> Batch:
+def _read_alone(reader: Reader, mapping: Mapping, requested: tuple[str, ...], record: tuple[int, int, int | None]) -> Batch:
     piece = reader.at(*record)
     return reader.read(piece, requested, attributes=mapping.source.attributes, kept=mapping.kept)
 
 
-def _only(batch: Batch, wanted: pl.DataFrame, key: list[str]) -> Batch | None:
+def _select_wanted(batch: Batch, wanted: pl.DataFrame, key: list[str]) -> Batch | None:
     """Return the wanted records of a batch with their recorded numbers, None without any."""
     numbers = wanted.select(*key, number="source_row")
     decoded, rejected = (

@@ -1,4 +1,4 @@
--- Parts of a source's units in the control rows of a range of snapshots, and the last of these rows in the source's chain.
+-- The parts that the control rows of a source name in a range of snapshots, and the last control row of the range.
 -- Grain: one row. Owner: collect.
 SELECT coalesce(list(c.source_id || '/' || c.part_no), []), max(c.sequence_no), arg_max(c.hash, c.sequence_no)
 FROM {relation} AS c

@@ -1,6 +1,7 @@
--- The records that findings named by `named` (source_row, corrects, scope) are about, of the bucket key of the charge that names them.
+-- The record that each finding named in `named` (source_row, corrects, scope) is about, within the bucket key of the charge that
+-- names the finding.
 -- Grain: one row per charge that names a finding. Owner: collect.
--- A finding stands for its first usage record, without usage for its first charge, as of its last change.
+-- A finding is identified with its first usage record, or without usage with its first charge, as of its last change.
 WITH wanted AS MATERIALIZED (
     SELECT n.source_row, n.scope, unhex(n.corrects) AS finding_id FROM named n WHERE regexp_full_match(n.corrects, '[0-9a-fA-F]{{32}}')
 ),

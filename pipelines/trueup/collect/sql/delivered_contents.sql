@@ -1,6 +1,7 @@
--- Contents that the log has of records of a part (`part`: record_key, of one key scope). Grain: one event. Owner: collect.
--- {columns} and {scope} stand for the columns of a moved content and the bucket key; {item} says whether the charge is of an item.
--- A content may be of any day, so this reads the record keys of the whole stream: only sources with versions ask.
+-- Contents in the log of the records of a part (`part`: record_key, of one key scope). Grain: one event. Owner: collect.
+-- {columns} and {scope} are replaced by the columns of a moved content and the bucket key. {item} is replaced by whether the charge
+-- is of an item.
+-- A content may be of any day, so the query reads the record keys of the whole stream. It runs only for sources with versions.
 -- `names` is materialized: DuckDB would otherwise push join filters into the frame, which cannot filter its strings.
 WITH names AS MATERIALIZED (SELECT * FROM part)
 SELECT e.event_id, e.bucket, {columns}, {scope} AS scope, {item} AS is_item, p.position AS delivered_at

@@ -1,4 +1,4 @@
--- Units of a source that were mapped by an earlier version of the mapping. Grain: one unit. Owner: collect.
+-- Source units that an earlier version of the mapping mapped. Grain: one unit. Owner: collect.
 SELECT DISTINCT u.source_id
 FROM lake.events.control AS u
 LEFT JOIN lake.events.configuration AS c ON c.configuration = u.mapping

@@ -1,4 +1,4 @@
--- Parts that the log has of the units of some sources, with the records of each. Grain: one part. Owner: collect.
+-- Ingested parts of the units of some sources, with the records of each part. Grain: one part. Owner: collect.
 SELECT source_id, part_no, last_part, records
 FROM lake.events.control
 WHERE source IN (SELECT unnest($sources))

@@ -1,2 +1,2 @@
--- How many of some rejected records have been mapped again. Grain: one row. Owner: collect.
+-- Number of the given rejected records that have been mapped again. Grain: one row. Owner: collect.
 SELECT count(*) FROM lake.events.recycling AS r WHERE r.event_id IN (SELECT c.event_id FROM claims AS c)

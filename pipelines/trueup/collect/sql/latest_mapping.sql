@@ -1,4 +1,5 @@
--- Recorded mapping of a source's latest unit: its content, NULL where none was recorded. Grain: one row, none for a new source.
+-- The recorded mapping of the latest unit of a source; NULL where none was recorded. Grain: one row; none for a source without
+-- units.
 -- Owner: collect.
 SELECT c.content
 FROM lake.events.control AS u

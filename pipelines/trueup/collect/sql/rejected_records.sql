@@ -1,5 +1,6 @@
 -- Records of one unit in quarantine that no recycling has mapped again, in the order of the file, after the record number $after.
--- Of a unit with the present mapping ($is_present) only those that the clock refused: the mapping rejects the others again.
+-- Of a unit with the present mapping ($is_present) only the records that the clock refused are read. The mapping would reject the
+-- others again.
 -- Grain: one record. Owner: collect.
 SELECT q.event_id, q.source_row, q.source_offset, q.source_length
 FROM lake.events.quarantine AS q

@@ -1,5 +1,5 @@
--- Units of some sources with records in quarantine that no recycling has mapped again, with the mapping that rejected them; with
--- $reason only records of that reason count. Grain: one unit, or one recycling of a unit. Owner: collect.
+-- Units of some sources with records in quarantine that no recycling has mapped again, with the mapping that rejected the records.
+-- With $reason, only records of that reason count. Grain: one unit, or one recycling of a unit. Owner: collect.
 WITH units AS (
     SELECT
         c.source_id, any_value(c.source) AS source, any_value(c.path) AS path, any_value(c.sha256) AS sha256,
@@ -11,12 +11,12 @@ WITH units AS (
 )
 SELECT
     u.source,
-    u.source_id,                                  -- the unit that has them in quarantine
-    coalesce(u.recycles, u.source_id) AS delivered_id, -- the unit that delivered them
+    u.source_id,                                  -- the unit, or recycling of a unit, that the rejected records are of
+    coalesce(u.recycles, u.source_id) AS delivered_id, -- the unit that delivered the records
     u.path,
     u.sha256,
     u.size_bytes,
-    u.mapping,                                    -- id of its mapping, NULL where none was recorded
+    u.mapping,                                    -- id of the mapping that rejected the records; NULL where none was recorded
     count(*) AS records,
     count(*) FILTER (q.reason = 'time_out_of_range') AS records_out_of_range
 FROM lake.events.quarantine AS q

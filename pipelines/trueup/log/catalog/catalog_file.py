@@ -82,13 +82,13 @@ def copy_catalog(path: Path, copy: Path) -> None:
         else:
             _copy_files(path, copy)
     except PermissionError as error:
-        raise _unreadable(path, str(error.strerror)) from None
+        raise _read_error(path, str(error.strerror)) from None
     except sqlite3.OperationalError as error:
         if _shm(path).exists():
-            raise _unreadable(path, str(error)) from None
-        raise _busy(path) from None
+            raise _read_error(path, str(error)) from None
+        raise _busy_error(path) from None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise catalog_damage(path) or _unreadable(path, str(error)) from None
+        raise catalog_damage(path) or _read_error(path, str(error)) from None
 
 
 def _copy_by_sqlite(path: Path, copy: Path) -> None:
@@ -99,13 +99,13 @@ def _copy_by_sqlite(path: Path, copy: Path) -> None:
 
 def _copy_files(path: Path, copy: Path) -> None:
     """Copy the catalog and its log as files; raise `LogBusyError` where one of them changed meanwhile."""
-    before = _state(path)
+    before = _read_state(path)
     for source, target in ((path, copy), (_wal(path), _wal(copy))):
         target.unlink(missing_ok=True)
         if source.exists():
             shutil.copyfile(source, target)
-    if _state(path) != before or not before.is_settled(time.time_ns()):
-        raise _busy(path)
+    if _read_state(path) != before or not before.is_settled(time.time_ns()):
+        raise _busy_error(path)
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,11 @@ class _State:
         return all(stamp is None or now_ns - stamp[2] > _SETTLED_S * 1e9 for stamp in self.stamps)
 
 
-def _state(path: Path) -> _State:
-    return _State(tuple(_stamp(file) for file in (path, _wal(path), _shm(path))))
+def _read_state(path: Path) -> _State:
+    return _State(tuple(_read_stamp(file) for file in (path, _wal(path), _shm(path))))
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _read_stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         file_stat = path.stat()
     except FileNotFoundError:
@@ -146,11 +146,11 @@ def _shm(path: Path) -> Path:
     return path.with_name(f"{path.name}-shm")
 
 
-def _busy(path: Path) -> LogBusyError:
+def _busy_error(path: Path) -> LogBusyError:
     return LogBusyError("the catalog changes while it is copied for reading", where=str(path), todo="try again")
 
 
-def _unreadable(path: Path, reason: str) -> LogError:
+def _read_error(path: Path, reason: str) -> LogError:
     return LogError(
         f"the catalog cannot be read: {reason}", where=str(path), todo="ask its owner for the right to read the lake's folder"
     )

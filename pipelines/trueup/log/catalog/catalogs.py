@@ -76,7 +76,7 @@ class SqliteCatalog:
             with queue.acquire(timeout=wait_s):
                 held.acquire(timeout=wait_s)
         except filelock.Timeout:
-            raise _busy(name, str(self.path)) from None
+            raise _busy_error(name, str(self.path)) from None
         try:
             yield
         finally:
@@ -93,7 +93,7 @@ class PostgresCatalog:
 
     def exists(self) -> bool:
         """Return whether the database has a DuckLake catalog; raise `LogError` when it cannot be reached."""
-        with self._session() as session:
+        with self._open_session() as session:
             row = session.execute("SELECT to_regclass('ducklake_metadata') IS NOT NULL").fetchone()
         return bool(row and row[0])
 
@@ -117,18 +117,18 @@ class PostgresCatalog:
     def lock(self, name: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
         """Hold `pg_advisory_lock`; the server frees it when the session ends."""
         key = zlib.crc32(f"trueup {name}".encode())
-        with self._session() as session:
+        with self._open_session() as session:
             import psycopg  # Only projects with a PostgreSQL catalog need it.
 
             session.execute(f"SET lock_timeout = {max(1, int(wait_s * 1000))}")
             try:
                 session.execute(f"SELECT pg_advisory_lock({key})")
             except psycopg.errors.LockNotAvailable:
-                raise _busy(name, "PostgreSQL") from None
+                raise _busy_error(name, "PostgreSQL") from None
             yield
 
     @contextmanager
-    def _session(self) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:  # type: ignore[name-defined] # noqa: F821,UP037
+    def _open_session(self) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:  # type: ignore[name-defined] # noqa: F821,UP037
         import psycopg
 
         credentials: dict[str, Any] = {keyword: value.get_secret_value() for keyword, value in self.dsn.credentials.items()}
@@ -140,7 +140,7 @@ class PostgresCatalog:
             raise LogError(f"PostgreSQL cannot be used: {line}", where=WHERE, todo="check the connection and the server") from None
 
 
-def _busy(name: str, where: str) -> LogBusyError:
+def _busy_error(name: str, where: str) -> LogBusyError:
     holder = "reconciler" if name == "reconcile" else "writer"
     return LogBusyError(f"another {holder} holds the lake", where=where, todo="wait for it to end, or stop it")
 

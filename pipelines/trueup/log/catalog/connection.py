@@ -18,10 +18,10 @@ def connect(path: str = ":memory:", *, threads: int | None = None, extensions: S
     """Return a DuckDB connection in UTC, without progress bar and without a cache of the files it reads.
 
     `extensions` are loaded from their wheels where all of them are installed. DuckDB does not check the signatures of these
-    files, because hashing them costs far more than loading them. They lie beside DuckDB itself, with the same owner. It checks
-    later ones. Raises `LogError` when an extension cannot be loaded.
+    files, because hashing them costs far more than loading them. The files lie beside DuckDB itself, with the same owner. DuckDB
+    checks the signatures of extensions loaded later. Raises `LogError` when an extension cannot be loaded.
     """
-    wheels = [_in_wheel(name) for name in extensions]
+    wheels = [_find_in_wheel(name) for name in extensions]
     trusted = bool(wheels) and all(wheels)
     # Threads are set at once, so that DuckDB starts none that it must stop again.
     config: dict[str, str | bool | int | float | list[str]] = {} if threads is None else {"threads": threads}
@@ -60,7 +60,7 @@ def spare_pandas() -> None:
     """Prevent DuckDB from importing pandas in a process of this project.
 
     DuckDB compares each bound value with pandas' missing values and imports pandas for it: 0.6 s of CPU, for values that cannot
-    occur without pandas. It looks them up once, here in a module that forwards everything else.
+    occur without pandas. DuckDB looks up the missing values once, here in a substitute module that forwards everything else.
     """
     if "pandas" in sys.modules:
         return
@@ -77,7 +77,7 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
     DuckDB checks its signature unless `connect` trusts the wheel. Raises `LogError` when none of the three works.
     """
-    wheel = _in_wheel(name)
+    wheel = _find_in_wheel(name)
     # LOAD of an extension that is not installed tries the network first, and takes half a second where there is none.
     attempts = (
         [["LOAD '" + str(wheel).replace("'", "''") + "'"]] if wheel else [[f"LOAD {name}"], [f"INSTALL {name}", f"LOAD {name}"]]
@@ -97,7 +97,7 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     )
 
 
-def _in_wheel(name: str) -> Path | None:
+def _find_in_wheel(name: str) -> Path | None:
     spec = importlib.util.find_spec(f"duckdb_extension_{name}")
     if spec is None or not spec.submodule_search_locations:
         return None

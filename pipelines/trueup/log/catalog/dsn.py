@@ -54,10 +54,10 @@ def parse_dsn(text: str) -> Dsn:
     try:
         options = {option.keyword.decode(): option for option in pq.Conninfo.parse(text.encode()) if option.val is not None}
     except (Error, UnicodeError):
-        raise _malformed() from None
+        raise _malformed_error() from None
     values = {keyword: (option.val or b"").decode() for keyword, option in options.items()}
     if "://" in text and not _is_sound(text, values):
-        raise _malformed("; in a URI, write a special character of user or password as %XX, such as @ as %40")
+        raise _malformed_error("; in a URI, write a special character of user or password as %XX, such as @ as %40")
     secret = {keyword for keyword, option in options.items() if option.dispchar == b"*"}
     public = {keyword: value for keyword, value in values.items() if keyword not in secret}
     for keyword in secret:
@@ -73,5 +73,5 @@ def _is_sound(text: str, values: dict[str, str]) -> bool:
     return text.count("@") == 0 or (text.count("@") == 1 and bool(values.keys() & {"user", "password"}))
 
 
-def _malformed(advice: str = "") -> ConfigError:
+def _malformed_error(advice: str = "") -> ConfigError:
     return ConfigError("the connection string of PostgreSQL is malformed", where=WHERE, todo=_FORM + advice)

@@ -1,8 +1,8 @@
 """DuckDB instances with the lake attached, shared by the connections of one process.
 
-An instance is expensive: it loads the extensions of the lake. A connection to one costs nothing. Connections to the same lake in
-the same mode therefore share an instance while any of them is open. After the last one, the lake is detached. Nothing of it stays
-open or in memory, and the instance serves the next lake of any project.
+An instance is expensive: it loads the extensions of the lake. A connection to an open instance has no cost. Connections to the same
+lake in the same mode therefore share an instance while any of them is open. After the last one, the lake is detached. No file stays
+open and no memory stays in use, and the instance serves the next lake of any project.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def acquire(
                 _discard(instance)
                 raise
             instance.attached = requested
-        instance.size_bytes = _size_bytes(instance)
+        instance.size_bytes = _measure_size_bytes(instance)
         connection = instance.root.cursor()
         localise(connection)
         instance.users[id(connection)] = threads
@@ -132,14 +132,14 @@ def _find_shared(requested: Attachment) -> _Instance | None:
         for instance in _pool.instances
         if instance.attached == mode and instance.users and not instance.retired
     )
-    return next((instance for instance in candidates if _works(instance)), None)
+    return next((instance for instance in candidates if _is_working(instance)), None)
 
 
 def _find_idle() -> _Instance | None:
     return next((instance for instance in _pool.instances if not instance.users and not instance.retired), None)
 
 
-def _works(instance: _Instance) -> bool:
+def _is_working(instance: _Instance) -> bool:
     """Return whether an instance still answers: after a fatal error, DuckDB never does."""
     try:
         instance.root.execute("SELECT 1")
@@ -173,7 +173,7 @@ def _set_effort(instance: _Instance) -> None:
     instance.root.execute(f"SET disabled_optimizers = '{unused}'")
 
 
-def _size_bytes(instance: _Instance) -> float:
+def _measure_size_bytes(instance: _Instance) -> float:
     """Return the size of data files on a local disk, else infinity; DuckLake keeps their sum with the statistics of each table."""
     if instance.attached is None or _URL_MARK in instance.attached.data:
         return math.inf

@@ -42,7 +42,7 @@ class Grid:
 def csv_layout(sample: Sample, text: TextSample) -> Layout | None:
     """Return the layout of delimited text; None where no delimiter cuts its lines."""
     rows, encoding = text.rows, (text.encoding, text.encoded)
-    grid, is_multiline = _grid(text.texts)
+    grid, is_multiline = _find_grid(text.texts)
     if grid is None:
         return None
     if _is_asterisk(grid):
@@ -67,12 +67,12 @@ def csv_layout(sample: Sample, text: TextSample) -> Layout | None:
     return Layout("csv", body, {"format": "csv"} | values_of(lines), [*lines, *skipped], framing)
 
 
-def _grid(texts: list[str]) -> tuple[Grid | None, bool]:
+def _find_grid(texts: list[str]) -> tuple[Grid | None, bool]:
     """Return the lines cut by the delimiter that fits most of them, and whether quoted fields span lines."""
-    sniffed = _sniffed(texts)
+    sniffed = _sniff_dialect(texts)
     quote = "'" if sniffed.get("quote") == "'" and not any('"' in text for text in texts) else '"'
     delimiters = dict.fromkeys([*([sniffed["delimiter"]] if "delimiter" in sniffed else []), *_DELIMITERS])
-    grids = [grid for delimiter in delimiters if (grid := _cut(texts, delimiter, quote)) is not None]
+    grids = [grid for delimiter in delimiters if (grid := _cut_lines(texts, delimiter, quote)) is not None]
     if not grids:
         return None, False
     best = max(grids, key=lambda grid: (round(grid.fit.share, 1), grid.width, grid.delimiter == sniffed.get("delimiter")))
@@ -84,7 +84,7 @@ def _grid(texts: list[str]) -> tuple[Grid | None, bool]:
     return (replace(best, cells=joined, fit=Fit(wide, len(joined))), True) if wide * 10 >= len(joined) * 9 else (best, False)
 
 
-def _sniffed(texts: list[str]) -> dict[str, str]:
+def _sniff_dialect(texts: list[str]) -> dict[str, str]:
     """Return delimiter and quote as DuckDB detects them; None where it detects none."""
     with tempfile.TemporaryDirectory(prefix="trueup-sample-") as folder:
         path = Path(folder) / "sample.csv"
@@ -98,8 +98,8 @@ def _sniffed(texts: list[str]) -> dict[str, str]:
     return {"delimiter": delimiter, "quote": quote} if is_usable else {}
 
 
-def _cut(texts: list[str], delimiter: str, quote: str) -> Grid | None:
-    cells = [_cells(text, delimiter, quote) for text in texts]
+def _cut_lines(texts: list[str], delimiter: str, quote: str) -> Grid | None:
+    cells = [_split_cells(text, delimiter, quote) for text in texts]
     widths = Counter(len(row) for row in cells if row)
     wide = Counter({width: count for width, count in widths.items() if width > 1})
     if not wide:
@@ -108,7 +108,7 @@ def _cut(texts: list[str], delimiter: str, quote: str) -> Grid | None:
     return Grid(delimiter, quote, cells, width, Fit(count, widths.total()))
 
 
-def _cells(text: str, delimiter: str, quote: str) -> list[str]:
+def _split_cells(text: str, delimiter: str, quote: str) -> list[str]:
     if not text.strip():
         return []
     try:
@@ -188,23 +188,23 @@ class _Ends:
 
     def trailing(self, rows: list[bytes], first: int) -> tuple[int, list[Line]]:
         """Return the number of lines up to the last record, and the line that declares the trailer."""
-        last = self._filled(rows)
+        last = self._find_filled(rows)
         # The tail has the end of a longer plain file; a compressed file is not read to its end.
         end = rows if self.sample.is_whole else self.sample.tail.splitlines(keepends=True)[1:]
-        found = self._trailers([self._cells_of(end[at]) for at in self._filled(end)])
+        found = self._find_trailers([self._cut_row(end[at]) for at in self._find_filled(end)])
         if not found:
             return len(rows), []
         until = last[-len(found)] if self.sample.is_whole else len(rows)
         records = sum(bool(row.strip()) for row in rows[first:until]) if self.sample.is_whole else None
         return until, [self._line(found[0], records)]
 
-    def _filled(self, rows: list[bytes]) -> list[int]:
+    def _find_filled(self, rows: list[bytes]) -> list[int]:
         return [at for at in range(max(0, len(rows) - 50), len(rows)) if rows[at].strip()]
 
-    def _cells_of(self, row: bytes) -> list[str]:
-        return _cells(row.decode(self.encoding, "replace").rstrip("\r\n"), self.grid.delimiter, self.grid.quote)
+    def _cut_row(self, row: bytes) -> list[str]:
+        return _split_cells(row.decode(self.encoding, "replace").rstrip("\r\n"), self.grid.delimiter, self.grid.quote)
 
-    def _trailers(self, ends: list[list[str]]) -> list[list[str]]:
+    def _find_trailers(self, ends: list[list[str]]) -> list[list[str]]:
         found: list[list[str]] = []
         for cells in reversed(ends[1:]):
             if len(found) == _MOST_TRAILERS or not self._is_trailer(cells):

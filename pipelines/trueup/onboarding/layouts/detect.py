@@ -32,10 +32,10 @@ def layout_of(sample: Sample) -> Layout:
     text = _text_of(data)
     if (found := json_layout(sample, text)) is not None:
         return found
-    if (attributes := _radius(text.texts)) is not None:
+    if (attributes := _detect_radius(text.texts)) is not None:
         return Layout("radius", sample.data, {"format": "radius"}, [attributes])
     delimited = csv_layout(sample, text)
-    if delimited is not None and (fixed := _fixed_instead(sample, delimited, text)) is not None:
+    if delimited is not None and (fixed := _prefer_fixed_width(sample, delimited, text)) is not None:
         return fixed
     if (found := delimited or fixed_layout(sample, text)) is not None:
         return found
@@ -43,19 +43,19 @@ def layout_of(sample: Sample) -> Layout:
     raise SourceError("its lines are of no known format", where=sample.shown, todo=todo)
 
 
-def _fixed_instead(sample: Sample, delimited: Layout, text: TextSample) -> Layout | None:
+def _prefer_fixed_width(sample: Sample, delimited: Layout, text: TextSample) -> Layout | None:
     """Return a fixed-width layout where a delimiter cuts only some of the lines, and all lines have the same length."""
     fit = next((line for line in delimited.lines if line.key == "delimiter" and line.check), None)
     return None if fit is None else fixed_layout(sample, text, strict=True)
 
 
 def _text_of(data: bytes) -> TextSample:
-    encoding, encoded = _encoding(data)
+    encoding, encoded = _detect_encoding(data)
     rows = data.splitlines(keepends=True)
     return TextSample(rows, [row.decode(encoding, "replace").rstrip("\r\n") for row in rows[:_LINES]], encoding, encoded)
 
 
-def _encoding(data: bytes) -> tuple[str, list[Line]]:
+def _detect_encoding(data: bytes) -> tuple[str, list[Line]]:
     """Return the encoding, and the line that declares it unless it is UTF-8."""
     try:
         data.decode("utf-8")
@@ -74,7 +74,7 @@ def _encoding(data: bytes) -> tuple[str, list[Line]]:
     raise AssertionError("latin-1 decodes all bytes")
 
 
-def _radius(texts: Sequence[str]) -> Line | None:
+def _detect_radius(texts: Sequence[str]) -> Line | None:
     """Return the line that declares the RADIUS format, where most lines are indented and nearly all of those are attributes."""
     filled = [text for text in texts if text.strip()]
     indented = [text for text in filled if text[0] in " \t"]

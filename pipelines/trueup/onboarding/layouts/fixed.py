@@ -31,7 +31,7 @@ def fixed_layout(sample: Sample, text: TextSample, *, strict: bool = False) -> L
         return None
     first = 0 if _is_record(lines) else 1
     header = lines[0].ljust(length) if first else ""
-    fields = _fields([line.ljust(length) for line in lines[first:] if len(line) <= length], header)
+    fields = _find_fields([line.ljust(length) for line in lines[first:] if len(line) <= length], header)
     if len(fields) < 2:
         if strict or not full.is_full:
             return None
@@ -39,7 +39,7 @@ def fixed_layout(sample: Sample, text: TextSample, *, strict: bool = False) -> L
             f"its lines have {length} characters, and neither a delimiter nor columns of blanks show the positions of its fields",
             where=sample.shown, todo='describe it with format = "fixed" and `fields` in [source.fixed] (docs/feeds.md)',
         )  # fmt: skip
-    names = _names(header, fields)
+    names = _name_fields(header, fields)
     entries = [{"name": name, "start": begin + 1, "length": end - begin} for name, (begin, end) in zip(names, fields, strict=True)]
     what = f"{full} lines have {length} characters" if not stripped else f"lines have up to {length} characters"
     head = [Line("format", "fixed", f"{what} and no delimiter", check=True), *text.encoded]
@@ -68,9 +68,9 @@ def _is_record(lines: list[str]) -> bool:
     return digits[0] * 3 >= sum(digits[1:]) / max(1, len(digits) - 1)
 
 
-def _fields(lines: list[str], header: str) -> list[tuple[int, int]]:
+def _find_fields(lines: list[str], header: str) -> list[tuple[int, int]]:
     """Return where fields begin and end, by columns of blanks: blanks belong to the field that is padded towards them."""
-    runs = _runs(lines, header)
+    runs = _find_runs(lines, header)
     fields: list[tuple[int, int]] = []
     for number, (begin, end) in enumerate(runs):
         before = fields[-1][1] if fields else 0
@@ -86,7 +86,7 @@ def _is_right(lines: list[str], run: tuple[int, int]) -> bool:
     return all(line[end - 1] != " " for line in lines) and any(line[begin] == " " for line in lines)
 
 
-def _runs(lines: list[str], header: str) -> list[tuple[int, int]]:
+def _find_runs(lines: list[str], header: str) -> list[tuple[int, int]]:
     """Return runs of positions that some line fills; join runs below one column name, and a day with its time of day."""
     filled = [at for at in range(len(lines[0])) if any(line[at] != " " for line in lines)]
     runs: list[tuple[int, int]] = []
@@ -96,14 +96,14 @@ def _runs(lines: list[str], header: str) -> list[tuple[int, int]]:
     joined: list[tuple[int, int]] = []
     for run in runs:
         before = joined[-1] if joined else None
-        if before is not None and (_named_alike(before, run, names) or _is_moment(lines, before, run)):
+        if before is not None and (_is_named_alike(before, run, names) or _is_moment(lines, before, run)):
             joined[-1] = before[0], run[1]
         else:
             joined.append(run)
     return joined
 
 
-def _named_alike(before: tuple[int, int], run: tuple[int, int], names: list[tuple[int, int]]) -> bool:
+def _is_named_alike(before: tuple[int, int], run: tuple[int, int], names: list[tuple[int, int]]) -> bool:
     """Return whether two runs have one column name: no name lies above the second run, and a name lies above the first."""
     return bool(names) and not any(begin < run[1] and end > run[0] for begin, end in names) and any(n[0] < before[1] for n in names)
 
@@ -114,7 +114,7 @@ def _is_moment(lines: list[str], day: tuple[int, int], clock: tuple[int, int]) -
     )
 
 
-def _names(header: str, fields: list[tuple[int, int]]) -> list[str]:
+def _name_fields(header: str, fields: list[tuple[int, int]]) -> list[str]:
     """Return a name for each field: from the header line where it has as many names, else a number."""
     tokens = [token[0] for token in _TOKEN.finditer(header)]
     if len(tokens) == len(fields) and len(set(tokens)) == len(tokens):

@@ -49,7 +49,7 @@ def workbook_layout(sample: Sample) -> Layout:
         lines.append(Line("sheet", best.name, f"of {len(names)} sheets ({', '.join(names[:5])}) it has most cells", check=True))
     if not best.is_table:
         return Layout("xlsx", b"", values_of(lines), lines)
-    grid = Grid(",", '"', [_padded(cells, best.width) for _, cells in best.rows], best.width, Fit(0, 0))
+    grid = Grid(",", '"', [_pad_row(cells, best.width) for _, cells in best.rows], best.width, Fit(0, 0))
     first, _ = leading(grid)
     number = best.rows[first][0]
     if first:
@@ -59,7 +59,7 @@ def workbook_layout(sample: Sample) -> Layout:
     return Layout("xlsx", b"", values_of(lines), lines)
 
 
-def _padded(cells: list[str], width: int) -> list[str]:
+def _pad_row(cells: list[str], width: int) -> list[str]:
     """Return a row padded to the usual width; a row with a single cell, such as a title, stays short."""
     return cells + [""] * (width - len(cells)) if len(cells) > 1 else cells
 

@@ -72,7 +72,7 @@ def xml_layout(sample: Sample, data: bytes) -> Layout:
         raise SourceError("no element of the XML document has columns", where=sample.shown, todo=todo)
     candidates = sorted(elements.counts, key=lambda name: (elements.depths[name], -elements.counts[name]))
     repeated = [name for name in candidates if elements.counts[name] > 1] or candidates
-    fits = {name: _single(sample, data, name) for name in repeated}
+    fits = {name: _count_single(sample, data, name) for name in repeated}
     element = next((name for name in repeated if fits[name].share >= 0.9), max(repeated, key=lambda name: elements.counts[name]))
     count, others = elements.counts[element], [name for name in repeated if name != element]
     also = f"; {', '.join(others[:5])} are repeated too" if others else ""
@@ -85,10 +85,10 @@ def xml_layout(sample: Sample, data: bytes) -> Layout:
             check=bool(others) or count == 1,
         ),
     ]
-    return Layout("xml", _closed(data, elements, element), {"format": "xml", "element": element}, lines)
+    return Layout("xml", _close_elements(data, elements, element), {"format": "xml", "element": element}, lines)
 
 
-def _single(sample: Sample, data: bytes, element: str) -> Fit:
+def _count_single(sample: Sample, data: bytes, element: str) -> Fit:
     """Return how many of the first elements of a name have most paths once; an element that contains records repeats its paths."""
     source = SourceConfig.model_validate(
         {"name": "sample", "stream": "usage", "path": "s", "identity": "content", "format": "xml", "element": element}
@@ -103,7 +103,7 @@ def _single(sample: Sample, data: bytes, element: str) -> Fit:
     return Fit(sum(count >= _FEW and count * 2 > len(texts) for count, texts in zip(once, sound, strict=True)), len(sound))
 
 
-def _closed(data: bytes, elements: _Elements, element: str) -> bytes:
+def _close_elements(data: bytes, elements: _Elements, element: str) -> bytes:
     """Return a sample that ends within the document up to its last whole record, with its open elements closed."""
     if not elements.tags:
         return data

@@ -1,4 +1,4 @@
--- Whether the log has a record of one service. DuckDB skips files and row groups whose statistics exclude it.
+-- Whether the log has a record of one service. DuckDB skips files and row groups whose statistics exclude the service.
 -- Grain: one row. Owner: project checks.
 SELECT
     EXISTS (SELECT 1 FROM lake.events.usage AS u WHERE u.service = $service)

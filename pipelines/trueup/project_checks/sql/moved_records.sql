@@ -1,5 +1,5 @@
--- Records of a stream whose versions have different bucket keys, and all of them count: those ingested before a version withdrew the
--- record of another bucket key.
+-- Records of a stream that count under several bucket keys. They were ingested by a version of trueup that did not withdraw a
+-- record under its former bucket key.
 -- Grain: one source that delivered such a version. Owner: project checks.
 WITH versions AS (
     SELECT e.key_scope, e.record_key, {bucket_key} AS bucket_key, split_part(e.source_id, '@', 1) AS source

@@ -1,5 +1,5 @@
 -- Records in quarantine that no recycling has mapped again, of units ingested within the horizon of reconciliation.
--- Grain: one source unit that has any. Owner: project checks.
+-- Grain: one source unit with such records. Owner: project checks.
 WITH rejected AS (
     SELECT coalesce(c.recycles, q.source_id) AS source_id, q.reason, q.rule
     FROM lake.events.quarantine AS q

@@ -1,4 +1,4 @@
--- Services and currencies of the records in the log: of reconciled records from the ledger, of later ones from the relations
+-- Services and currencies of the records in the log. Reconciled records are read from the ledger, later records from the relations
 -- {usage} and {charge}. Grain: one service and currency. Owner: project checks.
 WITH evidence AS (
     SELECT
@@ -15,10 +15,10 @@ WITH evidence AS (
     FROM {charge} AS c WHERE c.snapshot_id > $after GROUP BY c.service, c.currency
 )
 SELECT
-    e.service,                          -- NULL: charges without a service
-    e.currency,                         -- NULL: usage that is not reconciled yet
-    bool_or(e.is_used) AS is_used,      -- the service has usage
-    bool_or(e.is_billed) AS is_billed   -- the service has charges in this currency
+    e.service,                          -- NULL for charges without a service
+    e.currency,                         -- NULL for usage that is not reconciled yet
+    bool_or(e.is_used) AS is_used,      -- whether the service has usage
+    bool_or(e.is_billed) AS is_billed   -- whether the service has charges in this currency
 FROM evidence AS e
 GROUP BY e.service, e.currency
 ORDER BY e.service, e.currency

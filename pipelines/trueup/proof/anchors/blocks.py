@@ -44,7 +44,7 @@ def extend(blocks: Sequence[Block], commits: Iterable[Block]) -> list[Block]:
     for commit in commits:
         extended.append(commit)
         while len(extended) >= FAN_OUT and extended[-FAN_OUT].commits == extended[-1].commits:
-            extended[-FAN_OUT:] = [_fold(extended[-FAN_OUT:])]
+            extended[-FAN_OUT:] = [_fold_blocks(extended[-FAN_OUT:])]
     return extended
 
 
@@ -54,6 +54,6 @@ def block_of(commits: Sequence[Block]) -> Block | None:
     return folded[0] if len(folded) == 1 else None
 
 
-def _fold(parts: Sequence[Block]) -> Block:
+def _fold_blocks(parts: Sequence[Block]) -> Block:
     digest = hashlib.sha256(_HEAD + b"".join(bytes.fromhex(part.sha256) for part in parts)).hexdigest()
     return Block(sum(p.commits for p in parts), sum(p.rows for p in parts), parts[-1].upto_snapshot, digest)

@@ -53,16 +53,16 @@ def check_anchors(lake: Lake, paths: Sequence[Path], keys: PublicKeys) -> Anchor
     the catalog cannot be read.
     """
     files = [(entry, path.is_dir()) for path in paths for entry in anchors_in(path)]
-    loaded, faults = _load(files, keys)
+    loaded, faults = _load_anchors(files, keys)
     lake_id = identity(lake)
     others = [a for a in loaded if a.statement.lake != lake_id]
-    faults += [_other_lake(a, lake_id) for a in others]
+    faults += [_other_lake_fault(a, lake_id) for a in others]
     anchors = sorted((a for a in loaded if a.statement.lake == lake_id), key=lambda a: a.order)
-    faults += _gaps(anchors)
+    faults += _find_gaps(anchors)
     if not anchors:
         return AnchorCheck(len(files), (), tuple(faults))
     with bounded_memory(lake):
-        differences = [*compare.differences(lake, anchors), *_files(lake, anchors)]
+        differences = [*compare.differences(lake, anchors), *_compare_files(lake, anchors)]
     disagreeing = {index for difference in differences for index in difference.disagreeing}
     agreeing = [index for index in range(len(anchors)) if index not in disagreeing]
     for difference in differences:
@@ -74,7 +74,7 @@ def check_anchors(lake: Lake, paths: Sequence[Path], keys: PublicKeys) -> Anchor
     return AnchorCheck(len(files), tuple(anchors[index].name for index in agreeing), tuple(faults))
 
 
-def _load(files: Iterable[tuple[Path, bool]], keys: PublicKeys) -> tuple[list[SignedAnchor], list[Fault]]:
+def _load_anchors(files: Iterable[tuple[Path, bool]], keys: PublicKeys) -> tuple[list[SignedAnchor], list[Fault]]:
     """Return the anchors with a valid signature, each once, and the faults of the other anchors."""
     loaded: dict[str, SignedAnchor] = {}
     faults = []
@@ -89,7 +89,7 @@ def _load(files: Iterable[tuple[Path, bool]], keys: PublicKeys) -> tuple[list[Si
     return list(loaded.values()), faults
 
 
-def _other_lake(anchor: SignedAnchor, lake_id: str) -> Fault:
+def _other_lake_fault(anchor: SignedAnchor, lake_id: str) -> Fault:
     detail = (
         f"the anchor is of the lake {anchor.statement.lake}, this is the lake {lake_id}: "
         "the anchor is of another project, or the lake was rebuilt"
@@ -97,7 +97,7 @@ def _other_lake(anchor: SignedAnchor, lake_id: str) -> Fault:
     return Fault("tampered", CHECK, anchor.name, detail)
 
 
-def _gaps(anchors: Sequence[SignedAnchor]) -> list[Fault]:
+def _find_gaps(anchors: Sequence[SignedAnchor]) -> list[Fault]:
     """Return faults of a folder's anchors that do not refer to their predecessor: an anchor is missing or was inserted."""
     faults = []
     from_folder = sorted((a for a in anchors if a.is_from_folder), key=lambda a: a.statement.sequence_no)
@@ -115,7 +115,7 @@ def _gaps(anchors: Sequence[SignedAnchor]) -> list[Fault]:
     return faults
 
 
-def _files(lake: Lake, anchors: Sequence[SignedAnchor]) -> list[Difference]:
+def _compare_files(lake: Lake, anchors: Sequence[SignedAnchor]) -> list[Difference]:
     """Return differences of data files whose bytes differ from those that an anchor states.
 
     Files that a merge has replaced since are omitted: their rows are compared instead.

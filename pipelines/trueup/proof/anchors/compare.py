@@ -66,12 +66,12 @@ class _Span:
 def differences(lake: Lake, anchors: Sequence[SignedAnchor]) -> list[Difference]:
     """Return all differences between the log and anchors of this lake; the anchors are in order."""
     log = _Log(lake, max(anchor.statement.snapshot for anchor in anchors))
-    rows = list(_rows(log, anchors))
+    rows = list(_compare_rows(log, anchors))
     return [
-        *_positions(log, anchors),
-        *_chains(log, anchors),
+        *_compare_positions(log, anchors),
+        *_compare_chains(log, anchors),
         *rows,
-        *_digests(log, anchors, {d.disagreeing[0] for d in rows if d.where.split(",")[0] in _DIGESTED}),
+        *_compare_digests(log, anchors, {d.disagreeing[0] for d in rows if d.where.split(",")[0] in _DIGESTED}),
         *(Difference(table, detail, tuple(range(len(anchors)))) for table, detail in log.unreadable.items()),
     ]
 
@@ -79,7 +79,7 @@ def differences(lake: Lake, anchors: Sequence[SignedAnchor]) -> list[Difference]
 def heads(lake: Lake, anchors: Sequence[SignedAnchor]) -> list[Difference]:
     """Return the differences in positions and hash chains alone, without reading other rows."""
     log = _Log(lake, max(anchor.statement.snapshot for anchor in anchors))
-    return [*_positions(log, anchors), *_chains(log, anchors)]
+    return [*_compare_positions(log, anchors), *_compare_chains(log, anchors)]
 
 
 class _Log:
@@ -100,7 +100,7 @@ class _Log:
         commits = {}
         for name, table in tables_of(self.lake).items():
             try:
-                commits[name] = self._commits(table)
+                commits[name] = self._list_commits(table)
             except (duckdb.Error, ValueError) as error:
                 if is_transient(error):
                     raise
@@ -119,14 +119,14 @@ class _Log:
             self._blocks[table, start, end] = block_of(self.commits[table][start:end])
         return self._blocks[table, start, end]
 
-    def _commits(self, table: Table) -> list[Block]:
+    def _list_commits(self, table: Table) -> list[Block]:
         return list(commits_of(self.lake, table, after_snapshot=0, upto_snapshot=self._upto))
 
     def positions(self, requested: Sequence[int]) -> tuple[int, dict[int, list[int]]]:
         """Return the newest readable position (0 where there is none), and the snapshots of the requested positions."""
         snapshots: dict[int, list[int]] = {}
         newest = self.row("positions_of_commits", {"low": 0, "high": current_snapshot(self.lake)})
-        for position, snapshot in self._rows(statement("snapshots_of_positions"), [list(requested)]):
+        for position, snapshot in self._read_rows(statement("snapshots_of_positions"), [list(requested)]):
             snapshots.setdefault(position, []).append(snapshot)
         return (0 if newest is None else newest[2]), snapshots
 
@@ -134,13 +134,13 @@ class _Log:
         """Return the hashes of the requested control rows, by source and sequence number."""
         found: dict[tuple[str, int], list[str]] = {}
         values: list[object] = [[source for source, _ in requested], [number for _, number in requested]]
-        for source, number, value in self._rows(statement("chain_links"), values):
+        for source, number, value in self._read_rows(statement("chain_links"), values):
             found.setdefault((source, number), []).append(value)
         return found
 
     def row(self, name: str, values: dict[str, object]) -> tuple[Any, ...] | None:
         """Return the first row of a statement; None where it has no row or its table cannot be read."""
-        return next(iter(self._rows(statement(name), values)), None)
+        return next(iter(self._read_rows(statement(name), values)), None)
 
     def describe_commits(self, table: str, low: int, high: int) -> str:
         """Return a text for the commits of a table in [low, high], by their positions."""
@@ -154,18 +154,18 @@ class _Log:
 
     def units(self, low: int, high: int) -> list[str]:
         """Return the first few units committed in [low, high], each with its source."""
-        return self._column(statement("units_of_commits"), [low, high, _SHOWN + 1])
+        return self._read_column(statement("units_of_commits"), [low, high, _SHOWN + 1])
 
     def files(self, table: str, low: int, high: int) -> list[str]:
         """Return the first few present data files with rows of commits in [low, high]; paths below the lake's data."""
         query = statement("files_of_commits").format(table=table)
         folder = data_path(self.lake.project)
-        return [path.removeprefix(folder) for path in self._column(query, [low, high, _SHOWN + 1])]
+        return [path.removeprefix(folder) for path in self._read_column(query, [low, high, _SHOWN + 1])]
 
-    def _column(self, query: str, values: list[object]) -> list[str]:
-        return [str(value) for (value,) in self._rows(query, values)]
+    def _read_column(self, query: str, values: list[object]) -> list[str]:
+        return [str(value) for (value,) in self._read_rows(query, values)]
 
-    def _rows(self, query: str, values: list[object] | dict[str, object]) -> list[tuple[Any, ...]]:
+    def _read_rows(self, query: str, values: list[object] | dict[str, object]) -> list[tuple[Any, ...]]:
         """Return the rows of a query; none where a data file cannot be read, which is a separate difference."""
         try:
             return self.lake.connection.execute(query, values).fetchall()
@@ -179,7 +179,7 @@ class _Log:
 # --- positions and chains ---------------------------------------------------------------------------------------------
 
 
-def _positions(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Difference]:
+def _compare_positions(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Difference]:
     states = [anchor.statement for anchor in anchors]
     newest, snapshots = log.positions([state.position for state in states])
     ahead = [i for i, state in enumerate(states) if state.position > newest]
@@ -199,7 +199,7 @@ def _positions(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Differenc
         yield Difference(f"snapshot {states[removed[0]].snapshot}", detail, tuple(removed))
 
 
-def _chains(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Difference]:
+def _compare_chains(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Difference]:
     heads = [(source, head) for anchor in anchors for source, head in anchor.statement.chains.items()]
     links = log.links({(source, head.sequence_no) for source, head in heads})
     wrong: dict[str, list[tuple[int, ChainHead]]] = {}
@@ -217,19 +217,19 @@ def _chains(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Difference]:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _rows(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Difference]:
+def _compare_rows(log: _Log, anchors: Sequence[SignedAnchor]) -> Iterator[Difference]:
     names = dict.fromkeys(name for anchor in anchors for name in anchor.statement.tables) | dict.fromkeys(log.commits)
     for name in names:
         if name in log.unreadable:
             continue
         log.commits.setdefault(name, [])
-        spans = [span for index, anchor in enumerate(anchors) for span in _spans(log, name, index, anchor.statement)]
-        agreed = _agreed(anchors, spans)
-        for span, disagreeing in _narrowest(spans):
-            yield _difference(log, anchors, span, disagreeing, agreed)
+        spans = [span for index, anchor in enumerate(anchors) for span in _find_differing_spans(log, name, index, anchor.statement)]
+        agreed = _find_agreed_snapshot(anchors, spans)
+        for span, disagreeing in _select_narrowest(spans):
+            yield _describe_difference(log, anchors, span, disagreeing, agreed)
 
 
-def _spans(log: _Log, name: str, index: int, state: Statement) -> Iterator[_Span]:
+def _find_differing_spans(log: _Log, name: str, index: int, state: Statement) -> Iterator[_Span]:
     """Yield the spans of one anchor whose blocks differ from those of the log, also commits after the anchor's last block."""
     commits, low, start = log.commits[name], 0, 0
     for block in state.blocks(name):
@@ -241,14 +241,14 @@ def _spans(log: _Log, name: str, index: int, state: Statement) -> Iterator[_Span
         yield _Span(name, low, state.snapshot, 0, index)
 
 
-def _agreed(anchors: Sequence[SignedAnchor], spans: Sequence[_Span]) -> int:
+def _find_agreed_snapshot(anchors: Sequence[SignedAnchor], spans: Sequence[_Span]) -> int:
     """Return the snapshot up to which a table equals the anchors that agree on the whole table; 0 without such an anchor."""
     wrong = {span.anchor for span in spans}
     first = min(wrong, default=0)
     return max((a.statement.snapshot for i, a in enumerate(anchors) if i < first), default=0)
 
 
-def _narrowest(spans: Sequence[_Span]) -> Iterator[tuple[_Span, tuple[int, ...]]]:
+def _select_narrowest(spans: Sequence[_Span]) -> Iterator[tuple[_Span, tuple[int, ...]]]:
     """Yield the spans that contain no narrower span, with the anchors whose spans contain them."""
     chosen: list[_Span] = []
     for span in sorted(spans, key=lambda s: (s.high - s.low, s.anchor)):
@@ -258,7 +258,9 @@ def _narrowest(spans: Sequence[_Span]) -> Iterator[tuple[_Span, tuple[int, ...]]
         yield span, tuple(sorted({s.anchor for s in spans if s.low <= span.low and span.high <= s.high}))
 
 
-def _difference(log: _Log, anchors: Sequence[SignedAnchor], span: _Span, disagreeing: tuple[int, ...], agreed: int) -> Difference:
+def _describe_difference(
+    log: _Log, anchors: Sequence[SignedAnchor], span: _Span, disagreeing: tuple[int, ...], agreed: int
+) -> Difference:
     after = max(span.low, agreed)
     in_span = [commit for commit in log.commits[span.table] if span.low < commit.upto_snapshot <= span.high]
     known = [commit.upto_snapshot for commit in in_span if commit.upto_snapshot > after]
@@ -288,7 +290,7 @@ def _list_text(noun: str, names: Sequence[str]) -> str:
 # --- digests ----------------------------------------------------------------------------------------------------------
 
 
-def _digests(log: _Log, anchors: Sequence[SignedAnchor], suspected: set[int]) -> Iterator[Difference]:
+def _compare_digests(log: _Log, anchors: Sequence[SignedAnchor], suspected: set[int]) -> Iterator[Difference]:
     """Yield differing digests of the newest anchor, and of anchors whose findings or scores differ from the log.
 
     Other anchors need no comparison: the rows behind their digests were compared one by one.
@@ -308,7 +310,7 @@ def _digests(log: _Log, anchors: Sequence[SignedAnchor], suspected: set[int]) ->
         for name in Digests.model_fields:
             stated, now = getattr(state.digests, name), getattr(found, name)
             if stated != now:
-                detail = f"{anchors[index].name} states {_short(stated)}; it is {_short(now)} now"
+                detail = f"{anchors[index].name} states {_shorten(stated)}; it is {_shorten(now)} now"
                 wrong.setdefault(name, []).append((index, detail))
     for name, mismatches in wrong.items():
         index, detail = mismatches[0]
@@ -317,5 +319,5 @@ def _digests(log: _Log, anchors: Sequence[SignedAnchor], suspected: set[int]) ->
         yield Difference(f"digest {name} as of position {position}", detail, tuple(i for i, _ in mismatches))
 
 
-def _short(digest: str | None) -> str:
+def _shorten(digest: str | None) -> str:
     return "none" if digest is None else f"{digest[:16]}…"

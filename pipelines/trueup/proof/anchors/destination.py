@@ -53,7 +53,7 @@ class Destination:
                 "another process writes an anchor here", where=str(self.folder), todo="wait for it to end, or stop it"
             ) from None
         except OSError as error:
-            raise _not_written(self.folder, error) from None
+            raise _write_error(self.folder, error) from None
         try:
             yield
         finally:
@@ -75,11 +75,11 @@ class Destination:
         except FileExistsError:
             raise TrueupError("an anchor is never overwritten", where=str(target), todo="name another file or a folder") from None
         except OSError as error:
-            raise _not_written(target, error) from None
+            raise _write_error(target, error) from None
         return target
 
 
-def _not_written(path: Path, error: OSError) -> TrueupError:
+def _write_error(path: Path, error: OSError) -> TrueupError:
     return TrueupError(f"the anchor cannot be written: {error.strerror or error}", where=str(path), todo="name another place")
 
 

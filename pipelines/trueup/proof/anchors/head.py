@@ -34,7 +34,7 @@ def state_head(lake: Lake, *, key: str, made_at: datetime, previous: Anchor | No
     """
     before = previous.statement if previous else None
     snapshot = current_snapshot(lake)
-    position, position_snapshot, reconciled = _positions(lake, snapshot)
+    position, position_snapshot, reconciled = _read_positions(lake, snapshot)
     known = before if extends else None
     return Statement(
         format="trueup anchor 1",
@@ -49,10 +49,10 @@ def state_head(lake: Lake, *, key: str, made_at: datetime, previous: Anchor | No
         reconciled_position=reconciled,
         chains=chain_heads(lake, snapshot),
         digests=digests_as_of(lake, snapshot=snapshot, position=position, reconciled_position=reconciled),
-        tables={name: _blocks(lake, table, known, snapshot) for name, table in tables_of(lake).items()},
-        files=_new_files(lake, known, snapshot),
+        tables={name: _extend_blocks(lake, table, known, snapshot) for name, table in tables_of(lake).items()},
+        files=_hash_new_files(lake, known, snapshot),
         has_all_files=known is None,
-        next_file_id=_next_file_id(lake, snapshot),
+        next_file_id=_read_next_file_id(lake, snapshot),
     )
 
 
@@ -118,7 +118,7 @@ def _hash_local(path: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _positions(lake: Lake, snapshot: int) -> tuple[int, int, int]:
+def _read_positions(lake: Lake, snapshot: int) -> tuple[int, int, int]:
     """Return the newest position, its snapshot, and the reconciled position, at a snapshot."""
     row = lake.connection.execute(statement("head"), {"snapshot": snapshot}).fetchone()
     assert row is not None
@@ -126,7 +126,7 @@ def _positions(lake: Lake, snapshot: int) -> tuple[int, int, int]:
     return int(position), int(position_snapshot), int(reconciled)
 
 
-def _blocks(lake: Lake, table: Table, known: Statement | None, snapshot: int) -> list[BlockState]:
+def _extend_blocks(lake: Lake, table: Table, known: Statement | None, snapshot: int) -> list[BlockState]:
     name = table.name
     after = known.snapshot if known else 0
     before = known.blocks(name) if known else []
@@ -146,14 +146,14 @@ def unreadable_error(where: str, error: Exception) -> LogError:
     )  # fmt: skip
 
 
-def _next_file_id(lake: Lake, snapshot: int) -> int:
+def _read_next_file_id(lake: Lake, snapshot: int) -> int:
     query = "SELECT next_file_id FROM __ducklake_metadata_lake.ducklake_snapshot WHERE snapshot_id = ?"
     row = lake.connection.execute(query, [snapshot]).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def _new_files(lake: Lake, known: Statement | None, snapshot: int) -> list[DataFile]:
+def _hash_new_files(lake: Lake, known: Statement | None, snapshot: int) -> list[DataFile]:
     # A merge writes rows that an earlier anchor covers into new files; these count as new files nevertheless.
     files = []
     for path in data_files(lake, snapshot, first_file_id=known.next_file_id if known else 0):

@@ -90,7 +90,7 @@ def make_key(path: Path) -> NewKey:
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     _write_new(path, private, 0o600)
     _write_new(public_path, public, 0o644)
-    return NewKey(str(path), str(public_path), _fingerprint(key.public_key()))
+    return NewKey(str(path), str(public_path), _hash_public_key(key.public_key()))
 
 
 def read_private_key(path: Path) -> SigningKey:
@@ -99,7 +99,7 @@ def read_private_key(path: Path) -> SigningKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    data = _read(path, "private key", is_secret=True)
+    data = _read_key_file(path, "private key", is_secret=True)
     try:
         key = load_pem_private_key(data, password=None)
     except TypeError:
@@ -108,12 +108,12 @@ def read_private_key(path: Path) -> SigningKey:
         raise ConfigError("this is not a private key in PEM", where=str(path), todo=_MAKE_ONE) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError("this private key is not of the kind Ed25519", where=str(path), todo=_MAKE_ONE)
-    return SigningKey(key, _fingerprint(key.public_key()))
+    return SigningKey(key, _hash_public_key(key.public_key()))
 
 
 def read_public_keys(paths: Iterable[Path]) -> PublicKeys:
     """Return public keys; raise `ConfigError` for a file that is unreadable or has no public key."""
-    return PublicKeys({_fingerprint(key): key for key in map(_read_public_key, paths)})
+    return PublicKeys({_hash_public_key(key): key for key in map(_read_public_key, paths)})
 
 
 def _read_public_key(path: Path) -> Ed25519PublicKey:
@@ -122,7 +122,7 @@ def _read_public_key(path: Path) -> Ed25519PublicKey:
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        key = load_pem_public_key(_read(path, "public key"))
+        key = load_pem_public_key(_read_key_file(path, "public key"))
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError("this is not a public key in PEM", where=str(path), todo="name the file that ends in .pub") from None
     if not isinstance(key, Ed25519PublicKey):
@@ -130,12 +130,12 @@ def _read_public_key(path: Path) -> Ed25519PublicKey:
     return key
 
 
-def _fingerprint(key: Ed25519PublicKey) -> str:
+def _hash_public_key(key: Ed25519PublicKey) -> str:
     """Return the SHA-256 of the 32 bytes of a public key, in hexadecimal."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
-def _read(path: Path, what: str, *, is_secret: bool = False) -> bytes:
+def _read_key_file(path: Path, what: str, *, is_secret: bool = False) -> bytes:
     try:
         file_stat = path.stat()
         if not stat.S_ISREG(file_stat.st_mode):

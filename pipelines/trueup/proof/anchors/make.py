@@ -74,29 +74,29 @@ def anchor(project: Project, request: Request, *, clock: Clock = system_clock) -
     Raises `TrueupError` where the anchor cannot be written or the command fails.
     """
     config = project.config.anchor
-    key = read_private_key(_key_path(project, request))
+    key = read_private_key(_find_key_path(project, request))
     destination = Destination.of(request.to or project.resolve(config.to))
     command = request.to_command or config.to_command
     if command is not None:
         arguments_of(command)
     with destination.lock():
-        previous = _previous(destination, key.public() | configured_keys(project))
+        previous = _read_previous(destination, key.public() | configured_keys(project))
 
         def state(warehouse: Warehouse) -> Anchor:
             try:
-                return _state(warehouse.lake, key, previous, request, clock())
+                return _sign_state(warehouse.lake, key, previous, request, clock())
             except duckdb.Error as error:
                 if is_transient(error):
                     raise
                 raise unreadable_error(str(project.directory), error) from None
 
         new = with_retries(project, state)
-        if previous is not None and _states_same_head(new, previous) and destination.file is None:
-            return _result(previous, destination.newest() or destination.folder, None, is_new=False)
+        if previous is not None and _is_same_head(new, previous) and destination.file is None:
+            return _build_result(previous, destination.newest() or destination.folder, None, is_new=False)
         if command is not None:
             send(new, command, timeout_s=config.timeout / MICROS)
         path = destination.write(new)
-    return _result(new, path, None if command is None else arguments_of(command)[0], is_new=True)
+    return _build_result(new, path, None if command is None else arguments_of(command)[0], is_new=True)
 
 
 def configured_keys(project: Project) -> PublicKeys:
@@ -120,7 +120,7 @@ def trusted_keys(project: Project, paths: list[Path]) -> PublicKeys:
     return keys
 
 
-def _key_path(project: Project, request: Request) -> Path:
+def _find_key_path(project: Project, request: Request) -> Path:
     if request.key is not None:
         return request.key
     if project.config.anchor.key is None:
@@ -130,7 +130,7 @@ def _key_path(project: Project, request: Request) -> Path:
     return project.resolve(project.config.anchor.key)
 
 
-def _previous(destination: Destination, keys: PublicKeys) -> Anchor | None:
+def _read_previous(destination: Destination, keys: PublicKeys) -> Anchor | None:
     newest = destination.newest()
     if newest is None:
         return None
@@ -146,7 +146,7 @@ def _previous(destination: Destination, keys: PublicKeys) -> Anchor | None:
     return previous
 
 
-def _state(lake: Lake, key: SigningKey, previous: Anchor | None, request: Request, made_at: datetime) -> Anchor:
+def _sign_state(lake: Lake, key: SigningKey, previous: Anchor | None, request: Request, made_at: datetime) -> Anchor:
     with bounded_memory(lake):
         if previous is not None:
             _refuse_contradiction(lake, previous, recompute=request.recompute)
@@ -176,7 +176,7 @@ def _refuse_contradiction(lake: Lake, previous: Anchor, *, recompute: bool) -> N
         )  # fmt: skip
 
 
-def _states_same_head(new: Anchor, previous: Anchor) -> bool:
+def _is_same_head(new: Anchor, previous: Anchor) -> bool:
     """Return whether nothing changed since the previous anchor: no row was added, and no merge wrote a data file."""
     state, old = new.statement, previous.statement
     return (state.position, state.chains, state.tables, state.digests, state.key) == (
@@ -184,7 +184,7 @@ def _states_same_head(new: Anchor, previous: Anchor) -> bool:
     ) and state.next_file_id == old.next_file_id  # fmt: skip
 
 
-def _result(new: Anchor, path: Path, sent_to: str | None, *, is_new: bool) -> AnchorResult:
+def _build_result(new: Anchor, path: Path, sent_to: str | None, *, is_new: bool) -> AnchorResult:
     state = new.statement
     rows = sum(state.rows(table) for table in state.tables)
     return AnchorResult(

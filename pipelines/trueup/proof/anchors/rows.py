@@ -125,10 +125,10 @@ class _Commit:
 
 def row_form(columns: dict[str, str]) -> str:
     """Return a DuckDB expression for the canonical form of a row with these columns; raise `ValueError` for an unknown type."""
-    return f"concat({', '.join(_field(name, columns[name]) for name in sorted(columns))})"
+    return f"concat({', '.join(_encode_field(name, columns[name]) for name in sorted(columns))})"
 
 
-def _field(name: str, dtype: str) -> str:
+def _encode_field(name: str, dtype: str) -> str:
     if dtype in _TEXTS:
         return f"coalesce('{name}=' || strlen({name}) || ':' || {name}, '')"
     if dtype not in _VALUES and dtype not in _PLAIN:

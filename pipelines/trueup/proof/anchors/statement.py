@@ -113,7 +113,7 @@ class Statement(_Part):
 
     def signed_bytes(self) -> bytes:
         """Return the bytes that are signed."""
-        return _SIGNED + _canonical(self.model_dump(mode="json"))
+        return _SIGNED + _encode_canonically(self.model_dump(mode="json"))
 
     def blocks(self, table: str) -> list[Block]:
         """Return the blocks of a table; none for a table that the statement lacks."""
@@ -144,7 +144,7 @@ class Anchor(_Part):
     @property
     def sha256(self) -> str:
         """SHA-256 of the canonical JSON of the whole anchor, by which the next anchor refers to it."""
-        return hashlib.sha256(_canonical(self.model_dump(mode="json"))).hexdigest()
+        return hashlib.sha256(_encode_canonically(self.model_dump(mode="json"))).hexdigest()
 
     @property
     def name(self) -> str:
@@ -167,5 +167,5 @@ def read(path: Path) -> Anchor:
     return Anchor.parse(data, where=str(path))
 
 
-def _canonical(value: Any) -> bytes:
+def _encode_canonically(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -46,12 +46,12 @@ class UnitMappings:
     def of(self, source: str, recorded: str | None) -> UnitMapping:
         """Return the mapping of a unit of a source; raise `ConfigError` where it is unknown or cannot be read."""
         if (source, recorded) not in self._read:
-            self._read[source, recorded] = self._load(source, recorded)
+            self._read[source, recorded] = self._load_mapping(source, recorded)
         return self._read[source, recorded]
 
     def current(self, source: str) -> UnitMapping | None:
         """Return the mapping of the present configuration; None where the source is no longer configured."""
-        configured = self._configured(source)
+        configured = self._find_configured(source)
         if configured is None:
             return None
         version = mapping_version(self._evidence.lake, configured)
@@ -59,7 +59,7 @@ class UnitMappings:
             mapping_of(self._project, configured, version), mapping_record(self._project, configured, version).id, True
         )
 
-    def _load(self, source: str, recorded: str | None) -> UnitMapping:
+    def _load_mapping(self, source: str, recorded: str | None) -> UnitMapping:
         present = self.current(source)
         if recorded is None:
             if present is None:
@@ -74,7 +74,7 @@ class UnitMappings:
             raise ConfigError(f"the log lacks the mapping {recorded}", todo="`trueup verify` lists what is missing")
         return UnitMapping(read_mapping(self._texts[recorded]), recorded, False)
 
-    def _configured(self, name: str) -> SourceConfig | None:
+    def _find_configured(self, name: str) -> SourceConfig | None:
         return next((with_implied_settings(source) for source in self._project.config.source if source.name == name), None)
 
     @cached_property

@@ -92,7 +92,7 @@ def _verify_stored(evidence: Evidence, table: str, stored: Mapping[str, Any]) ->
             is_emptied = table == "quarantine" and not stored["raw"]
             used = quarantined_bytes(evidence.lake, recorded.source_id) if is_emptied else 0
             raw, remapped = remap_record(unit, mapping_used.mapping, provenance, stored["taken_at_us"], used_bytes=used)
-            verdict, detail, differences = _verdict(table, stored, raw, remapped, mapping_used)
+            verdict, detail, differences = _reach_verdict(table, stored, raw, remapped, mapping_used)
             if verdict == "proven" and not mapping_used.is_current:
                 present = mappings.current(stored["source"])
                 verdict, detail, differences = _compare_with_present(present, table, stored, unit, detail)
@@ -107,27 +107,27 @@ def _verify_stored(evidence: Evidence, table: str, stored: Mapping[str, Any]) ->
     )  # fmt: skip
 
 
-def _verdict(
+def _reach_verdict(
     table: str, stored: Mapping[str, Any], raw: bytes, remapped: RemappedRecords, mapping_used: UnitMapping
 ) -> tuple[Verdict, str, tuple[Difference, ...]]:
     """Return the verdict by the record's own mapping, or by the present mapping where the log recorded none."""
     if table == "quarantine":
         differences = _compare_reject(stored, raw, remapped)
         if differences:
-            return "differs", f"the quarantine differs from the file: {_column_names(differences)}", differences
+            return "differs", f"the quarantine differs from the file: {_list_columns(differences)}", differences
         return "proven", "the file has the bytes that were rejected", ()
     if remapped.rows.is_empty():
-        return "differs", f"the bytes: their mapping {_treatment(remapped)}, but the log has an event of them", ()
-    differences = _differences(stored, remapped.rows.row(0, named=True))
+        return "differs", f"the bytes: their mapping {_describe_treatment(remapped)}, but the log has an event of them", ()
+    differences = _find_differences(stored, remapped.rows.row(0, named=True))
     if not differences:
         return "proven", "every stored column equals that of the raw bytes", ()
     if mapping_used.id is None and bytes(stored["event_id"]) != remapped.rows["event_id"][0]:
         return (
             "differs",
-            f"the present mapping yields another event for the bytes, and the log recorded none: {_column_names(differences)}",
+            f"the present mapping yields another event for the bytes, and the log recorded none: {_list_columns(differences)}",
             differences,
         )
-    return "differs", f"stored columns differ from those of the raw bytes: {_column_names(differences)}", differences
+    return "differs", f"stored columns differ from those of the raw bytes: {_list_columns(differences)}", differences
 
 
 def _compare_with_present(
@@ -139,14 +139,14 @@ def _compare_with_present(
     provenance = (stored["source_row"], stored["source_offset"], stored["source_length"])
     _, remapped = remap_record(unit, present.mapping, provenance, stored["taken_at_us"])
     if remapped.rows.is_empty():
-        return "found", f"{detail}, by its own mapping; the present one {_treatment(remapped)}", ()
-    differences = _differences(stored, remapped.rows.row(0, named=True))
+        return "found", f"{detail}, by its own mapping; the present one {_describe_treatment(remapped)}", ()
+    differences = _find_differences(stored, remapped.rows.row(0, named=True))
     if not differences:
         return "proven", f"{detail}, by its own mapping and by the present one", ()
-    return "found", f"{detail}, by its own mapping; the present one yields another {_column_names(differences)}", differences
+    return "found", f"{detail}, by its own mapping; the present one yields another {_list_columns(differences)}", differences
 
 
-def _treatment(remapped: RemappedRecords) -> str:
+def _describe_treatment(remapped: RemappedRecords) -> str:
     """Return the sentence on how a mapping treats the bytes of a record that yields no event."""
     return (
         f"rejects them ({remapped.rejected['reason'][0]})"
@@ -155,7 +155,7 @@ def _treatment(remapped: RemappedRecords) -> str:
     )
 
 
-def _differences(stored: Mapping[str, Any], remapped: Mapping[str, Any]) -> tuple[Difference, ...]:
+def _find_differences(stored: Mapping[str, Any], remapped: Mapping[str, Any]) -> tuple[Difference, ...]:
     return tuple(Difference(name, stored[name], value) for name, value in remapped.items() if stored[name] != value)
 
 
@@ -170,5 +170,5 @@ def _compare_reject(stored: Mapping[str, Any], raw: bytes, remapped: RemappedRec
     return tuple(Difference(name, stored[name], value) for name, value in reject.items() if stored[name] != value)
 
 
-def _column_names(differences: tuple[Difference, ...]) -> str:
+def _list_columns(differences: tuple[Difference, ...]) -> str:
     return ", ".join(difference.column for difference in differences)

@@ -112,13 +112,15 @@ def remap_record(
 def _remap_batch(unit: Unit, mapping: RecordedMapping, batch: Batch, moment: datetime, first: int, last: int) -> RemappedRecords:
     late = mapping.at(moment).apply(batch, source_id=unit.source_id, sha256=unit.sha256)
     early = late
-    if _clock_decides(late, mapping, moment):
+    if _is_decided_by_clock(late, mapping, moment):
         early = mapping.at(moment - _SLACK).apply(batch, source_id=unit.source_id, sha256=unit.sha256)
-    clock_dependent = pl.concat([_accepted_only_in(late, early), _accepted_only_in(early, late)]).unique().sort()
+    clock_dependent = pl.concat([_find_accepted_only_in(late, early), _find_accepted_only_in(early, late)]).unique().sort()
     rows, rejected = late.rows, late.rejected
     if clock_dependent.len():
-        rows = pl.concat([rows, early.rows.filter(_among(clock_dependent))]).unique("source_row", keep="first", maintain_order=True)
-        rejected = pl.concat([rejected, early.rejected.filter(_among(clock_dependent))]).unique(
+        rows = pl.concat([rows, early.rows.filter(_is_among(clock_dependent))]).unique(
+            "source_row", keep="first", maintain_order=True
+        )
+        rejected = pl.concat([rejected, early.rejected.filter(_is_among(clock_dependent))]).unique(
             "source_row", keep="first", maintain_order=True
         )  # fmt: skip
     # Quarantine keeps those values of a rejected record that the recorded mapping kept.
@@ -127,7 +129,7 @@ def _remap_batch(unit: Unit, mapping: RecordedMapping, batch: Batch, moment: dat
     return RemappedRecords(first, last, events.rows, rejected, clock_dependent, late.filtered, late.lost_digits, late.sums)
 
 
-def _clock_decides(late: Mapped, mapping: RecordedMapping, moment: datetime) -> bool:
+def _is_decided_by_clock(late: Mapped, mapping: RecordedMapping, moment: datetime) -> bool:
     """Return whether a record may have been mapped differently a little earlier."""
     if (late.rejected["reason"] == "time_out_of_range").any():
         return True
@@ -136,12 +138,12 @@ def _clock_decides(late: Mapped, mapping: RecordedMapping, moment: datetime) -> 
     return bool(late.rows.select(pl.any_horizontal((pl.col(name) > ahead).any() for name in times)).item())
 
 
-def _accepted_only_in(accepted: Mapped, other: Mapped) -> pl.Series:
+def _find_accepted_only_in(accepted: Mapped, other: Mapped) -> pl.Series:
     """Return the numbers of records that are events in `accepted` and rejected in `other`."""
-    return accepted.rows.filter(_among(other.rejected["source_row"]))["source_row"]
+    return accepted.rows.filter(_is_among(other.rejected["source_row"]))["source_row"]
 
 
-def _among(rows: pl.Series) -> pl.Expr:
+def _is_among(rows: pl.Series) -> pl.Expr:
     return pl.col("source_row").is_in(rows.implode())
 
 

@@ -94,17 +94,17 @@ def open_archive(evidence: Evidence, units: Sequence[UnitParts]) -> Archive:
 def check_units(evidence: Evidence) -> Check:
     """Compare every unit's SHA-256 and number of records with the log, remap its records, and compare every column.
 
-    The mapping is the one that the log recorded for the unit, not that of the present configuration. Memory holds some hundred
-    thousand records at a time. A unit whose bytes are not found is unavailable, not tampered.
+    The mapping is the one that the log recorded for the unit, not the present configuration. Memory holds some hundred thousand
+    records at a time. A unit whose bytes are not found is unavailable, not tampered.
     """
     units = read_units(evidence)
     comparison = _UnitComparison(evidence, units)
-    for batch in _batches(units):
+    for batch in _batch_units(units):
         comparison.compare(batch)
     return Check(CHECK, sum(unit.records for unit in units), "record", comparison.found.all(), tuple(comparison.notes))
 
 
-def _batches(units: Sequence[UnitParts]) -> Iterator[list[UnitParts]]:
+def _batch_units(units: Sequence[UnitParts]) -> Iterator[list[UnitParts]]:
     """Yield batches of units of one stream that are small enough to compare together; a large unit is a batch of its own."""
     held: dict[str, list[UnitParts]] = {}
     for unit in units:
@@ -127,48 +127,50 @@ class _UnitComparison:
     def compare(self, units: list[UnitParts]) -> None:
         """Compare units of one stream; their rows are read from the lake together where they fit in memory."""
         is_small = sum(unit.records for unit in units) <= ROWS_AT_ONCE
-        stored = self._stored(units, -_LAST, _LAST) if is_small else None
+        stored = self._read_stored(units, -_LAST, _LAST) if is_small else None
         for unit in units:
             try:
                 mapping = self._mappings.of(unit.source, unit.parts[0]["mapping"])
                 with self._archive.unit(unit.recorded, mapping.mapping.source) as raw:
-                    self._compare(unit, raw, mapping, stored)
+                    self._compare_unit(unit, raw, mapping, stored)
             except MissingRawFile as error:
-                (self.found.tampered if error.changed else self.found.unavailable)(_where(unit), error.what)
+                (self.found.tampered if error.changed else self.found.unavailable)(_describe_unit(unit), error.what)
             except ConfigError as error:
-                self.found.unavailable(_where(unit), str(error))
+                self.found.unavailable(_describe_unit(unit), str(error))
             except SourceError as error:
-                self.found.tampered(_where(unit), f"the bytes cannot be read as a unit of this source: {error}")
+                self.found.tampered(_describe_unit(unit), f"the bytes cannot be read as a unit of this source: {error}")
 
-    def _compare(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, stored: tuple[pl.DataFrame, pl.DataFrame] | None) -> None:
+    def _compare_unit(
+        self, unit: UnitParts, raw: Unit, mapping: UnitMapping, stored: tuple[pl.DataFrame, pl.DataFrame] | None
+    ) -> None:
         faults, sums = FaultCollector(CHECK), _Sums(unit)
         last = -1
-        for piece in join_pieces(self._pieces(unit, raw, mapping, faults), rows=ROWS_AT_ONCE):
-            events, rejects = stored or self._stored([unit], piece.first_row, piece.last_row)
+        for piece in join_pieces(self._map_pieces(unit, raw, mapping, faults), rows=ROWS_AT_ONCE):
+            events, rejects = stored or self._read_stored([unit], piece.first_row, piece.last_row)
             of_unit = pl.col("source_id") == unit.recorded.source_id
             comparison = _Comparison(unit, raw, piece, events.filter(of_unit), rejects.filter(of_unit), faults)
             comparison.rejects()
-            self._missing_events(unit, mapping, comparison.events(), faults)
+            self._report_missing_events(unit, mapping, comparison.events(), faults)
             sums.add(piece)
             last = piece.last_row
-        self._outside(unit, last, stored, faults)
+        self._report_rows_outside(unit, last, stored, faults)
         sums.compare(faults)
         if not unit.is_complete:
             detail = f"its last part is not committed; only its first {unit.records} records are compared"
-            self.notes.append(f"{_where(unit)}: {detail}; `trueup ingest` commits the others")
+            self.notes.append(f"{_describe_unit(unit)}: {detail}; `trueup ingest` commits the others")
         elif unit.recycles is None:
             _compare_declared(unit, raw, sums.read, faults)
-        self._report(unit, mapping, faults)
+        self._report_faults(unit, mapping, faults)
 
-    def _pieces(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, faults: FaultCollector) -> Iterator[RemappedRecords]:
+    def _map_pieces(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, faults: FaultCollector) -> Iterator[RemappedRecords]:
         """Map the records of a unit again: all records of a file, or the recycled records."""
         if unit.recycles is None:
             yield from remap_unit(raw, mapping.mapping, unit.taken_at_us, unit.part_records, is_complete=unit.is_complete)
             return
-        records = self._recycled(unit, faults)
+        records = self._read_recycled(unit, faults)
         yield remap_recycled(raw, mapping.mapping, records, unit.taken_at_us)
 
-    def _recycled(self, unit: UnitParts, faults: FaultCollector) -> pl.DataFrame:
+    def _read_recycled(self, unit: UnitParts, faults: FaultCollector) -> pl.DataFrame:
         """Return the recycled records; add a fault where their number differs from the control rows."""
         values = {"source_id": unit.recorded.source_id}
         records = self._connection.execute(statement("raw/recycled_records"), values).pl()
@@ -178,25 +180,25 @@ class _UnitComparison:
             counted = {name: int(part[name] or 0) for name in OUTCOMES if part[name]}
             if outcomes != counted:
                 faults.tampered(
-                    _where(unit), f"its control row of part {part['part_no']} counts {counted}, recycling has {outcomes}"
+                    _describe_unit(unit), f"its control row of part {part['part_no']} counts {counted}, recycling has {outcomes}"
                 )
         lost = records["source_row"].null_count()
         if lost:
-            faults.tampered(_where(unit), f"quarantine lacks {lost} of the records that were mapped again")
+            faults.tampered(_describe_unit(unit), f"quarantine lacks {lost} of the records that were mapped again")
         return records.drop_nulls("source_row")
 
-    def _report(self, unit: UnitParts, mapping: UnitMapping, faults: FaultCollector) -> None:
+    def _report_faults(self, unit: UnitParts, mapping: UnitMapping, faults: FaultCollector) -> None:
         """Report faults of a unit; without a recorded mapping they prove nothing, since the configuration may have changed."""
         if mapping.id is not None or not faults.faults:
             self.found.faults.extend(faults.all())
             return
         detail = "; ".join(f"{fault.where}: {fault.detail}" for fault in faults.faults[:3])
         self.found.unavailable(
-            _where(unit),
+            _describe_unit(unit),
             f"the log recorded no mapping for this unit, and the present one yields other events: {detail}",
         )
 
-    def _stored(self, units: list[UnitParts], first: int, last: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _read_stored(self, units: list[UnitParts], first: int, last: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the stored events and rejects of units, between two record numbers."""
         stream = units[0].stream
         values = {"units": [unit.recorded.source_id for unit in units], "first": first, "last": last}
@@ -207,7 +209,7 @@ class _UnitComparison:
             frames.append(rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
         return frames[0], frames[1]
 
-    def _missing_events(self, unit: UnitParts, mapping: UnitMapping, absent: pl.DataFrame, faults: FaultCollector) -> None:
+    def _report_missing_events(self, unit: UnitParts, mapping: UnitMapping, absent: pl.DataFrame, faults: FaultCollector) -> None:
         """Add a fault for each missing event that no unit stored; a repeated event may be stored with another unit."""
         if absent.is_empty():
             return
@@ -215,19 +217,21 @@ class _UnitComparison:
         missing = new_events(self._connection, absent, unit.stream, earlier)
         for row, event_id in missing.sort("source_row").select("source_row", "event_id").iter_rows():
             detail = f"the bytes yield the {unit.stream} event {event_id.hex()}, which the log lacks: it was removed"
-            faults.tampered(_record(unit, row), detail)
+            faults.tampered(_describe_record(unit, row), detail)
 
-    def _outside(
+    def _report_rows_outside(
         self, unit: UnitParts, last: int, stored: tuple[pl.DataFrame, pl.DataFrame] | None, faults: FaultCollector
     ) -> None:
         """Add a fault for each stored row whose record number is outside the unit."""
         of_unit = pl.col("source_id") == unit.recorded.source_id
         outside = of_unit & ~pl.col("source_row").is_between(0, last)
         for span in ((-_LAST, -1), (last + 1, _LAST)) if stored is None else ((0, 0),):
-            frames = stored or self._stored([unit], *span)
+            frames = stored or self._read_stored([unit], *span)
             for table, frame in zip((unit.stream, "quarantine"), frames, strict=True):
                 for row in frame.filter(outside)["source_row"].sort().to_list():
-                    faults.tampered(_record(unit, row), f"{table} has a row of this record, but the unit ends at record {last}")
+                    faults.tampered(
+                        _describe_record(unit, row), f"{table} has a row of this record, but the unit ends at record {last}"
+                    )
 
 
 class _Comparison:
@@ -257,9 +261,11 @@ class _Comparison:
                 for name in names
                 if flags[name]
             ]
-            self._faults.tampered(_record(self._unit, flags["source_row"]), "; ".join(columns))
+            self._faults.tampered(_describe_record(self._unit, flags["source_row"]), "; ".join(columns))
         for row in stored.join(remapped, on="source_row", how="anti")["source_row"].sort().to_list():
-            self._faults.tampered(_record(self._unit, row), f"the log has a {self._unit.stream} event that the bytes do not yield")
+            self._faults.tampered(
+                _describe_record(self._unit, row), f"the log has a {self._unit.stream} event that the bytes do not yield"
+            )
         known = pl.concat([stored["source_row"], self._rejects["source_row"]])
         return remapped.filter(~pl.col("source_row").is_in(known.implode()))
 
@@ -273,18 +279,22 @@ class _Comparison:
                 columns = [
                     f"{name} is {format_value(row[f'{name}_stored'])}, the file has {format_value(row[name])}" for name in names
                 ]
-                self._faults.tampered(_record(self._unit, row["source_row"]), f"quarantine: {'; '.join(columns)}")
+                self._faults.tampered(_describe_record(self._unit, row["source_row"]), f"quarantine: {'; '.join(columns)}")
         stored_events = self._events["source_row"].implode()
         absent = remapped.join(stored, on="source_row", how="anti")
         excused = pl.col("source_row").is_in(self._remapped.clock_dependent.implode()) & pl.col("source_row").is_in(stored_events)
         for row, reason in absent.filter(~excused).sort("source_row").select("source_row", "reason").iter_rows():
-            self._faults.tampered(_record(self._unit, row), f"the record is rejected ({reason}), but the quarantine lacks it")
+            self._faults.tampered(
+                _describe_record(self._unit, row), f"the record is rejected ({reason}), but the quarantine lacks it"
+            )
         left_out = pl.col("source_row").is_in(self._remapped.filtered.implode())
         for row, reason in stored.filter(left_out).sort("source_row").select("source_row", "reason").iter_rows():
-            self._faults.tampered(_record(self._unit, row), f"the quarantine has the record ({reason}), but `where` leaves it out")
-        self._refused_by_others(stored.filter(~left_out).join(remapped, on="source_row", how="anti"))
+            self._faults.tampered(
+                _describe_record(self._unit, row), f"the quarantine has the record ({reason}), but `where` leaves it out"
+            )
+        self._check_accepted_rejects(stored.filter(~left_out).join(remapped, on="source_row", how="anti"))
 
-    def _refused_by_others(self, rows: pl.DataFrame) -> None:
+    def _check_accepted_rejects(self, rows: pl.DataFrame) -> None:
         """Check stored rejects that the mapping accepts: a state may conflict with other rows; then only its bytes are compared."""
         ordered = rows.sort("source_offset", "source_row")
         if ordered.is_empty():
@@ -292,7 +302,7 @@ class _Comparison:
         if self._unit.stream not in CHECKS:
             for row, reason in ordered.select("source_row", "reason").iter_rows():
                 detail = f"the quarantine has the record ({reason}), but its bytes yield an event"
-                self._faults.tampered(_record(self._unit, row), detail)
+                self._faults.tampered(_describe_record(self._unit, row), detail)
             return
         provenance = ordered.select("source_row", "source_offset", "source_length").rows()
         budget_bytes = int(self._raw.limits.quarantine_bytes)
@@ -301,7 +311,8 @@ class _Comparison:
             # Beyond `quarantine_bytes` of a unit, quarantine has the provenance of a rejected record and none of its bytes.
             if stored_raw != (raw if budget_bytes >= 0 else b""):
                 self._faults.tampered(
-                    _record(self._unit, row), f"quarantine: raw is {format_value(stored_raw)}, the file has {format_value(raw)}"
+                    _describe_record(self._unit, row),
+                    f"quarantine: raw is {format_value(stored_raw)}, the file has {format_value(raw)}",
                 )
 
 
@@ -330,20 +341,20 @@ class _Sums:
         remapped: dict[str, int | None] = {"records": self._records, "filtered": self._filtered}
         if self._unit.stream not in CHECKS:
             remapped["lost_digits"] = self._lost_digits
-            remapped |= {"first_time": self._of("first_time", min), "last_time": self._of("last_time", max)}
-            remapped["last_started_at"] = self._of("last_started_at", max)
+            remapped |= {"first_time": self._find_extreme("first_time", min), "last_time": self._find_extreme("last_time", max)}
+            remapped["last_started_at"] = self._find_extreme("last_started_at", max)
         for name, value in remapped.items():
             parts = [part[name] for part in self._unit.parts if part[name] is not None]
             stored = (
                 sum(parts)
                 if name in ("records", "filtered", "lost_digits")
-                else _extreme(parts, min if name == "first_time" else max)
+                else _choose_extreme(parts, min if name == "first_time" else max)
             )
             if stored != value:
-                faults.tampered(_where(self._unit), f"its control rows have {name} = {stored}, the bytes yield {value}")
+                faults.tampered(_describe_unit(self._unit), f"its control rows have {name} = {stored}, the bytes yield {value}")
 
-    def _of(self, name: str, choose: Any) -> int | None:
-        return _extreme([extent[name] for extent in self._extents if extent[name] is not None], choose)
+    def _find_extreme(self, name: str, choose: Any) -> int | None:
+        return _choose_extreme([extent[name] for extent in self._extents if extent[name] is not None], choose)
 
 
 def _compare_declared(unit: UnitParts, raw: Unit, read: Mapping[str, ReadSum], faults: FaultCollector) -> None:
@@ -358,7 +369,7 @@ def _compare_declared(unit: UnitParts, raw: Unit, read: Mapping[str, ReadSum], f
     stored = {part["declared_records"] for part in unit.parts}
     if RECORDS in framing.groups and stored != {declared := reader.declared_records}:
         names = ", ".join(sorted(map(str, stored)))
-        faults.tampered(_where(unit), f"its control rows have declared_records = {names}, the bytes declare {declared}")
+        faults.tampered(_describe_unit(unit), f"its control rows have declared_records = {names}, the bytes declare {declared}")
     of_bytes = declared_micros(raw.source, reader.declared_sums, where=raw.shown)
     of_rows = read_sums([part["sums"] for part in unit.parts])
     if {name: (one.declared, one.read) for name, one in of_rows.items()} != {
@@ -366,16 +377,16 @@ def _compare_declared(unit: UnitParts, raw: Unit, read: Mapping[str, ReadSum], f
     }:
         whole = sums_text(of_bytes, read)
         shown = ", ".join(str(part["sums"]) for part in unit.parts)
-        faults.tampered(_where(unit), f"its control rows have sums = {shown}, the bytes yield {whole}")
+        faults.tampered(_describe_unit(unit), f"its control rows have sums = {shown}, the bytes yield {whole}")
 
 
-def _extreme(values: list[Any], choose: Any) -> int | None:
+def _choose_extreme(values: list[Any], choose: Any) -> int | None:
     return choose(values) if values else None
 
 
-def _where(unit: UnitParts) -> str:
+def _describe_unit(unit: UnitParts) -> str:
     return f"unit {unit.recorded.source_id} ({unit.recorded.path})"
 
 
-def _record(unit: UnitParts, row: int) -> str:
+def _describe_record(unit: UnitParts, row: int) -> str:
     return f"{unit.recorded.path}, record {row} (unit {unit.recorded.source_id})"

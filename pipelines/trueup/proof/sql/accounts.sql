@@ -1,4 +1,4 @@
--- Counts of every unit: those of its control rows and the numbers of rows in the tables.
+-- Number of records of every unit, by its control rows and by the rows in the tables.
 -- Grain: one source unit. Owner: proof.
 WITH counted AS (
     SELECT

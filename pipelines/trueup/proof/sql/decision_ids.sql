@@ -1,4 +1,5 @@
--- Decisions whose id differs from that of their content, or whose subject is not a finding, case or suspicious transaction of the log.
+-- Decisions whose id differs from the hash of their content, or whose subject is no finding, case or suspicious transaction of the
+-- log.
 -- Grain: one decision. Owner: proof.
 WITH decided AS (
     SELECT d.*, unhex(left(sha256(concat_ws(';', if(d.details IS NULL, '1;decision', '2;decision'), lower(hex(d.finding_id)), d.decision,

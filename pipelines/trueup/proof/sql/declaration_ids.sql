@@ -1,4 +1,4 @@
--- Declarations whose id differs from that of content and position. Grain: one declaration. Owner: proof.
+-- Declarations whose id differs from the hash of content and position. Grain: one declaration. Owner: proof.
 WITH declared AS (
     SELECT d.*, p.position,
         {expected_id} AS expected_id

@@ -1,7 +1,8 @@
--- Rows of `moved` of one stream that differ from what the events of the stream make of their records, and those that are missing.
--- Grain: one content of a record and one other bucket key of it. Owner: proof.
--- A content is moved to each other bucket key of its record, at its own position or at that of the key's first content, whichever is
--- later. {columns} are the columns that a row repeats, {scope} the bucket key, and {item} says whether a charge is of an item.
+-- Rows of `moved` of one stream that differ from the rows that follow from the events, and rows that are missing.
+-- Grain: one content of a record and one other bucket key of the record. Owner: proof.
+-- Each content is copied to every other bucket key of its record. Its position there is its own or that of the key's first content,
+-- whichever is later. {columns} is replaced by the copied columns, {scope} by the bucket key, and {item} by whether a charge is of
+-- an item.
 WITH stored AS (
     SELECT m.event_id, m.bucket_key, m.item IS NOT NULL AS is_item, count(*) AS copies, any_value(m.bucket) AS bucket,
         any_value(m.delivered_key) AS delivered_key, any_value(m.delivered_at) AS delivered_at, any_value(p.position) AS position,

@@ -1,4 +1,4 @@
--- Commits whose number of rows of `moved` is not that of their control row. Grain: one commit. Owner: proof.
+-- Commits whose number of rows of `moved` differs from the number in the control row. Grain: one commit. Owner: proof.
 WITH declared AS (
     SELECT c.snapshot_id, sum(coalesce(c.moved, 0))::BIGINT AS rows FROM lake.events.control AS c GROUP BY c.snapshot_id
 ),

@@ -34,10 +34,11 @@ def read_cgrates(
     plans = _Plans(folder, timezone)
     rows: list[dict[str, Any]] = []
     bands: dict[str, dict[str, Any]] = {}
-    for profile, ends in _profiles(folder, tenant):
+    for profile, ends in _list_profiles(folder, tenant):
         dims = {
             "service": (services or {}).get(profile[1], profile[1]), "plan": None if profile[2] == ANY else profile[2],
-            "valid_from": _instant(profile), "valid_to": ends, "currency": currency, "tariff_code": profile[4], "item": RATE,
+            "valid_from": _parse_activation(profile), "valid_to": ends, "currency": currency, "tariff_code": profile[4],
+            "item": RATE,
         }  # fmt: skip
         found = plans.rates_of(profile)
         rows += [dims | rate for rate, _ in found]
@@ -47,7 +48,7 @@ def read_cgrates(
     return pl.DataFrame([{n: row.get(n) for n in TARIFF} for row in [*band_rows, *rows]], schema=TARIFF)
 
 
-def _profiles(folder: Path, tenant: str | None) -> Iterator[tuple[Line, datetime | None]]:
+def _list_profiles(folder: Path, tenant: str | None) -> Iterator[tuple[Line, datetime | None]]:
     """Return the lines of rating profiles, each with its end: the next activation of the same subject."""
     lines = lines_of(folder, "RatingProfiles.csv")
     for line in lines:
@@ -69,13 +70,13 @@ def _profiles(folder: Path, tenant: str | None) -> Iterator[tuple[Line, datetime
             )
     begins = defaultdict(list)
     for line in of_tenant:
-        begins[line[1], line[2]].append(_instant(line))
+        begins[line[1], line[2]].append(_parse_activation(line))
     for line in of_tenant:
-        later = [moment for moment in begins[line[1], line[2]] if moment > _instant(line)]
+        later = [moment for moment in begins[line[1], line[2]] if moment > _parse_activation(line)]
         yield line, min(later, default=None)
 
 
-def _instant(profile: Line) -> datetime:
+def _parse_activation(profile: Line) -> datetime:
     try:
         moment = datetime.fromisoformat(profile[3])
     except ValueError:
@@ -112,11 +113,11 @@ class _Plans:
             if line[1] not in self._destination_rates:
                 raise line.refusal(f"there are no destination rates {line[1]}")
             for priced in self._destination_rates[line[1]]:
-                for prefix in self._prefixes_of(priced):
+                for prefix in self._find_prefixes(priced):
                     by_prefix[prefix].append((line, priced))
-        return [found for prefix, lines in by_prefix.items() for found in self._of_prefix(prefix, lines)]
+        return [found for prefix, lines in by_prefix.items() for found in self._rate_prefix(prefix, lines)]
 
-    def _prefixes_of(self, priced: Line) -> list[str] | list[None]:
+    def _find_prefixes(self, priced: Line) -> list[str] | list[None]:
         if priced[1] == ANY:
             return [None]
         if priced[1] not in self._prefixes:
@@ -126,18 +127,18 @@ class _Plans:
                 raise line.refusal(f"{line[1]!r} is not a prefix of digits")
         return [line[1].removeprefix("+") for line in self._prefixes[priced[1]]]
 
-    def _timing_of(self, line: Line) -> Timing:
+    def _find_timing(self, line: Line) -> Timing:
         """Return the timing of a line of a rating plan; timings that no price uses are never read."""
         if line[2] not in self._timings and line[2] != ANY:
             raise line.refusal(f"there is no timing {line[2]}")
         return timing_of(self._timings[line[2]]) if line[2] in self._timings else ALWAYS
 
-    def _of_prefix(
+    def _rate_prefix(
         self, prefix: str | None, lines: list[tuple[Line, Line]]
     ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
         """Return the rates of one prefix of a plan, each with the time band in which it holds."""
-        timed = [Timed(line, self._timing_of(line), _weight_of(line)) for line, _ in lines]
-        terms = [self._terms_of(priced) for _, priced in lines]
+        timed = [Timed(line, self._find_timing(line), _parse_weight(line)) for line, _ in lines]
+        terms = [self._convert_terms(priced) for _, priced in lines]
         for (_, priced), own in zip(lines, terms, strict=True):
             if own["maximum_micros"] != terms[0]["maximum_micros"]:
                 raise priced.refusal(f"prices of {prefix or ANY} differ in MaxCost", "a record has one greatest price")
@@ -145,7 +146,7 @@ class _Plans:
             band = None if span.is_always(days) else span.band(lines[span.index][0][2], days, self._timezone)
             yield terms[span.index] | {"destination": prefix, "band": band and band["band"]}, band
 
-    def _terms_of(self, priced: Line) -> dict[str, Any]:
+    def _convert_terms(self, priced: Line) -> dict[str, Any]:
         """Return the terms of a line of destination rates, each combination once."""
         key = priced.fields[2:7]
         if key not in self._terms:
@@ -155,7 +156,7 @@ class _Plans:
         return self._terms[key]
 
 
-def _weight_of(line: Line) -> Fraction:
+def _parse_weight(line: Line) -> Fraction:
     weight = decimal_of(line[3] or "0")
     if weight is None:
         raise line.refusal(f"{line[3]!r} is not a weight", "write a number like 10")

@@ -20,14 +20,14 @@ def terms_of(priced: Line, rates: list[Line]) -> dict[str, Any]:
 
     Raises `TrueupError`, with file and line, for a term that a tariff book cannot express exactly.
     """
-    terms = _slots(rates) | _rounding(priced) | {"maximum_micros": _maximum(priced)}
+    terms = _convert_slots(rates) | _convert_rounding(priced) | {"maximum_micros": _parse_maximum(priced)}
     fee, decimals = terms["setup_micros"], terms["decimals"]
     if decimals is not None and fee % 10 ** (6 - decimals):
         raise priced.refusal("the connect fee has more decimals than costs are rounded to", "a record is rounded with its fee")
     return terms
 
 
-def _maximum(priced: Line) -> int | None:
+def _parse_maximum(priced: Line) -> int | None:
     """Return the maximum price of a record in millionths; None without a maximum.
 
     Only `*free` limits the price of a record. `*disconnect` ends a call of a prepaid account at that cost, and does not change
@@ -43,7 +43,7 @@ def _maximum(priced: Line) -> int | None:
     return int(cost * MICROS) if cost and strategy == _FREE else None
 
 
-def _rounding(priced: Line) -> dict[str, Any]:
+def _convert_rounding(priced: Line) -> dict[str, Any]:
     if priced[3] == "" and priced[4] in ("", "0"):
         return {"rounding": None, "decimals": None}
     if priced[3] not in _ROUNDINGS or not priced[4].isdecimal() or int(priced[4]) > 6:
@@ -62,7 +62,7 @@ class _Slot:
     step: Fraction
 
 
-def _slots(lines: list[Line]) -> dict[str, Any]:
+def _convert_slots(lines: list[Line]) -> dict[str, Any]:
     """Make one rate of the slots: a first increment with its own price becomes a set-up fee beside the price of the rest."""
     units, slots = set[str](), list[_Slot]()
     for line in lines:
@@ -82,7 +82,7 @@ def _slots(lines: list[Line]) -> dict[str, Any]:
     slots.sort(key=lambda slot: slot.begins)
     if fee is None or len(units) != 1 or slots[0].begins != 0:
         raise lines[0].refusal(f"rate {lines[0][0]} has no fee, no one unit or no start at 0 that can be read")
-    later = _later(lines, slots)
+    later = _list_later_slots(lines, slots)
     # A dearer first increment alone is a set-up fee beside the price of the rest.
     first, last = slots[0], slots[0] if later else slots[-1]
     setup = fee * MICROS + (first.price - last.price) * first.step
@@ -91,14 +91,17 @@ def _slots(lines: list[Line]) -> dict[str, Any]:
     if any(number.denominator != 1 for number in numbers) or common > 10**9:
         raise lines[0].refusal(f"rate {lines[0][0]} is finer than millionths")
     setup_micros, first_micros, next_micros = map(int, numbers)
-    written = "; ".join(f"{_text(slot.begins)}: {_text(slot.price * common / MICROS)}/{_text(slot.step)}" for slot in later)
+    written = "; ".join(
+        f"{_format_decimal(slot.begins)}: {_format_decimal(slot.price * common / MICROS)}/{_format_decimal(slot.step)}"
+        for slot in later
+    )
     return {
         "setup_micros": setup_micros, "price_micros": int(last.price * common), "price_per": common,
         "unit": units.pop(), "first_increment_micros": first_micros, "next_increment_micros": next_micros, "slots": written or None,
     }  # fmt: skip
 
 
-def _later(lines: list[Line], slots: list[_Slot]) -> list[_Slot]:
+def _list_later_slots(lines: list[Line], slots: list[_Slot]) -> list[_Slot]:
     """Return the slots after the first; none where the only later slot begins right after the first increment."""
     if len(slots) == 1 or (len(slots) == 2 and slots[0].step == slots[1].begins):
         return []
@@ -109,7 +112,7 @@ def _later(lines: list[Line], slots: list[_Slot]) -> list[_Slot]:
     return slots[1:]
 
 
-def _text(number: Fraction) -> str:
+def _format_decimal(number: Fraction) -> str:
     """Return a number as a decimal with as many decimals as it needs, six at most."""
     whole, rest = divmod(round(number * MICROS), MICROS)
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")

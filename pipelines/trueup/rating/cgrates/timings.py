@@ -83,12 +83,12 @@ def spans_of(prices: Sequence[Timed], prefix: str) -> dict[Span, list[int]]:
     """
     spans = defaultdict[Span, list[int]](list)
     for day in WEEK:
-        for span in _of_day(prices, day, prefix):
+        for span in _list_day_spans(prices, day, prefix):
             spans[span].append(day)
     return spans
 
 
-def _of_day(prices: Sequence[Timed], day: int, prefix: str) -> list[Span]:
+def _list_day_spans(prices: Sequence[Timed], day: int, prefix: str) -> list[Span]:
     """Return the spans of one weekday in their order."""
     there = [(i, price) for i, price in enumerate(prices) if day in price.timing.weekdays]
     begins = sorted({price.timing.begins for _, price in there})
@@ -96,7 +96,7 @@ def _of_day(prices: Sequence[Timed], day: int, prefix: str) -> list[Span]:
         raise prices[0].line.refusal(f"{prefix} has no price on weekday {day} from 00:00 on", "add a timing")
     spans: list[Span] = []
     for begin, end in zip(begins, [*begins[1:], _END], strict=True):
-        index = _holding([(i, price) for i, price in there if price.timing.begins <= begin], day, prefix)
+        index = _find_price_in_force([(i, price) for i, price in there if price.timing.begins <= begin], day, prefix)
         if spans and spans[-1].index == index:
             spans[-1] = Span(index, spans[-1].begins, end)
         else:
@@ -104,7 +104,7 @@ def _of_day(prices: Sequence[Timed], day: int, prefix: str) -> list[Span]:
     return spans
 
 
-def _holding(active: Sequence[tuple[int, Timed]], day: int, prefix: str) -> int:
+def _find_price_in_force(active: Sequence[tuple[int, Timed]], day: int, prefix: str) -> int:
     """Return the number of the price that holds among the active prices."""
     ranked = sorted(active, key=lambda one: (one[1].weight, one[1].timing.begins))
     best = ranked[-1][1]

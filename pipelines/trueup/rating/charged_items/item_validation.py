@@ -44,13 +44,13 @@ def item_rules(rows: pl.DataFrame) -> Iterator[Rule]:
     yield _OUT_OF_RANGE, "tax_micros: is at most 100 times the price", charged & (pl.col("tax_micros") > _MOST_TAX_MICROS)
     by_30 = (pl.col("proration") == "30") & ~pl.col("period").fill_null("month").is_in(("month", "cycle"))
     yield _OUT_OF_RANGE, "proration: 30 days are of the period month or cycle", by_30
-    yield from _discount_rules(item == DISCOUNT)
+    yield from _limit_discounts(item == DISCOUNT)
     commitment = (item == ONE_OFF) & (pl.col("event") != "termination") & pl.col("months").is_not_null()
     yield _OUT_OF_RANGE, "months: are of a discount, or of the event termination", commitment
     yield _OUT_OF_RANGE, "months: are 1 to 1200", ~pl.col("months").is_between(1, 1200)
 
 
-def _discount_rules(of_discount: pl.Expr) -> Iterator[Rule]:
+def _limit_discounts(of_discount: pl.Expr) -> Iterator[Rule]:
     amount, fraction = pl.col("price_micros"), pl.col("discount_micros")
     yield _MISSING, "discount_micros: a discount has a fraction or a price", of_discount & amount.is_null() & fraction.is_null()
     yield _OUT_OF_RANGE, "discount_micros: is a fraction of 0 to 1", ~fraction.is_between(0, MICROS)

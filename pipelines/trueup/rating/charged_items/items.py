@@ -1,7 +1,8 @@
 """Items of the tariff book that are charged without usage: recurring items, one-off items and discounts.
 
 A row names its item (`name`). A version of an item holds from its `valid_from` to its `valid_to`, or to the beginning of the next
-version. It is known from a position of the log on. For a plan, its own rows of an item take precedence over rows without a plan.
+version. The version is known from a position of the log on. For a plan, its own rows of an item take precedence over rows without a
+plan.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def group_name(own: pl.Expr, beyond_horizon: pl.Expr) -> dict[str, pl.Expr]:
-    """Return `name` and `name_scope` of a record's group: those of the record if it is a group of its `own`, else the session's."""
+    """Return `name` and `name_scope` of a record's group: the record's name if it is a group of its `own`, else the session's."""
     # Record keys are unique within their key scope, session keys across the sources that share them.
     of_record = pl.concat_str(beyond_horizon.cast(pl.Int8), "key_scope")
     return {

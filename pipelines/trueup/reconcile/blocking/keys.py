@@ -30,7 +30,7 @@ _BLOCKING_KEY = {COMPONENT_KEY: pl.UInt64(), "blocking_key": pl.UInt64()}
 
 
 def session_hashes_or_record(rows: pl.DataFrame) -> Hashes:
-    """Return one hash per row of `EVENTS`: that of its session key or, without one, of its record."""
+    """Return one hash per row of `EVENTS`: the hash of the session key or, without one, of the record."""
     keyed = rows["session_key"].is_not_null().to_numpy()
     return np.where(keyed, session_hashes(rows), record_hashes(rows))
 
@@ -45,7 +45,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     """Return the parties and times at which the sessions and charge groups of rows of `EVENTS` could be matched.
 
     Rows are (`component_key`, `party`, `aggregation_key`, `by_nearest`, `by_aggregate`, `time_us`, `aggregation_time_us`,
-    `cycle_day`, `own_zone`). Their times are those known along a frontier. See `neighbourhood` for units of several parties.
+    `cycle_day`, `own_zone`). The times are the times known along a frontier. See `neighbourhood` for units of several parties.
     """
     policies = frontier.policies
     rules = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any()).sort("rule")
@@ -89,8 +89,8 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
     """Return the blocking keys (`component_key`, `blocking_key`) of `candidate_keys` by time.
 
     A key stands for a party near a time, or for a service and subscriber in a period. Time is divided into steps of the widest
-    start tolerance. With `around`, a row gets the keys of its own step and of both adjacent ones. Any row within the tolerance then
-    shares a key with it, even if that row has only the key of its own step.
+    start tolerance. With `around`, a row gets the keys of its own step and of both adjacent steps. Any row within the tolerance
+    then shares a key with it, even if that row has only the key of its own step.
     """
     rules = frontier.policies.frame
     keys = [pl.DataFrame(schema=_BLOCKING_KEY)]
@@ -113,8 +113,8 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
 def deadline_instants(rows: pl.DataFrame, candidates: pl.DataFrame, component_keys: Hashes, frontier: Frontier) -> pl.DataFrame:
     """Return the instants (`component_key`, `at_us`) at which rows of `EVENTS` may change once a stream passes them.
 
-    They are the times of the records and the ends of their periods, with the `rule` of the component's records. Instants of records
-    without a session key are `unkeyed`.
+    The instants are the times of the records and the ends of their periods, with the `rule` of the component's records. Instants of
+    records without a session key are `unkeyed`.
     """
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
     policies = frontier.policies

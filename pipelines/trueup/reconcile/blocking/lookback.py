@@ -50,18 +50,18 @@ def open_from_us(frontier: Frontier, terms: Terms, position: int) -> int:
 
 
 def widest_us(frontier: Frontier) -> int:
-    """Return how far apart in time two records without a common key can be and still influence each other."""
+    """Return the greatest distance in time at which two records without a common key can influence each other."""
     return max(nearest_us(frontier), aggregate_us(frontier))
 
 
 def nearest_us(frontier: Frontier) -> int:
-    """Return how far apart two neighbours can be; 0 where no service is matched by nearest."""
+    """Return the greatest distance in time of two neighbours; 0 where no service is matched by nearest."""
     tolerance_us = frontier.policies.frame.filter("by_nearest")["start_tolerance_us"].max()
     return 0 if tolerance_us is None else int(tolerance_us)  # type: ignore[arg-type]
 
 
 def aggregate_us(frontier: Frontier) -> int:
-    """Return how far apart two records of one period can be in any time zone; 0 where no service is matched by aggregate."""
+    """Return the greatest distance of two records of one period in any time zone; 0 where no service is matched by aggregate."""
     longest = pl.col("sum_period").pipe(longest_period_us).max()
     period_us = frontier.policies.frame.filter("by_aggregate").select(longest).item()
     return 0 if period_us is None else int(period_us) + DAY_US

@@ -152,7 +152,7 @@ class Frontier:
                 selected = (policy == number) & (charge == (stream == "charge"))
                 if selected.any():
                     waited, waited_closed = instants[selected] + wait_us[selected], instants[selected] + closed_wait_us[selected]
-                    result[selected] = self._stream_passed(rules, self._clocks[number], stream, waited, waited_closed)
+                    result[selected] = self._find_stream_passing(rules, self._clocks[number], stream, waited, waited_closed)
         return result
 
     def passed_until_us(
@@ -180,18 +180,18 @@ class Frontier:
             least = instant if least is None else min(least, instant)
         return least
 
-    def _stream_passed(self, policy: Policy, clock: RunningMax, stream: str, at: Instants, closed_at: Instants) -> Positions:
+    def _find_stream_passing(self, policy: Policy, clock: RunningMax, stream: str, at: Instants, closed_at: Instants) -> Positions:
         positions: Positions | None = None
         for name, source in policy.sources.items():
             if source.stream == stream:
                 of_source = np.minimum(
-                    self._observed_passed(name, source, clock, at),
+                    self._find_source_passing(name, source, clock, at),
                     self.closed.get(name, EMPTY_RUNNING_MAX).position_passing(closed_at),
                 )
                 positions = of_source if positions is None else np.maximum(positions, of_source)
         return np.full(len(at), NEVER_POSITION, dtype=np.int64) if positions is None else positions
 
-    def _observed_passed(self, name: str, source: SourceRules, clock: RunningMax, at: Instants) -> Positions:
+    def _find_source_passing(self, name: str, source: SourceRules, clock: RunningMax, at: Instants) -> Positions:
         positions = np.full(len(at), NEVER_POSITION, dtype=np.int64)
         if source.lateness_us is not None:
             positions = self.observed.get(name, EMPTY_RUNNING_MAX).position_passing(at + source.lateness_us)

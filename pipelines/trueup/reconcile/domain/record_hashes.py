@@ -20,17 +20,17 @@ NAMES = ("session_key", *_RECORD, "corrected_key")
 
 def session_hashes(rows: pl.DataFrame) -> Hashes:
     """Return a hash of each row's session key; the hash of a row without one has no meaning."""
-    return _column_hashes(rows, _SESSION, seed=11)
+    return _hash_columns(rows, _SESSION, seed=11)
 
 
 def record_hashes(rows: pl.DataFrame) -> Hashes:
     """Return a hash of each row's record: its stream, scopes and key."""
-    return _column_hashes(rows, _RECORD, seed=23)
+    return _hash_columns(rows, _RECORD, seed=23)
 
 
 def name_hashes(rows: pl.DataFrame) -> Hashes:
     """Return a hash of each row's record key within its scope, by which the record is found that a charge corrects."""
-    return _column_hashes(rows, ("scope", "record_key"), seed=37)
+    return _hash_columns(rows, ("scope", "record_key"), seed=37)
 
 
 def corrected_hashes(rows: pl.DataFrame) -> Hashes:
@@ -46,6 +46,6 @@ def is_duplicated(hashes: Hashes) -> NDArray[np.bool_]:
     return np.isin(hashes, twice) if len(twice) else np.zeros(len(hashes), dtype=np.bool_)
 
 
-def _column_hashes(rows: pl.DataFrame, names: tuple[str, ...], *, seed: int) -> Hashes:
+def _hash_columns(rows: pl.DataFrame, names: tuple[str, ...], *, seed: int) -> Hashes:
     combined = reduce(operator.xor, (pl.col(name).hash(seed + n) for n, name in enumerate(names)))
     return rows.select(combined).to_series().to_numpy()

@@ -1,6 +1,7 @@
 """The frontier of one source: the instant up to which it is complete.
 
-The kernel, `trueup status` and the metrics share this rule. It imports no data frames, so that `trueup status` starts quickly.
+The kernel, `trueup status` and the metrics share this rule. This module imports no data frames, so that `trueup status` starts
+quickly.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Terms:
     """Editions of the book in the order in which they became known, states (`STATE`) and changes (`CHANGE`).
 
     `causes` gives each position of an edition or state the cause of the changes it makes. `billing_since` is the first position
-    at which any subscription of billing is known, `network_since` that of the network; `NEVER_POSITION` where there is none.
+    with a subscription of billing, and `network_since` the first with one of the network; `NEVER_POSITION` where there is none.
     """
 
     editions: tuple[Edition, ...] = ()
@@ -127,8 +127,8 @@ class Terms:
         """Return `plan` and `billing_status` of each row (`subscriber`, `at`, `time_us`), in the order of the rows.
 
         The plan is billing's or, if billing has none in force, the network's. `billing_status` is `unknown_subscriber`,
-        `inactive_subscriber`, or NULL. It is NULL where billing has an active state, or where no subscriptions of billing are
-        known.
+        `inactive_subscriber`, or NULL. The column is NULL where billing has an active state, or where no subscriptions of billing
+        are known.
         """
         if self.states.is_empty() and self.billing_since == NEVER_POSITION:
             empty = pl.Series(dtype=pl.String).extend_constant(None, rows.height)
@@ -153,9 +153,9 @@ class Terms:
     def calendars_at(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return `cycle_day` and `own_zone` of the subscription of each row (`subscriber`, `at`, `time_us`), in their order.
 
-        They are those of billing's state in force or, without one, of the network's. For a state without a cycle day, and for a
-        subscriber without a state, cycles begin on the first of the month. Without a time zone `own_zone` is NULL. A subscription
-        that has ended keeps its last calendar.
+        Both values are taken from billing's state in force or, without one, from the network's. For a state without a cycle day,
+        and for a subscriber without a state, cycles begin on the first of the month. Without a time zone `own_zone` is NULL. A
+        subscription that has ended keeps its last calendar.
         """
         numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
         calendars = numbered.select("row", day=pl.lit(None, pl.Int64), zone=pl.lit(None, pl.String))
@@ -172,8 +172,8 @@ class Terms:
 def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
     """Return the (`component`, `at`) of changes that affect records known before them.
 
-    A price that begins in the middle of a component's usage affects the component. Its records count as one record that lasts as
-    long as all of them together. A state affects the records that begin at or after it.
+    A price that begins in the middle of a component's usage affects the component. The component's records count as one record that
+    lasts as long as all of them together. A state affects the records that begin at or after it.
     """
     if changes.is_empty():
         return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
@@ -258,8 +258,8 @@ def states_of(rows: pl.DataFrame) -> pl.DataFrame:
 def changes_of(editions: Sequence[tuple[int, int]], states: pl.DataFrame, billing_since: int = NEVER_POSITION) -> pl.DataFrame:
     """Return `CHANGE` rows of editions (position, first instant affected) and of states.
 
-    From the position on at which billing's subscriptions are known, every subscriber that billing does not have is unknown. That
-    affects the usage of all subscribers at all times.
+    From the position on at which billing's subscriptions are known, every subscriber that billing does not have is unknown. The
+    first known subscription of billing therefore affects the usage of all subscribers at all times.
     """
     of_all = [(position, None, from_us) for position, from_us in editions]
     of_all += [(billing_since, None, EARLIEST_US)] if billing_since != NEVER_POSITION else []

@@ -60,7 +60,7 @@ class ReconcilerState:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """All segments: those of the pending records, then those of the folded periods."""
+        """All segments: segments of pending records, then segments of folded periods."""
         return (*self.pending.segments, *self.folded.segments)
 
     @property
@@ -71,7 +71,7 @@ class ReconcilerState:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """The outcome of an epoch for a range of buckets, the state after it, and how many records were read again."""
+    """The outcome of an epoch for a range of buckets, the state after it, and the number of records that were read again."""
 
     outcome: Outcome
     state: ReconcilerState | None
@@ -113,16 +113,16 @@ def process_epoch(
         state = ReconcilerState(settled_keys=SettledKeyIndex(store=store))
     rebuild = state is None or state.position != after
     before = ReconcilerState(after) if state is None or rebuild else state
-    if rebuild or _policy_changes(frontier, after, upto):
+    if rebuild or _has_policy_change(frontier, after, upto):
         events = reader.affected_records(after) if after else arrived
         selected = _Selected(events, 0, PendingRecords(), FoldedSums(), before.folded.rows.clear())
     else:
-        selected = _select(reader, epoch, before, arrived)
+        selected = _select_affected(reader, epoch, before, arrived)
     rows = with_row_number(selected.events)
     evaluated = evaluate_with_totals(rows, frontier, terms, after=after, upto=upto)
     if rebuild:
         before = _rebuild_settled_keys(lake, epoch, buckets, rows, SettledKeyIndex(store=store))
-    new_state = _state_after(epoch, before, selected, rows, evaluated)
+    new_state = _derive_state(epoch, before, selected, rows, evaluated)
     if not selected.tolerated.is_empty():
         evaluated = _with_tolerated(evaluated, selected.tolerated, after)
     outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=rows.height)
@@ -144,13 +144,13 @@ class _Selected:
     tolerated: pl.DataFrame
 
 
-def _select(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, arrived: pl.DataFrame) -> _Selected:
+def _select_affected(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, arrived: pl.DataFrame) -> _Selected:
     """Select the records that an epoch under one policy affects."""
     frontier, terms = epoch.frontier, epoch.terms
     passed = before.folded.passed(newly_passed_intervals(frontier, terms, epoch.after, epoch.upto), frontier, epoch.upto)
-    affected = _components_affected(before, epoch, arrived, passed)
+    affected = _find_affected_components(before, epoch, arrived, passed)
     known = pl.concat([before.pending.rows_of(affected), arrived])
-    events = _with_affected_history(reader, epoch, before, known, _reopened(passed, known, epoch))
+    events = _with_affected_history(reader, epoch, before, known, _reopen_periods(passed, known, epoch))
     read_again, folded = events.height - known.height, before.folded
     if read_again:
         # Some of the records read may be pending too. Remove them and their components from the pending records.
@@ -164,10 +164,10 @@ def _select(reader: AffectedReader, epoch: Epoch, before: ReconcilerState, arriv
     return _Selected(events, read_again, before.pending.excluding(affected), folded, tolerated)
 
 
-def _reopened(passed: pl.DataFrame, known: pl.DataFrame, epoch: Epoch) -> pl.DataFrame:
+def _reopen_periods(passed: pl.DataFrame, known: pl.DataFrame, epoch: Epoch) -> pl.DataFrame:
     """Return the representatives (`EVENTS`) of passed periods that their sums do not judge.
 
-    Their sums exceed the tolerance, or they have known records besides their sums.
+    The sums of such a period exceed the tolerance, or the period has known records besides its sums.
     """
     if passed.is_empty():
         return passed.select(*EVENTS)
@@ -183,7 +183,7 @@ def _with_tolerated(evaluated: Evaluated, tolerated: pl.DataFrame, after: int) -
     return replace(evaluated, ledger=ledger_rows(pl.concat([evaluated.ledger, deltas_of_tolerated(of_sums)]), after))
 
 
-def _state_after(
+def _derive_state(
     epoch: Epoch, before: ReconcilerState, selected: _Selected, rows: pl.DataFrame, evaluated: Evaluated
 ) -> ReconcilerState:
     """Return the state after an epoch that evaluated `rows`."""
@@ -193,15 +193,15 @@ def _state_after(
     settled_keys = before.settled_keys.add(identity_keys(rows.select(NAMES).filter(pl.Series(settled))))
     judged = pl.concat([retention.periods.filter("judged").select(*PERIOD), selected.tolerated.select(*PERIOD)])
     settled_keys = settled_keys.add(period_keys(judged, frontier, terms))
-    passed_us = max(before.passed_us, _latest(retention.time_us[retention.passed]))
-    latest_us = max(before.latest_us, passed_us, _latest(retention.time_us[retention.closed | retention.folded]))
+    passed_us = max(before.passed_us, _find_latest_us(retention.time_us[retention.passed]))
+    latest_us = max(before.latest_us, passed_us, _find_latest_us(retention.time_us[retention.closed | retention.folded]))
     has_corrections = before.has_corrections or _has_corrections(rows)
     pending = selected.pending.add(retention.rows, frontier, terms)
     folded = selected.folded.add(retention.periods.filter(~pl.col("judged")).select(*PERIOD), frontier, terms)
     return ReconcilerState(upto, pending, settled_keys, passed_us, latest_us, has_corrections, folded)
 
 
-def _components_affected(before: ReconcilerState, epoch: Epoch, arrived: pl.DataFrame, passed: pl.DataFrame) -> Hashes:
+def _find_affected_components(before: ReconcilerState, epoch: Epoch, arrived: pl.DataFrame, passed: pl.DataFrame) -> Hashes:
     """Return the keys of pending components that an epoch affects: by arrivals, passed instants, closings or terms.
 
     `passed` are the folded periods that it passes: their records may be pending as well.
@@ -235,7 +235,7 @@ def _has_corrections(events: pl.DataFrame) -> bool:
     return events["corrected_key"].null_count() < events.height
 
 
-def _policy_changes(frontier: Frontier, after: int, upto: int) -> bool:
+def _has_policy_change(frontier: Frontier, after: int, upto: int) -> bool:
     starts = frontier.policies.starts
     return bool(((starts > after) & (starts <= upto)).any())
 
@@ -247,7 +247,7 @@ def _with_affected_history(
     # Usage that began before a price change may last until it.
     latest_end_us = before.latest_us + pl.when(pl.col("subscriber").is_null()).then(LONGEST_US).otherwise(0)
     changes = epoch.terms.changes.filter((pl.col("position") > epoch.after) & (pl.col("from_us") <= latest_end_us))
-    needs_reread = _needs_reread(epoch, before, known) | _in_judged_period(epoch, before, known)
+    needs_reread = _needs_reread(epoch, before, known) | _is_in_judged_period(epoch, before, known)
     uncertain = pl.concat([known.filter(pl.Series(needs_reread, dtype=pl.Boolean)), reopened])
     known = pl.concat([known, reopened])
     if not changes.is_empty():
@@ -264,7 +264,7 @@ def _needs_reread(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) ->
     arrived = known["position"].to_numpy() > epoch.after
     reread = np.zeros(len(arrived), dtype=np.bool_)
     if not arrived.any():
-        return reread | _within_settled_window(epoch, before, known, reread)
+        return reread | _is_in_settled_window(epoch, before, known, reread)
     sessions, records = session_hashes(known), record_hashes(known)
     keyed = known["session_key"].is_not_null().to_numpy()
     # The record that a new charge corrects may be settled, or pending under another name than the charge gives.
@@ -276,17 +276,17 @@ def _needs_reread(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) ->
     )
     # A unit takes its service from one record and its time from another, see `neighbourhood`.
     if known["service"].n_unique() == 1:
-        return reread | _within_settled_window(epoch, before, known, arrived)
+        return reread | _is_in_settled_window(epoch, before, known, arrived)
     sides = known.select("charge", service=pl.col("service").hash(), session=pl.Series(sessions)).filter(pl.Series(keyed))
     mixed_units = units_of_several_parties(sides, unit=["session", "charge"], party=["service"])
     mixed_sessions = mixed_units["session"].to_numpy()
     of_mixed = np.zeros(len(arrived), dtype=np.bool_)
     if len(mixed_sessions):
         of_mixed = keyed & np.isin(sessions, mixed_sessions) & np.isin(sessions, sessions[arrived & keyed])
-    return reread | _within_settled_window(epoch, before, known, arrived | of_mixed)
+    return reread | _is_in_settled_window(epoch, before, known, arrived | of_mixed)
 
 
-def _in_judged_period(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _is_in_judged_period(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Return which of the known rows may be in a period that was judged and of which only the key remains."""
     if not epoch.frontier.policies.frame["by_aggregate"].any():
         return np.zeros(known.height, dtype=np.bool_)
@@ -296,7 +296,7 @@ def _in_judged_period(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame
     return in_judged
 
 
-def _within_settled_window(
+def _is_in_settled_window(
     epoch: Epoch, before: ReconcilerState, known: pl.DataFrame, candidates: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Return which candidates, and which rows with a newly assigned time, are near enough to passed records to affect them."""
@@ -334,5 +334,5 @@ def _rebuild_settled_keys(
     )
 
 
-def _latest(times_us: NDArray[np.int64]) -> int:
+def _find_latest_us(times_us: NDArray[np.int64]) -> int:
     return int(times_us.max(initial=NO_TIME_US))

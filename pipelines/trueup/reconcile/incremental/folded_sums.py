@@ -4,7 +4,8 @@ A period whose records are only summed is *folded*: the state holds the totals o
 *representative*. While a period is pending, a further record changes the conservation sums only by its own money. So an epoch
 evaluates new records without the earlier ones, and adds their totals. Once both streams have passed the period, its totals decide
 whether the difference is tolerated. If it is not, or if records must be evaluated again, all records of the period are read from
-the log. They are found by the representative. After that, the state keeps only the keys of the judged period and of its records.
+the log. The records are found by the representative. After that, the state keeps only the keys of the judged period and of its
+records.
 
 A period is folded only if its records depend on each other in no way except their sum (see `fold_periods`).
 """
@@ -103,7 +104,7 @@ def period_keys(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> Hashes:
 def keys_by_unit(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
     """Return the blocking keys (`component_key`, `blocking_key`) of the periods to which sessions and charge groups may belong.
 
-    The component key is that of the session or charge group (see `session_hashes_or_record`).
+    The component key is the key of the session or charge group (see `session_hashes_or_record`).
     """
     candidates = candidate_keys(rows.select(*EVENTS), session_hashes_or_record(rows), frontier, terms)
     return blocking_keys(candidates.with_columns(by_nearest=pl.lit(False)), frontier, around=False)
@@ -113,8 +114,8 @@ def fold_periods(versions: pl.DataFrame, superseded: pl.DataFrame, totals: pl.Da
     """Return the components of `totals` that can be folded, with their `records` and whether they are `judged` at a position.
 
     `versions` are record versions with their component, and the rules (`by_key`, `by_nearest`, `by_aggregate`) of each. Each record
-    of such a component has a time, a single content, and its own session or charge group. All are compared only by sums and lie in
-    one period. `superseded` are the components with contents that do not count.
+    of such a component has a time, a single content, and its own session or charge group. All records of the component are compared
+    only by sums and lie in one period. `superseded` are the components with contents that do not count.
     """
     is_plain = (
         (pl.col("until") == NEVER_POSITION) & (pl.col("since") == pl.col("position")) & pl.col("time_us").is_not_null()
@@ -141,7 +142,7 @@ def periods_of(representatives: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFr
 
 
 def _build_segment(periods: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
-    """Build a segment of periods; their keys are those of the periods, and the names of their representatives."""
+    """Build a segment of periods; its keys are the keys of the periods and the names of their representatives."""
     names = record_hashes(periods)
     candidates = candidate_keys(periods.select(*EVENTS), names, frontier, terms)
     by_period = blocking_keys(candidates.with_columns(by_nearest=pl.lit(False)), frontier, around=False).unique()

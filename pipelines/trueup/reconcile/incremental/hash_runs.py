@@ -92,7 +92,7 @@ class HashRunStore:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            name = self._written(_merge_sorted([*runs, *(old.hashes for old in replaced)]), replaced)
+            name = self._write_run(_merge_sorted([*runs, *(old.hashes for old in replaced)]), replaced)
         except OSError as error:
             raise LogError(
                 f"keys of settled records cannot be written: {error.strerror}", where=str(self.folder),
@@ -104,7 +104,7 @@ class HashRunStore:
                 os.utime(old.path)
         return HashRun(self.folder / name)
 
-    def _written(self, parts: Iterator[Hashes], replaced: Sequence[HashRun]) -> str:
+    def _write_run(self, parts: Iterator[Hashes], replaced: Sequence[HashRun]) -> str:
         digest = blake2b(digest_size=16)
         with NamedTemporaryFile(dir=self.folder, suffix=_UNFINISHED, delete=False) as file:
             for hashes in parts:
@@ -119,7 +119,7 @@ class HashRunStore:
         return name
 
     def open(self, name: str) -> HashRun | None:
-        """Open a file by its name; return None where there is none, or one with another content."""
+        """Open a file by its name; return None where the file is missing or has another content."""
         path = self.folder / name
         if not path.is_file() or not path.stat().st_size:
             return None

@@ -27,12 +27,12 @@ class PendingRecords(SegmentSet):
     def add(self, rows: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT) -> PendingRecords:
         """Return the records with more rows (`EVENTS` and `component`, a number), as known along a frontier.
 
-        A new state of a subscriber may change the blocking keys of its records, so an epoch removes and adds all of them.
+        A new state of a subscriber may change the blocking keys of its records, so an epoch removes and adds all its records.
         """
-        return self if rows.is_empty() else self.with_segment(_segment(rows, frontier, terms))
+        return self if rows.is_empty() else self.with_segment(_build_segment(rows, frontier, terms))
 
 
-def _segment(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
+def _build_segment(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
     """Build a segment of rows (`EVENTS` and `component`); a component's key is the least hash of its records' names."""
     with_keys = rows.with_columns(component_key=pl.Series(record_hashes(rows))).with_columns(
         pl.col(COMPONENT_KEY).min().over("component")

@@ -46,7 +46,7 @@ class Poller:
         if self._until is not None:
             newest = min(newest, self._until)
         if newest <= position:
-            self._tick()
+            self._declare_tick()
             return None
         if position < self._committed < newest:
             newest = self._committed
@@ -54,7 +54,7 @@ class Poller:
         arrived = self._lake.read("control", columns=["accepted"], after=position, upto=end)
         return position, epoch_end(arrived, position, end, self._bounds)
 
-    def _tick(self) -> None:
+    def _declare_tick(self) -> None:
         """Declare the time once all arrived records are processed; even if many arrive, one of several feeds may be silent."""
         if self._tick_every is None or self._until is not None:
             return
@@ -100,7 +100,7 @@ class EpochLoader:
         after, upto = span
         self._advance(upto)
         assert self._frontier is not None
-        return Epoch(after, upto, self._frontier, self._terms_of(buckets, upto))
+        return Epoch(after, upto, self._frontier, self._read_terms(buckets, upto))
 
     def arrivals(self, span: Span, ranges: list[BucketRange]) -> Iterator[tuple[BucketRange, pl.DataFrame]]:
         """Yield the records of an epoch, each once, by ranges of buckets in their order."""
@@ -125,7 +125,7 @@ class EpochLoader:
         self._frontier = later if self._frontier is None else self._frontier.merge(later)
         self._upto = upto
 
-    def _terms_of(self, buckets: BucketRange, upto: int) -> Terms:
+    def _read_terms(self, buckets: BucketRange, upto: int) -> Terms:
         """Return the terms of a range; they are read again only where states or tariffs have arrived since."""
         known = self._terms.get(buckets)
         if known is None or known[0] > upto or any(known[0] < at <= upto for at in self._states_at):

@@ -66,7 +66,7 @@ class Segment:
         """Return the component keys that have one of the blocking keys."""
         possible = shared_keys[self.bitmap[shared_keys & np.uint64(len(self.bitmap) - 1)]]
         return self.present_keys(
-            self.keys[COMPONENT_KEY].to_numpy()[_index_of(self.keys["blocking_key"].to_numpy(), np.unique(possible))]
+            self.keys[COMPONENT_KEY].to_numpy()[_find_positions(self.keys["blocking_key"].to_numpy(), np.unique(possible))]
         )
 
     def keys_passed(self, intervals: Iterable[PassedInterval]) -> Hashes:
@@ -81,14 +81,14 @@ class Segment:
 
     def rows_of(self, component_keys: Hashes) -> pl.DataFrame:
         """Return the rows of the component keys."""
-        return self.rows[_index_of(self.component_keys, self.present_keys(component_keys))]
+        return self.rows[_find_positions(self.component_keys, self.present_keys(component_keys))]
 
     def excluding(self, component_keys: Hashes) -> Segment:
         """Return the segment without the rows of the component keys."""
         present = self.present_keys(component_keys)
         if not len(present):
             return self
-        removed = len(_index_of(self.component_keys, present))
+        removed = len(_find_positions(self.component_keys, present))
         return replace(self, tombstones=np.union1d(self.tombstones, present), height=self.height - removed)
 
     def compacted(self) -> Segment:
@@ -103,7 +103,7 @@ class Segment:
 
     @property
     def parts(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Rows, keys and deadlines without those of removed rows."""
+        """Rows, keys and deadlines of the remaining rows."""
 
         def remaining(frame: pl.DataFrame) -> pl.DataFrame:
             return (
@@ -134,27 +134,27 @@ class SegmentSet:
 
     def keys_sharing(self, shared_keys: Hashes) -> Hashes:
         """Return the component keys that have one of the blocking keys."""
-        return _union(segment.keys_sharing(shared_keys) for segment in self.segments)
+        return _unite_hashes(segment.keys_sharing(shared_keys) for segment in self.segments)
 
     def keys_passed(self, intervals: Sequence[PassedInterval]) -> Hashes:
         """Return the component keys with a deadline that a stream passed."""
-        return _union(segment.keys_passed(intervals) for segment in self.segments)
+        return _unite_hashes(segment.keys_passed(intervals) for segment in self.segments)
 
     def keys_matching(self, condition: pl.Expr) -> Hashes:
         """Return the component keys with a row for which a condition holds; reads all rows."""
-        return _union(s.present_keys(s.rows.filter(condition)[COMPONENT_KEY].to_numpy()) for s in self.segments)
+        return _unite_hashes(s.present_keys(s.rows.filter(condition)[COMPONENT_KEY].to_numpy()) for s in self.segments)
 
     def rows_with_keys(self, component_keys: Hashes) -> pl.DataFrame:
         """Return the rows of the component keys."""
         return pl.concat([pl.DataFrame(schema=self.schema), *(segment.rows_of(component_keys) for segment in self.segments)])
 
     def excluding(self, component_keys: Hashes) -> Self:
-        """Return the rows without those of the component keys."""
+        """Return the rows of all other component keys."""
         segments = (segment.excluding(component_keys) for segment in self.segments)
         return replace(self, segments=tuple(segment for segment in segments if segment.height))
 
     def with_segment(self, last: Segment) -> Self:
-        """Return the rows with those of one more segment."""
+        """Return the rows and the rows of one more segment."""
         # Compact a segment when it has more removed rows than remaining ones.
         segments = [s if s.rows.height <= 2 * s.height else s.compacted() for s in self.segments]
         while segments and segments[-1].height <= 2 * last.height:
@@ -162,12 +162,12 @@ class SegmentSet:
         return replace(self, segments=(*segments, last))
 
 
-def _union(key_sets: Iterable[Hashes]) -> Hashes:
+def _unite_hashes(key_sets: Iterable[Hashes]) -> Hashes:
     union: Hashes = np.unique(np.concatenate([NO_HASHES, *key_sets]))
     return union
 
 
-def _index_of(ascending: Hashes, values: Hashes) -> NDArray[np.int64]:
+def _find_positions(ascending: Hashes, values: Hashes) -> NDArray[np.int64]:
     """Return all positions in an ascending array of each of the values."""
     low = np.searchsorted(ascending, values, side="left")
     counts = np.searchsorted(ascending, values, side="right") - low

@@ -23,7 +23,7 @@ from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 
 SCHEMA_VERSION = 8
 _LENGTH_BYTES = 4
-"""The length of the description. It comes first in all versions, so that each version can tell which one wrote a state."""
+"""The length of the description. The length comes first in all versions, so that each can recognise the writer of a state."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def encode_state(state: ReconcilerState, buckets: BucketRange, before: Reconcile
         "tombstones": [len(labels) for labels in tombstones], "pending": len(state.pending.segments),
     }  # fmt: skip
     text = json.dumps(description).encode()
-    runs = _changed_parts(state.settled_keys.runs, before.settled_keys.runs if before is not None else ())
+    runs = _mark_changed_parts(state.settled_keys.runs, before.settled_keys.runs if before is not None else ())
     known_segments = before.segments if before is not None else ()
-    segments = _changed_parts([s.rows for s in all_segments], [s.rows for s in known_segments])
+    segments = _mark_changed_parts([s.rows for s in all_segments], [s.rows for s in known_segments])
     return EncodedState(
         len(text).to_bytes(_LENGTH_BYTES, "little") + text + np.concatenate([NO_HASHES, *tombstones]).astype("<u8").tobytes(),
         tuple(run.astype("<u8").tobytes() if new else b"" for run, new in zip(state.settled_keys.runs, runs, strict=True)),
@@ -61,7 +61,7 @@ def encode_state(state: ReconcilerState, buckets: BucketRange, before: Reconcile
     )
 
 
-def _changed_parts(parts: Sequence[object], before: Sequence[object]) -> list[bool]:
+def _mark_changed_parts(parts: Sequence[object], before: Sequence[object]) -> list[bool]:
     """Return which parts differ from the object at the same index before."""
     return [number >= len(before) or before[number] is not part for number, part in enumerate(parts)]
 
@@ -91,22 +91,22 @@ def decode_state(
     files = tuple(file for file in opened if file is not None)
     if len(files) < len(opened):
         return None
-    settled_keys = SettledKeyIndex(tuple(_numbers(runs[n]) for n in range(len(description["runs"]))), files, store)
+    settled_keys = SettledKeyIndex(tuple(_decode_hashes(runs[n]) for n in range(len(description["runs"]))), files, store)
     assert [len(run) for run in settled_keys.runs] == description["runs"], "the hash runs of a state have other lengths"
-    tombstones = np.split(_numbers(tail), np.cumsum(description["tombstones"])[:-1]) if description["tombstones"] else []
+    tombstones = np.split(_decode_hashes(tail), np.cumsum(description["tombstones"])[:-1]) if description["tombstones"] else []
     rows, count = list(enumerate(tombstones)), description["pending"]
-    pending = PendingRecords(tuple(_segment_of(segments[n], labels, PendingRecords.schema) for n, labels in rows[:count]))
-    folded = FoldedSums(tuple(_segment_of(segments[n], labels, FoldedSums.schema) for n, labels in rows[count:]))
+    pending = PendingRecords(tuple(_decode_segment(segments[n], labels, PendingRecords.schema) for n, labels in rows[:count]))
+    folded = FoldedSums(tuple(_decode_segment(segments[n], labels, FoldedSums.schema) for n, labels in rows[count:]))
     return ReconcilerState(
         description["position"], pending, settled_keys, description["passed_us"], description["latest_us"],
         description["has_corrections"], folded,
     )  # fmt: skip
 
 
-def _segment_of(data: bytes, tombstones: Hashes, schema: dict[str, pl.DataType]) -> Segment:
+def _decode_segment(data: bytes, tombstones: Hashes, schema: dict[str, pl.DataType]) -> Segment:
     rows, keys, deadlines = from_ipc(data)
     return Segment.of(rows.select(pl.col(n).cast(t) for n, t in schema.items()), keys, deadlines, tombstones)
 
 
-def _numbers(data: bytes) -> Hashes:
+def _decode_hashes(data: bytes) -> Hashes:
     return np.frombuffer(data, dtype="<u8").astype(np.uint64)

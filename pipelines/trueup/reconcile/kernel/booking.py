@@ -68,10 +68,10 @@ def book(
 
     With `together`, components contain all pairs that are judged with their pool; otherwise such pairs stay pending.
     """
-    sessions, charge_groups = _units_at(evaluations, matched)
+    sessions, charge_groups = _join_matches_to_units(evaluations, matched)
     corrections = corrections_at(rows, [sessions, charge_groups], sums.members)
     sessions, charge_groups = (with_money(frame, corrections) for frame in (sessions, corrections.without(charge_groups)))
-    pairs = net_by_pool(_pairs(sessions, charge_groups, context), context.frontier, context.prices.terms, together=together)
+    pairs = net_by_pool(_join_pairs(sessions, charge_groups, context), context.frontier, context.prices.terms, together=together)
     # The reason of a misrated pair is computed for findings only, see `add_misrating_reason`.
     judged = classify(pairs).with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
     surplus = pairs.filter("split")
@@ -83,12 +83,12 @@ def book(
     netted = pairs.drop_nulls("verdict")
     return Bookings(
         with_days(bookings.with_columns(kind=drop_zero_impact()), context.frontier),
-        pl.concat([_members(rows, owners, surplus), period_members]), netting_groups(netted), netted["session"],
+        pl.concat([_list_members(rows, owners, surplus), period_members]), netting_groups(netted), netted["session"],
         judged.filter(pl.col("kind") == "misrated").select(JUDGED),
     )  # fmt: skip
 
 
-def _units_at(evaluations: pl.DataFrame, matched: Matched) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _join_matches_to_units(evaluations: pl.DataFrame, matched: Matched) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return (sessions, charge groups) at every evaluation, with their match at its position.
 
     `at` becomes the position of the evaluation. `is_matched` marks units of a pair and excess charge groups. `session` and
@@ -112,7 +112,7 @@ def _units_at(evaluations: pl.DataFrame, matched: Matched) -> tuple[pl.DataFrame
     return sessions, charge_groups
 
 
-def _pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: EvaluationContext) -> pl.DataFrame:
+def _join_pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: EvaluationContext) -> pl.DataFrame:
     """Return sessions with their charge groups, the money of both, and the price of the charged quantity.
 
     Excess charge groups of a session are `extra_micros` of its pair. `split` marks pairs whose excess has a booking of its own.
@@ -161,20 +161,20 @@ def _book_unmatched(sessions: pl.DataFrame, charge_groups: pl.DataFrame, blocked
     final = pl.col("is_complete") & (pl.col("other_watermark_position") <= pl.col("at")) & ~pl.col("is_blocked").fill_null(False)
     unrated = pl.col("expected_micros").is_null()
     usage_kind = pl.when(unrated).then(pl.lit(UNRATED)).otherwise(pl.coalesce("billing_status", pl.lit("unbilled")))
-    usage = _unmatched(sessions, blocked).with_columns(
+    usage = _select_unmatched(sessions, blocked).with_columns(
         kind=pl.when(final).then(pl.when(unrated).then(usage_kind).otherwise(corrected_kind(usage_kind))).otherwise(pl.lit(PENDING)),
         reason=pl.when(final & unrated).then("reason"),
         expected_micros=pl.col("expected_micros").fill_null(0), billed_micros=total_micros(),
         unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
     )  # fmt: skip
-    charges = _unmatched(charge_groups, blocked).with_columns(
+    charges = _select_unmatched(charge_groups, blocked).with_columns(
         kind=pl.when(final).then(pl.lit("charge_without_usage")).otherwise(pl.lit(PENDING)), reason=pl.lit(None, pl.String),
         expected_micros=pl.lit(0), billed_micros=pl.col("all_micros") + total_micros(), unrated_records=pl.lit(0),
     )  # fmt: skip
     return [as_bookings(usage), as_bookings(charges)]
 
 
-def _unmatched(units: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
+def _select_unmatched(units: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
     """Return unmatched units with `is_blocked`: true where an undecided edge blocks the unit at its position, else NULL."""
     unmatched = units.filter(~pl.col("is_matched") & ~pl.col("by_aggregate")).with_columns(
         part=pl.lit(MAIN), started_us="start_us", is_blocked=pl.lit(None, pl.Boolean)
@@ -189,7 +189,7 @@ def _unmatched(units: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _members(rows: pl.DataFrame, owners: pl.DataFrame, surplus: pl.DataFrame) -> pl.DataFrame:
+def _list_members(rows: pl.DataFrame, owners: pl.DataFrame, surplus: pl.DataFrame) -> pl.DataFrame:
     """Return the booking of each record of the owners' groups at each evaluation (`MEMBER`)."""
     split = surplus.select("at", "owner_no", split=pl.lit(True))
     in_surplus = pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("in_excess_group"))

@@ -1,8 +1,9 @@
 """Corrections: charges that name the record whose booking they join, regardless of key, time and match.
 
 A correcting charge is a group of its own and is never matched. It joins the booking of the record that it names. This is the pair
-or period of that record, or the record's own booking while it is unmatched. Its money counts as billed there, like that of a
-further main charge; a negative amount is a credit. It has no quantity, so the quantities of the booking are compared without it.
+or period of that record, or the record's own booking while it is unmatched. The money of the charge counts as billed there, like a
+further main charge; a negative amount is a credit. A correcting charge has no quantity, so the quantities of the booking are
+compared without it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ OWNER = ["at", "owner_no"]
 MONEY: dict[str, pl.DataType] = {
     "at": pl.Int64(), "owner_no": pl.Int64(), "corrected_micros": pl.Int128(), "credited_micros": pl.Int128(),
 }  # fmt: skip
-"""The money that correcting charges add to a booking, and the (negative) part of it that credits take away."""
+"""The money that correcting charges add to a booking, and the (negative) part that credits take away."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def corrections_at(rows: pl.DataFrame, units: list[pl.DataFrame], period_members
     """
     if rows["corrected_key"].null_count() == rows.height:
         return NO_CORRECTIONS
-    named = _named_records(rows)
+    named = _find_named_records(rows)
     by_unit = pl.concat(
         [frame.select("span_at", "at", "group_no", "charge", "owner_no", "by_aggregate", "is_matched") for frame in units]
     )
@@ -77,7 +78,7 @@ def corrections_at(rows: pl.DataFrame, units: list[pl.DataFrame], period_members
     return Corrections(money, owners)
 
 
-def _named_records(rows: pl.DataFrame) -> pl.DataFrame:
+def _find_named_records(rows: pl.DataFrame) -> pl.DataFrame:
     """Return correcting charges (`span_at`, `group_no`, `amount_micros`) with the record, group and side that each names."""
     by_name = ["component", "span_at", "scope", "currency", "named_key"]
     correcting = rows.filter(pl.col("corrected_key").is_not_null()).select(

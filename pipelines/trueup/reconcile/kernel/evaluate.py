@@ -39,7 +39,7 @@ class Evaluated:
     """The result of an evaluation, and the frames that its numbers (`record_no`, `group_no`, `owner_no`, `cell`) refer to.
 
     `changes` (`CHANGE`) and `ledger` (`LEDGER`) are of positions after `after`. `raised` (`RAISED`) are the findings of the fast
-    path. `members` are the last bookings of the records outside the fast path. `totals` (`TOTALS`), if requested, are those of
+    path. `members` are the last bookings of the records outside the fast path. `totals` (`TOTALS`), if requested, are the totals of
     their periods after all positions. `fast_path_records` counts the records of the fast path
     (`trueup.reconcile.kernel.fast_path.sums.BOOKED`). `unmatched` are the row numbers of the unmatched events among these.
     """
@@ -65,15 +65,15 @@ def evaluate(
     Positions up to `after` are evaluated as well, to know the findings that were open then, but not reported again. Without the
     fast path all records go through all steps, which is slower and gives the same result.
     """
-    return _evaluate(events, frontier, terms, (after, upto), fast_path=fast_path)
+    return _evaluate_events(events, frontier, terms, (after, upto), fast_path=fast_path)
 
 
 def evaluate_with_totals(events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int) -> Evaluated:
     """Evaluate `events` as `evaluate` does, and return the totals of their periods (`TOTALS`) as well."""
-    return _evaluate(events, frontier, terms, (after, upto), keeps_totals=True)
+    return _evaluate_events(events, frontier, terms, (after, upto), keeps_totals=True)
 
 
-def _evaluate(
+def _evaluate_events(
     events: pl.DataFrame, frontier: Frontier, terms: Terms, span: tuple[int, int], *, fast_path: bool = True,
     keeps_totals: bool = False,
 ) -> Evaluated:  # fmt: skip
@@ -108,7 +108,7 @@ def _evaluate_components(
     """Return (changes, ledger deltas, last members, totals of periods) of all components.
 
     Allowance pools do not join components at first, because few pools have a pair whose amount differs. The components of these few
-    are evaluated once more, joined by pool, because such a pair is judged with all others of its pool.
+    pairs are evaluated again, joined by pool, because such a pair is judged with all others of its pool.
     """
     first = _evaluate_spans(versions.sort("component"), cells, context, together=False)
     if first.differing.is_empty():
@@ -135,13 +135,13 @@ def _evaluate_components(
 
 
 def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Add each event's rule number and the currency of its money, which for a usage record is that of its price.
+    """Add each event's rule number and the currency of its money: for a usage record, the currency of its price.
 
     The currency in a charge itself stays as `charge_currency`.
     """
     policies = frontier.policies
     rows = events.with_columns(rule=policies.rule_of(pl.col("service")))
-    only = _only_currency(events, frontier)
+    only = _find_only_currency(events, frontier)
     if only is not None:
         return rows.with_columns(currency=pl.lit(only), charge_currency="currency")
     # A moved row has the currency that its content has in its own scope.
@@ -154,7 +154,7 @@ def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     return rows.with_columns(currency=currency, charge_currency="currency").drop("price_currency", "project_currency")
 
 
-def _only_currency(events: pl.DataFrame, frontier: Frontier) -> str | None:
+def _find_only_currency(events: pl.DataFrame, frontier: Frontier) -> str | None:
     """Return the currency of all money of events, or None where there may be several."""
     policies = frontier.policies
     currencies = {*policies.frame["price_currency"].to_list(), *(policy.currency for policy in policies.all)}

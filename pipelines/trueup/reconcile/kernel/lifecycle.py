@@ -155,17 +155,17 @@ def diff_findings(before: Snapshot, after: Snapshot, arrived: pl.DataFrame, eval
         return pl.DataFrame(schema=CHANGE)
     action = pl.when(~was_open).then(pl.lit("raised")).when(~is_open).then(pl.lit("retracted")).otherwise(pl.lit("revised"))
     changed = changed.with_columns(action=action).with_row_index("change")
-    causes = _causes_of(changed, before.of_evaluations(changed), after.of_evaluations(changed), arrived)
+    causes = _find_causes(changed, before.of_evaluations(changed), after.of_evaluations(changed), arrived)
     caused = changed.join(evaluations, on=EVALUATION).join(causes, on="change", how="left")
     shown = [pl.when(is_open).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
     cause = pl.coalesce("cause", "declared", "repriced", pl.lit("frontier"))
     action = pl.when((pl.col("action") == "retracted") & cause.is_in(RESOLVING)).then(pl.lit("resolved")).otherwise("action")
     named = caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown)
-    whole = _whole_money(after, named)
+    whole = _find_whole_money(after, named)
     return named.join(whole, on=[*EVALUATION, "owner_no"], how="left", maintain_order="left").select(*CHANGE)
 
 
-def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
+def _find_whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
     """Return `owner_no` and `WHOLE` of each changed booking that exists after the changes.
 
     Every change has the whole money at its position, so the newest change of any finding of a booking gives the whole of all.
@@ -180,12 +180,12 @@ def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived: pl.DataFrame) -> pl.DataFrame:
+def _find_causes(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived: pl.DataFrame) -> pl.DataFrame:
     """Return `cause` of each numbered change that records arriving at its position contributed to, and `repriced` of others.
 
-    The records near a change are those of the finding before and after. Further records near it share an owner with one of them, or
-    are judged together with one, before or after. If none arrived and a decided finding has another price now, other usage of the
-    same free units or tiers arrived late.
+    The records near a change are those of the finding before and after. Further records near the change share an owner with one of
+    these records, or are judged together with one, before or after. If none arrived and a decided finding has another price now,
+    other usage of the same free units or tiers arrived late.
     """
     record, owner, group = ([*EVALUATION, name] for name in ("record_no", "owner_no", "netting_group"))
     lists = [pl.col(n).fill_null([]) for n in ("usage", "charges", "usage_new", "charges_new")]
@@ -229,13 +229,13 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
         .otherwise(pl.lit("arrival"))
     )  # fmt: skip
     caused = facts.select("change", "decided", cause=pl.when("arrived").then(cause))
-    repriced = own.join(memberships, on=record).join(_repriced_owners(before, after), on=owner).select("change").unique()
+    repriced = own.join(memberships, on=record).join(_find_repriced_owners(before, after), on=owner).select("change").unique()
     late = repriced.with_columns(late=pl.lit(True))
     joined = caused.join(late, on="change", how="left")
     return joined.select("change", "cause", repriced=pl.when(pl.col("late") & pl.col("decided")).then(pl.lit("late_usage")))
 
 
-def _repriced_owners(before: Snapshot, after: Snapshot) -> pl.DataFrame:
+def _find_repriced_owners(before: Snapshot, after: Snapshot) -> pl.DataFrame:
     """Return the owners whose usage is unchanged and whose expected amount is not."""
     owner = [*EVALUATION, "owner_no"]
     was, now = (s.bookings.group_by(owner).agg(pl.col("expected_micros").sum()) for s in (before, after))

@@ -1,8 +1,8 @@
-"""Lines of sums: among the charges of one service, subscriber and period, find one that was charged once too often.
+"""Lines of sums: among the charges of one service, subscriber and period, find a line that was charged once too often.
 
 A line is an *excess* on two conditions. It equals another line of its period in all core columns except record key, invoice and
-billing time. Without it, the period is within tolerance. Of several such lines, the one with the greatest (time, record key) is the
-excess. So equal weekly lines within a month are legitimate if all of them are due.
+billing time. Without it, the period is within tolerance. Of several such lines, the line with the greatest (time, record key) is
+the excess. So equal weekly lines within a month are legitimate if all of them are due.
 """
 
 from __future__ import annotations

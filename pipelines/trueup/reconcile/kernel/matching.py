@@ -104,12 +104,12 @@ def match(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans: pl.DataFra
 
     `settled` holds the pairs settled at earlier positions of these components; pairs that settle now are added.
     """
-    exact = _exact_matches(sessions, charge_groups)
+    exact = _find_exact_matches(sessions, charge_groups)
     sessions, charge_groups = (
         frame.join(exact, on=["at", "group_no"], how="left", maintain_order="left")
         .with_columns(pl.col("same_key").fill_null(False)) for frame in (sessions, charge_groups)
     )  # fmt: skip
-    blocked = _settle_stable_edges(_candidate_edges(sessions, charge_groups, spans), settled)
+    blocked = _settle_stable_edges(_find_candidate_edges(sessions, charge_groups, spans), settled)
     session_no, charge_group_no = sessions["group_no"].to_numpy(), charge_groups["group_no"].to_numpy()
     return Matched(
         sessions.hstack([
@@ -125,13 +125,13 @@ def match(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans: pl.DataFra
     )  # fmt: skip
 
 
-def _exact_matches(sessions: pl.DataFrame, charge_groups: pl.DataFrame) -> pl.DataFrame:
+def _find_exact_matches(sessions: pl.DataFrame, charge_groups: pl.DataFrame) -> pl.DataFrame:
     """Return (`at`, `group_no`, `same_key`) of sessions and charge groups of one key."""
     keyed = charge_groups.filter(pl.col("grouped_by_key") & ~pl.col("by_aggregate")).select("at", "group_no", same_key=True)
     return sessions.filter(pl.col("grouped_by_key") & pl.col("by_key")).select("at", "group_no").join(keyed, on=["at", "group_no"])
 
 
-def _candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+def _find_candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Return every edge between units without an exact match, by span and then in the order of their rank.
 
     An edge is undecided until a position; from then on it needs a quantity that is `near`. A session `has_same_key` if it has an
@@ -176,7 +176,7 @@ def _settle_stable_edges(edges: pl.DataFrame, settled: SettledPairs) -> pl.DataF
     )
     near, has_same_key = edges["near"].to_numpy(), edges["has_same_key"].to_numpy()
     blocked = [pl.DataFrame(schema=_BLOCKED)]
-    for edge, position, until in _steps(edges):
+    for edge, position, until in _walk_steps(edges):
         is_free = settled.are_apart(session[edge], charge_group[edge])
         is_free &= ~has_same_key[edge] | (settled.charge_group_since[session[edge]] != NEVER_POSITION)
         undecided = position < undecided_until[edge]
@@ -198,7 +198,7 @@ def _settle_stable_edges(edges: pl.DataFrame, settled: SettledPairs) -> pl.DataF
     return pl.concat(blocked).unique()
 
 
-def _steps(edges: pl.DataFrame) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+def _walk_steps(edges: pl.DataFrame) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
     """Yield, for each step, the row numbers of edges, the position at which each is examined, and the next one in its span.
 
     An edge changes at the position at which it is decided, and at the position at which it is ready. So all edges of a span are

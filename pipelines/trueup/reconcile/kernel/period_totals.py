@@ -1,7 +1,7 @@
 """Totals of periods at the end of an evaluation, by which a later evaluation can judge a period without its records.
 
-The totals of two sets of records of one period add up to those of all. As long as a period is pending, each of its records changes
-the conservation sums only by its own expected and billed money.
+The totals of two sets of records of one period add up to the totals of all records. As long as a period is pending, each of its
+records changes the conservation sums only by its own expected and billed money.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TOTALS: dict[str, pl.DataType] = {
 
 
 def last_totals(totals: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
-    """Return, of the totals of spans (`PeriodSums.totals`), those of each component's last span, as `TOTALS`."""
+    """Return the totals of each component's last span, from the totals of all spans (`PeriodSums.totals`), as `TOTALS`."""
     if totals.is_empty():
         return pl.DataFrame(schema=TOTALS)
     last = spans.filter(pl.col("next_at") == NEVER_POSITION).select("component", "at")
@@ -54,7 +54,7 @@ def added_up() -> list[pl.Expr]:
 def judged_totals(totals: pl.DataFrame, frontier: Frontier, upto: int) -> pl.DataFrame:
     """Return periods (`_CELL`, `SUMS` and `rule`) as judged at a position, with `kind`, `day` and `passed_at`.
 
-    The kind is that of their booking only where it is pending or tolerated. No charge corrects a record of the periods.
+    The kind is the kind of their booking only where it is pending or tolerated. No charge corrects a record of the periods.
     """
     policy = int(frontier.policies.number_at(np.array([upto]))[0])
     uncorrected = {name: pl.lit(None, dtype) for name, dtype in MONEY.items() if name.endswith("_micros")}

@@ -28,14 +28,14 @@ def net_by_pool(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, *, togeth
     difference = pl.coalesce("charged_micros", "expected_micros") - pl.col("billed_micros")
     differs = ~pl.col("open") & ~pl.col("unrated") & (difference.abs() > pl.col("amount_tolerance_micros"))
     without_verdict = pairs.with_columns(verdict=pl.lit(None, pl.String), netting_group=pl.lit(None, pl.UInt32))
-    tables = _sharing_by_edition(terms)
+    tables = _list_sharing(terms)
     if tables.is_empty():
         return without_verdict
     numbered = pairs.with_row_index("pair").with_columns(amount_difference=difference)
-    differing = _in_pools(numbered.filter(differs & pl.col("price_micros").is_null()), tables, terms)
+    differing = _select_pooled_pairs(numbered.filter(differs & pl.col("price_micros").is_null()), tables, terms)
     if differing.is_empty():
         return without_verdict
-    passed_at = pl.Series(_period_passed_at(differing, frontier))
+    passed_at = pl.Series(_find_period_passing(differing, frontier))
     netted = differing.with_columns(passed=passed_at).with_columns(
         netting_group=pl.struct(_POOL).rank("dense").cast(pl.UInt32), due=pl.col("passed").max().over(_POOL),
         pool_difference=pl.col("amount_difference").sum().over(_POOL).abs(),
@@ -53,11 +53,11 @@ def net_by_pool(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, *, togeth
 
 def pool_checks(sessions: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
     """Return the check positions (`component`, `at`, `position`) of pooled sessions: those at which streams pass their period."""
-    tables = _sharing_by_edition(terms)
+    tables = _list_sharing(terms)
     if tables.is_empty():
         return NO_CHECKS
-    pooled = _in_pools(sessions.filter(pl.col("price_micros").is_null()).with_row_index("pair"), tables, terms)
-    return pooled.select("component", "at", position=pl.Series(_period_passed_at(pooled, frontier)))
+    pooled = _select_pooled_pairs(sessions.filter(pl.col("price_micros").is_null()).with_row_index("pair"), tables, terms)
+    return pooled.select("component", "at", position=pl.Series(_find_period_passing(pooled, frontier)))
 
 
 def netting_groups(netted: pl.DataFrame) -> pl.DataFrame:
@@ -65,13 +65,13 @@ def netting_groups(netted: pl.DataFrame) -> pl.DataFrame:
     return netted.select(pl.col(n).cast(t) for n, t in NETTING_GROUP.items())
 
 
-def _sharing_by_edition(terms: Terms) -> pl.DataFrame:
+def _list_sharing(terms: Terms) -> pl.DataFrame:
     """Return the `SHARING` of each edition, with the number of the `edition`."""
     tables = [sharing([e.book]).with_columns(edition=pl.lit(number, pl.Int64)) for number, e in enumerate(terms.editions)]
     return pl.concat([pl.DataFrame(schema={**SHARING, "edition": pl.Int64}), *tables])
 
 
-def _in_pools(pairs: pl.DataFrame, tables: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+def _select_pooled_pairs(pairs: pl.DataFrame, tables: pl.DataFrame, terms: Terms) -> pl.DataFrame:
     """Return the pairs that share an allowance by the edition known at their position, with the columns of `_POOL`."""
     rows = pairs.with_columns(edition=pl.Series(terms.edition_at(pairs["at"].to_numpy()), dtype=pl.Int64))
     sharing_pairs = rows.join(tables.rename({"plan": "plan_of", "timezone": "zone_of"}), on=["edition", "service"])
@@ -86,7 +86,7 @@ def _in_pools(pairs: pl.DataFrame, tables: pl.DataFrame, terms: Terms) -> pl.Dat
     return single.with_columns(who=owner, index=index).drop_nulls("who")
 
 
-def _period_passed_at(rows: pl.DataFrame, frontier: Frontier) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _find_period_passing(rows: pl.DataFrame, frontier: Frontier) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the position at which both streams have passed the billing period of each row, by its grace."""
     end = pl.lit(None, pl.Int64)
     for zone in rows["zone_of"].unique().sort().to_list():

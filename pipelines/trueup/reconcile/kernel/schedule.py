@@ -38,7 +38,7 @@ def evaluations_of(spans: pl.DataFrame, matched: Matched, checks: Sequence[pl.Da
     of sums and pools (`component`, `at`, `position`).
     """
     starts = spans.select(*SPAN, "records", position="at")
-    all_checks = pl.concat([*_checks_of_units(matched.sessions), *_checks_of_units(matched.charge_groups), *checks,
+    all_checks = pl.concat([*_schedule_unit_checks(matched.sessions), *_schedule_unit_checks(matched.charge_groups), *checks,
                             matched.blocked.select(*SPAN, position="until")])  # fmt: skip
     within = all_checks.filter((pl.col("position") > pl.col("at")) & (pl.col("position") <= upto))
     if within.is_empty():
@@ -47,7 +47,7 @@ def evaluations_of(spans: pl.DataFrame, matched: Matched, checks: Sequence[pl.Da
     return pl.concat([starts, of_spans.select(starts.columns)]).sort("component", "position")
 
 
-def _checks_of_units(units: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _schedule_unit_checks(units: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the positions from which units are complete, and from which the other stream has passed units without a match."""
     is_matched = (pl.col("same_key") & (pl.col("partner_settled_at") == NEVER_POSITION)) | (
         pl.col("settled_at") <= pl.col("other_watermark_position")

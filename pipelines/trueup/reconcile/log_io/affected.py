@@ -1,9 +1,9 @@
 """Affected records: read only those records from the log that positions can affect.
 
-A run that resumes from a position need not read the whole log, but only components that can change. The reader starts from the
-records that arrived, those that may still change without an arrival, and those of changed prices or states. It then adds every
-record that could be in one component with them, until none is added. It may read too many records, but never too few. Too many
-records do not change the result of the kernel.
+A run that resumes from a position need not read the whole log, but only components that can change. The reader starts from three
+sets: records that arrived, records that may change without an arrival, and records with changed prices or states. It then adds
+every record that could be in one component with them, until none is added. The reader may read too many records, but never too few.
+Too many records do not change the result of the kernel.
 """
 
 from __future__ import annotations
@@ -329,7 +329,7 @@ def _changed_subscribers(terms: Terms, after: int) -> pl.DataFrame:
 def _time_blocks(instants: pl.DataFrame, apart_us: int) -> pl.DataFrame:
     """Return all instants within a distance of `instants`, by bucket key and block of time.
 
-    Of each `block` they are those up to `upto_us` and those from `from_us` on, as distances from `EARLIEST`.
+    Each `block` has the instants up to `upto_us` and from `from_us` on, as distances from `EARLIEST`.
     """
     bucket_key, width_us = ["bucket", "scope"], _width_us(apart_us)
     ordered = instants.select(*bucket_key, pl.col("time_us") + _OFFSET_US).sort(*bucket_key, "time_us")

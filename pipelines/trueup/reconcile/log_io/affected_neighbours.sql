@@ -1,12 +1,12 @@
--- Records that one of `reached` can affect directly, of one stream. Grain: one row per accepted record. Owner: reconcile.
+-- Records of one stream that a record of `reached` can affect directly. Grain: one row per accepted record. Owner: reconcile.
 --   by_key        of a session key in `reached`, another content of a record in `reached`, corrected by a charge in `reached`, or
 --                 a charge that corrects a record in `reached`
 --   by_nearest    at an instant of `nearest_blocks`, of a service matched by nearest or with a session key
 --   by_aggregate  the same for `aggregate_blocks` and the aggregate match; records without any time count as well
 -- The neighbour rule (blocking/neighbourhood.py): a session takes its service from one record and its time from another. So every
 -- record with a session key is read, whatever its service. Only records of a bucket key in `reached` can be affected.
--- `nearest_blocks` and `aggregate_blocks` have one row per bucket key and block of time, so that each record meets one row only,
--- however many instants its key has. All joins are equality joins with small tables, so the records are scanned once.
+-- `nearest_blocks` and `aggregate_blocks` have one row per bucket key and block of time. So each record joins one row only, however
+-- many instants its key has. All joins are equality joins with small tables, so the records are scanned once.
 -- The three tables are materialized: DuckDB would otherwise push join filters into the frames, which cannot filter their strings.
 WITH known AS MATERIALIZED (SELECT * FROM reached),
     nearest AS MATERIALIZED (SELECT * FROM nearest_blocks),

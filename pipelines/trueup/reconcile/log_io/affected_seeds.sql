@@ -1,10 +1,10 @@
 -- Records that positions after $after_snapshot can affect by themselves. Grain: one row per accepted record. Owner: reconcile.
--- They are those that arrived since; those that a stream may still pass; and those without any time whose closing is not settled
--- (`untimed`: source and the snapshot up to which it is settled). They are also those of new prices ($prices_from), and those of a
--- new state of their subscription (`changed`).
+-- Such records are new, may still be passed by a stream, have new prices ($prices_from), or have a new state of their subscription
+-- (`changed`). Records without any time also count until their closing is settled (`untimed`: source and the snapshot up to which
+-- it is settled).
 -- `changed` is materialized: DuckDB would otherwise push join filters into the frame, which cannot filter its strings.
 WITH changed AS MATERIALIZED (SELECT * FROM changed_subscribers),
--- Sessions of several records that together last until a price change, though none of the records does by itself.
+-- Sessions of several records that last until a price change only when their records are taken together.
 lasting AS MATERIALIZED (
     SELECT u.bucket, u.session_key
     FROM lake.events.usage u

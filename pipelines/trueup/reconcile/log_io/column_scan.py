@@ -54,11 +54,11 @@ def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.D
 
     Moved rows of these positions follow.
     """
-    records, moved = _records(lake, buckets, after=after, upto=upto), moved_rows(lake, buckets, after=after, upto=upto)
+    records, moved = _read_records(lake, buckets, after=after, upto=upto), moved_rows(lake, buckets, after=after, upto=upto)
     return records if moved.is_empty() else pl.concat([records, moved])
 
 
-def _records(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
+def _read_records(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
     scanned = scan_columns(lake, buckets, after=after, upto=upto)
     if scanned is not None:
         return scanned
@@ -114,12 +114,12 @@ class _Scan:
         readable = [(stream, file) for stream, file in files if file.is_merged or file.first_snapshot in self.positions]
         for begin in range(0, len(readable), _FILES_AT_ONCE):
             some = readable[begin : begin + _FILES_AT_ONCE]
-            rows = pl.collect_all([self._columns(stream, file) for stream, file in some])
-            frames += [self._events(of_file, file) for of_file, (_, file) in zip(rows, some, strict=True)]
+            rows = pl.collect_all([self._scan_file(stream, file) for stream, file in some])
+            frames += [self._build_events(of_file, file) for of_file, (_, file) in zip(rows, some, strict=True)]
         return pl.concat(frames, rechunk=False)
 
-    def _columns(self, stream: str, file: DataFile) -> pl.LazyFrame:
-        """Return the columns of `EVENTS` that a file has, with those from which `_events` makes the others."""
+    def _scan_file(self, stream: str, file: DataFile) -> pl.LazyFrame:
+        """Return the columns of `EVENTS` that a file has, with those from which `_build_events` makes the others."""
         schema = _FILE_SCHEMA[stream] | ({SNAPSHOT: pl.Int64()} if file.is_merged else {})
         rows = pl.scan_parquet(file.path, schema=schema, hive_partitioning=False, missing_columns="insert", extra_columns="ignore")
         if self.buckets != BucketRange(0, self.lake.project.config.lake.buckets - 1):
@@ -140,8 +140,8 @@ class _Scan:
         as_read = [n for n in EVENTS if n not in made and n not in _PER_FILE]
         return rows.select(*as_read, *further, **made)
 
-    def _events(self, rows: pl.DataFrame, file: DataFile) -> pl.DataFrame:
-        """Return rows of `_columns` as rows of `EVENTS`, without charges of items."""
+    def _build_events(self, rows: pl.DataFrame, file: DataFile) -> pl.DataFrame:
+        """Return rows of `_scan_file` as rows of `EVENTS`, without charges of items."""
         if rows["item"].null_count() < rows.height:
             rows = rows.filter(pl.col("item").is_null())
         if file.is_merged:
@@ -152,11 +152,11 @@ class _Scan:
             rows = rows.hstack(query_frames(self.lake.connection, query, read_rows=attributes))
         elif self._noted:
             rows = rows.with_columns(pl.lit(None, pl.String).alias(n) for n in NOTED)
-        made = {"source": source_names(rows["source_id"]), "scope": self._scopes(rows)}
+        made = {"source": source_names(rows["source_id"]), "scope": self._find_bucket_keys(rows)}
         columns = {n: (made[n] if n in made else rows[n]).cast(t) for n, t in EVENTS.items()}
-        return pl.DataFrame({n: _in_chunks_of(columns["event_id"], column) for n, column in columns.items()})
+        return pl.DataFrame({n: _rechunk_like(columns["event_id"], column) for n, column in columns.items()})
 
-    def _scopes(self, rows: pl.DataFrame) -> pl.Series:
+    def _find_bucket_keys(self, rows: pl.DataFrame) -> pl.Series:
         """Return the bucket key of each row."""
         by = self.lake.project.config.lake.bucket_by
         # If each row has a value, the bucket key is the column itself, which needs no copy.
@@ -173,7 +173,7 @@ class _Scan:
         return any(getattr(self.lake.project.config.rating, name) for name in NOTED)
 
 
-def _in_chunks_of(layout: pl.Series, values: pl.Series) -> pl.Series:
+def _rechunk_like(layout: pl.Series, values: pl.Series) -> pl.Series:
     """Return values in chunks as long as those of another column.
 
     Polars copies a whole frame, including all text, when it computes with columns of different chunks.

@@ -37,24 +37,24 @@ def commit_outcome(lake: Lake, outcome: Outcome, *, after: int, upto: int, all_d
                 f"another run reconciled the lake up to position {committed} since this run began at {after}",
                 where=str(lake.project.directory), todo="run it again",
             )  # fmt: skip
-        new = _new_changes(lake, outcome.history, after)
+        new = _select_new_changes(lake, outcome.history, after)
         transaction.append("finding", new)
         if all_days:
-            transaction.append("ledger", _decimals(outcome.ledger))
-            transaction.append("placement", _decimals(outcome.placement))
+            transaction.append("ledger", _convert_to_decimals(outcome.ledger))
+            transaction.append("placement", _convert_to_decimals(outcome.placement))
             transaction.set_consumer_position(CONSUMER, upto)
         return Committed(dict(Counter(new["action"].to_list())), all_days)
 
     return lake.commit(write)
 
 
-def _new_changes(lake: Lake, history: pl.DataFrame, after: int) -> pl.DataFrame:
+def _select_new_changes(lake: Lake, history: pl.DataFrame, after: int) -> pl.DataFrame:
     """Return the changes that the lake does not have yet; an earlier run, limited to some days, may have committed some."""
     query = "SELECT finding_id, position FROM lake.events.finding WHERE position > ?"
     known = lake.connection.execute(query, [after]).pl()
     return history.join(known, on=["finding_id", "position"], how="anti", maintain_order="left")
 
 
-def _decimals(frame: pl.DataFrame) -> pl.DataFrame:
+def _convert_to_decimals(frame: pl.DataFrame) -> pl.DataFrame:
     """Return 128-bit integers as DECIMAL(38, 0), which Arrow and DuckDB have."""
     return frame.with_columns(pl.col(pl.Int128).cast(pl.Decimal(38, 0)))

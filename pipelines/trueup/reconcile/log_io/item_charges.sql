@@ -1,5 +1,5 @@
 -- Charges of recurring and one-off items in a range of buckets, up to a snapshot. Grain: one row per accepted charge. Owner: reconcile.
--- {columns} stands for the columns to read. Without $everyone they are those of the subscriptions in `subscribers`.
+-- {columns} is replaced by the columns to read. Without $everyone only charges of the subscriptions in `subscribers` are read.
 -- `subscribers` is materialized: DuckDB would otherwise push join filters into the frame, which cannot filter its strings.
 WITH wanted AS MATERIALIZED (SELECT * FROM subscribers)
 SELECT {columns}, e.snapshot_id AS at_snapshot

@@ -84,14 +84,14 @@ def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     editions = []
     for position in tariffs["position"].unique().sort().to_list():
         so_far = tariffs.filter(pl.col("position") <= position).sort("position", "source_row")
-        editions.append(Edition(position, _shareable(Book.of(so_far), lake)))
+        editions.append(Edition(position, _check_sharing(Book.of(so_far), lake)))
     since = dict(lake.connection.execute(
         "SELECT s.system, min(p.position) FROM lake.events.subscriber s "
         "JOIN lake.events.position p ON p.snapshot_id = s.snapshot_id WHERE p.position <= ? GROUP BY s.system", [upto],
     ).fetchall())  # fmt: skip
     states = states_of(known)
     billing, network = (since.get(system, NEVER_POSITION) for system in ("billing", "network"))
-    changes = changes_of(_first_instants(tariffs, editions), states, billing)
+    changes = changes_of(_find_first_instants(tariffs, editions), states, billing)
     causes = dict.fromkeys(known["position"].to_list(), SUBSCRIBER_CHANGE)
     causes |= {billing: SUBSCRIBER_CHANGE} if billing != NEVER_POSITION else {}
     causes |= {e.position: TARIFF_CHANGE for e in editions}
@@ -126,7 +126,7 @@ def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
     return calls.with_columns(pl.coalesce("plan", states.states_at(moments)["plan"]), states.cycle_days_at(moments))
 
 
-def _shareable(book: Book, lake: Lake) -> Book:
+def _check_sharing(book: Book, lake: Lake) -> Book:
     """Return the book if its shared allowances stay within one bucket key; raise `LogError` otherwise.
 
     Records of one account lie in several buckets unless the account decides the bucket, and no bucket has them all.
@@ -152,7 +152,7 @@ def _shareable(book: Book, lake: Lake) -> Book:
     return book
 
 
-def _first_instants(tariffs: pl.DataFrame, editions: list[Edition]) -> list[tuple[int, int]]:
+def _find_first_instants(tariffs: pl.DataFrame, editions: list[Edition]) -> list[tuple[int, int]]:
     """Return the first instant whose prices each edition may change."""
     return [(e.position, touched_from(tariffs.filter(pl.col("position") == e.position))) for e in editions]
 
@@ -180,20 +180,20 @@ def frontier_from(control: pl.DataFrame, declared: pl.DataFrame, policies: Polic
     timed = declared.select("position", "kind", "source", value=pl.col("through").cast(pl.Int64))
     ticks = Ticks.of(timed.filter(pl.col("kind") == "tick").select("position", "value"))
     return Frontier(
-        policies, _running_max_by_source(observed), _running_max_by_source(timed.filter(pl.col("kind") == "close")), ticks
+        policies, _build_running_maxima(observed), _build_running_maxima(timed.filter(pl.col("kind") == "close")), ticks
     )
 
 
-def _running_max_by_source(rows: pl.DataFrame) -> dict[str, RunningMax]:
+def _build_running_maxima(rows: pl.DataFrame) -> dict[str, RunningMax]:
     return {str(name): RunningMax.of(group.select("position", "value")) for (name,), group in rows.group_by("source")}
 
 
 def as_events(frames: dict[str, pl.DataFrame], lake: Lake) -> pl.DataFrame:
     """Return rows of `events.usage` and `events.charge` (with `position`) as rows of `EVENTS`."""
-    return pl.concat(_as_events(lake, frames))
+    return pl.concat(_convert_to_events(lake, frames))
 
 
-def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataFrame]:
+def _convert_to_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataFrame]:
     for stream, frame in frames.items():
         amount = pl.lit(0, pl.Int64) if stream == "usage" else pl.col("amount_micros")
         currency = pl.lit(None, pl.String) if stream == "usage" else pl.col("currency")

@@ -1,7 +1,7 @@
 """Allowance pools: a *pool* is the sessions of one owner, group of services and billing period that share free units or tiers.
 
-The price of a session depends on the sessions of its pool before it. It changes when one of them arrives late. The prices at
-all positions are computed before matching, over all usage, so that pools do not join components.
+The price of a session depends on the sessions of its pool before it. The price changes when one of these sessions arrives late. The
+prices at all positions are computed before matching, over all usage, so that pools do not join components.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Pools:
     """The `members` of pools along the log (`POOL_MEMBER`), and their `prices` (`PRICE`).
 
     `names` give each session its number, `pool_session_id`, by the name of its group; `records` by the `row` of its record,
-    where it has only one. `numbers` are those of the groups (`group_no`) of the current frame.
+    where it has only one. `numbers` are the numbers of the groups (`group_no`) of the current frame.
     """
 
     terms: Terms = field(default_factory=Terms)
@@ -74,7 +74,7 @@ class Pools:
         return numbered.select(pl.when(~pl.col("charge")).then("pool_session_id").alias("pool_session_id")).to_series()
 
     def price(self, rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
-        """Price those of `rows` (`call`, `at`, `pool_session_id`, a quantity) that are in a pool at their position.
+        """Price the rows (`call`, `at`, `pool_session_id`, a quantity) that are in a pool at their position.
 
         Another quantity than the session's own is priced in the session's position within the pool, with all earlier sessions
         unchanged.
@@ -86,10 +86,10 @@ class Pools:
             "call", "pool_session_id", "at", requested_micros=pl.col(quantity).cast(pl.Int64, strict=False)
         ).drop_nulls("pool_session_id")
         if quantity == "quantity_micros":
-            priced = self._at(requests, self.prices)
+            priced = self._join_in_force(requests, self.prices)
             return priced.select("call", *PRICED)
         members = (
-            self._at(requests, self.members)
+            self._join_in_force(requests, self.members)
             .drop("quantity_micros")
             .rename({"requested_micros": "quantity_micros", "call": "request_no"})
         )
@@ -100,7 +100,7 @@ class Pools:
         )
         return rate_members(self.members, members, self.terms).rename({"request_no": "call"})
 
-    def _at(self, rows: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
+    def _join_in_force(self, rows: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
         """Join rows (`pool_session_id`, `at`) with the row of `history` in force at their position; drop those without."""
         in_force = rows.sort("at").join_asof(
             history.sort("since"), left_on="at", right_on="since", by="pool_session_id", check_sortedness=False, coalesce=False
@@ -113,7 +113,7 @@ class Pools:
             "call", "pool_session_id", "at", requested_micros=pl.col(quantity).cast(pl.Int64, strict=False)
         ).drop_nulls("pool_session_id")
         members = (
-            self._at(requests, self.members)
+            self._join_in_force(requests, self.members)
             .drop("quantity_micros")
             .rename({"requested_micros": "quantity_micros", "call": "request_no"})
         )
@@ -163,14 +163,14 @@ def build_pools(events: pl.DataFrame, frontier: Frontier, terms: Terms, upto: in
     if usage.is_empty():
         return NO_POOLS
     versions, groups = assign_groups(with_due_date(resolve_contents(usage, frontier).versions, frontier))
-    members = _pool_members(_session_versions(versions, frontier, terms, upto), table)
+    members = _select_pool_members(_list_session_versions(versions, frontier, terms, upto), table)
     if members.is_empty():
         return NO_POOLS
     of_one_record = versions.filter(versions["group_no"].is_unique()).select("row", pool_session_id="group_no")
     return Pools(terms, members, pool_prices(members, terms), groups.rename({"group_no": "pool_session_id"}), of_one_record)
 
 
-def _session_versions(records: pl.DataFrame, frontier: Frontier, terms: Terms, upto: int) -> pl.DataFrame:
+def _list_session_versions(records: pl.DataFrame, frontier: Frontier, terms: Terms, upto: int) -> pl.DataFrame:
     """Return every session (`pool_session_id`) at every position `at` at which it may change, valid until `until`."""
     versions = records.with_columns(component="group_no")
     scheduled = pl.concat([schedule_of(versions), terms.schedule(versions)])
@@ -183,7 +183,7 @@ def _session_versions(records: pl.DataFrame, frontier: Frontier, terms: Terms, u
     return timed.with_columns(edition=pl.Series(terms.edition_at(timed["at"].to_numpy())))
 
 
-def _pool_members(sessions: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+def _select_pool_members(sessions: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     """Return sessions as `POOL_MEMBER`: those that the tariff book prices, in the pools of their service."""
     fits = pl.col("quantity_micros").is_between(0, MOST_MICROS)
     by_book = pl.col("price_micros").is_null() & fits & pl.col("start_us").is_not_null() & (pl.col("edition") >= 0)

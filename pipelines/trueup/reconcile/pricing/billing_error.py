@@ -51,12 +51,15 @@ def misrating_reason(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.Seri
         book = terms.editions[number].book
         pooled, pool_calls = pools.calls_of(of_edition, "charged")
         unpooled = of_edition.join(pooled.select(pl.col("call").cast(pl.UInt32)), on="call", how="anti")
-        reasons += [_reasons(calls_of(unpooled, "charged"), of_edition, book, None), _reasons(pooled, of_edition, book, pool_calls)]
+        reasons += [
+            _find_reasons(calls_of(unpooled, "charged"), of_edition, book, None),
+            _find_reasons(pooled, of_edition, book, pool_calls),
+        ]
     known = pl.concat(reasons).with_columns(pl.col("call").cast(pl.UInt32))
     return rows.select("call").join(known, on="call", how="left", maintain_order="left")["reason"]
 
 
-def _reasons(calls: pl.DataFrame, pairs: pl.DataFrame, book: Book, others: pl.DataFrame | None) -> pl.DataFrame:
+def _find_reasons(calls: pl.DataFrame, pairs: pl.DataFrame, book: Book, others: pl.DataFrame | None) -> pl.DataFrame:
     """Return `call` and `reason` of calls, by the billed amounts of their pairs."""
     if calls.is_empty():
         return pl.DataFrame(schema={"call": pl.Int64, "reason": pl.String})

@@ -10,7 +10,7 @@ PRICED: dict[str, pl.DataType] = {"expected_micros": pl.Int128(), "reason": pl.S
 
 
 def calls_of(rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
-    """Return rows in the rater's form, without account and subscriber, so that none of them shares anything.
+    """Return rows in the rater's form, without account and subscriber, so that no row shares an allowance or tier.
 
     The caller's number, to which the origin of a rate applies, is the subscriber of the row.
 

@@ -11,7 +11,7 @@ A pool of 100 units without charge, then 1 per unit. Session 2 (60 units at 20 s
 ...     "member_no": [0, 1], "pool_session_id": [1, 2], "pool": [0, 0], "pool_rank": [0, 1], "since": [5, 1],
 ...     "until": [NEVER_POSITION] * 2, "changed": [0, 5],
 ... })
->>> _price_change_positions(members).select("pool_session_id", "at").sort("pool_session_id", "at").rows()
+>>> _find_price_changes(members).select("pool_session_id", "at").sort("pool_session_id", "at").rows()
 [(1, 5), (2, 1), (2, 5)]
 >>> snapshot_for(members.with_columns(at="since"), Terms()).to_list() == [NEVER_POSITION, 1]  # session 2 at 1: not its final price
 True
@@ -47,7 +47,7 @@ _MOST_ROWS = 4_000_000
 
 def pool_prices(members: pl.DataFrame, terms: Terms) -> pl.DataFrame:
     """Return `PRICE` of every session at every position at which it is in a pool."""
-    changes = _price_change_positions(members)
+    changes = _find_price_changes(members)
     last = pl.col("until") == NEVER_POSITION
     ordered = changes.sort("member_no", "at").with_columns(until=pl.coalesce(pl.col("at").shift(-1).over("member_no"), "until"))
     requests = ordered.with_columns(pl.when(last).then(NEVER_POSITION).otherwise("at").alias("snapshot_position")).with_row_index(
@@ -58,7 +58,7 @@ def pool_prices(members: pl.DataFrame, terms: Terms) -> pl.DataFrame:
     return priced.select("pool_session_id", pl.col("at").alias("since"), "until", *PRICED).sort("pool_session_id", "since")
 
 
-def _price_change_positions(members: pl.DataFrame) -> pl.DataFrame:
+def _find_price_changes(members: pl.DataFrame) -> pl.DataFrame:
     """Return the positions `at` at which the price of each row may change: its arrival, and later changes before it."""
     own = members.select("member_no", "pool_session_id", "until", at="since")
     repriced = members.filter(pl.col("changed") > pl.col("since")).select(
@@ -73,7 +73,7 @@ def _price_change_positions(members: pl.DataFrame) -> pl.DataFrame:
     changes = (
         pl.concat([arrivals, departures]).filter(pl.col("at") > pl.col("first")).group_by("pool", "at").agg(pl.col("before").min())
     )
-    later = [_with_later_changes(part, changes).select(own.columns) for part in _in_parts(repriced, changes)]
+    later = [_with_later_changes(part, changes).select(own.columns) for part in _split_by_pools(repriced, changes)]
     return pl.concat([own, *later])
 
 
@@ -84,7 +84,7 @@ def _with_later_changes(rows: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFra
     )
 
 
-def _in_parts(rows: pl.DataFrame, changes: pl.DataFrame) -> list[pl.DataFrame]:
+def _split_by_pools(rows: pl.DataFrame, changes: pl.DataFrame) -> list[pl.DataFrame]:
     """Split rows by pools, so that each part has no more changes than fit memory."""
     meetings = rows.group_by("pool").agg(rows=pl.len()).join(changes.group_by("pool").agg(times=pl.len()), on="pool")
     product = pl.col("rows").cast(pl.Int64) * pl.col("times").cast(pl.Int64)
@@ -106,14 +106,14 @@ def rate_members(members: pl.DataFrame, requests: pl.DataFrame, terms: Terms) ->
     A request has `request_no`, `member_no`, `snapshot_position`, and `quantity_micros` if it differs from the member's own.
     """
     results = [pl.DataFrame(schema={"request_no": pl.UInt32, **PRICED})]
-    for number, part in _parts(members, requests, terms):
+    for number, part in _split_by_edition(members, requests, terms):
         rated, calls = rate_snapshots(members, part, terms, number)
         answers = calls.join(rated.amounts, on="call")
         results.append(answers.select("request_no", expected_micros="amount_micros", reason="reason"))
     return pl.concat(results)
 
 
-def _parts(members: pl.DataFrame, requests: pl.DataFrame, terms: Terms) -> list[tuple[int, pl.DataFrame]]:
+def _split_by_edition(members: pl.DataFrame, requests: pl.DataFrame, terms: Terms) -> list[tuple[int, pl.DataFrame]]:
     """Split requests by the edition known in their snapshot, into parts of a bounded size."""
     sizes = members.group_by("pool").agg(size=pl.len())
     rows = requests.join(members.select("member_no", "pool"), on="member_no", maintain_order="left").join(

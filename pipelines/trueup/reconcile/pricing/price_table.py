@@ -53,7 +53,7 @@ class PriceTable:
 
     def as_requests(self, records: pl.DataFrame) -> pl.DataFrame:
         """Return usage records (as in `price_records`) with the further columns of a session as of a position `at`."""
-        requests = self._requests(records, start="time_us")
+        requests = self._build_requests(records, start="time_us")
         if self.pools.is_empty:
             return requests
         return requests.join(self.pools.records.cast({"row": pl.Int64}), on="row", how="left", maintain_order="left")
@@ -91,12 +91,12 @@ class PriceTable:
         """
         if charges["price_micros"].null_count() == 0:
             return pl.repeat(None, charges.height, dtype=pl.Int128, eager=True)
-        requests = self._requests(charges, start="aggregation_time_us")
+        requests = self._build_requests(charges, start="aggregation_time_us")
         prices = price_sessions(requests, self.terms)["expected_micros"]
         is_shared = requests["service"].is_in(shared_terms(self.terms)["service"].implode()).fill_null(False)
         return prices.set(is_shared, None)
 
-    def _requests(self, rows: pl.DataFrame, *, start: str) -> pl.DataFrame:
+    def _build_requests(self, rows: pl.DataFrame, *, start: str) -> pl.DataFrame:
         """Return records or charges as `price_sessions` takes them, with the plan of their subscription as of `at`."""
         requests = rows.with_columns(start_us=start, order="event_id")
         return requests.hstack(self.terms.states_at(requests.select("subscriber", "at", time_us="start_us")))

@@ -19,9 +19,9 @@ def price_sessions(rows: pl.DataFrame, terms: Terms, pools: Pools = NO_POOLS, *,
     """Return `PRICED` of each row, in its order: the price of its quantity, or the reason why there is none.
 
     A row has `at`, `scope`, `subscriber`, `service`, `direction`, `zone`, `trunk`, `peer`, `plan`, `start_us`, `order` (an event
-    id) and the quantity. It also has the `currency` of its booking and its policy's `price_micros`, `price_per` and
-    `price_currency`. A NULL quantity has no price and no reason. A row with a `pool_session_id` has the price that its pool
-    leaves for that quantity.
+    id) and the quantity. A request also has the `currency` of its booking and its policy's `price_micros`, `price_per` and
+    `price_currency`. A NULL quantity has no price and no reason. A row with a `pool_session_id` has the price that its pool leaves
+    for that quantity.
     """
     # A policy may price the service in another currency since then: in its own currency such usage has no price.
     flat = pl.col("price_micros").is_not_null() & (pl.col("currency") == pl.col("price_currency"))
@@ -49,11 +49,11 @@ def _price_by_book(rows: pl.DataFrame, terms: Terms, quantity: str) -> pl.DataFr
             unpriced = {"expected_micros": pl.lit(None, pl.Int128), "reason": pl.lit(NO_TARIFF)}
             priced.append(of_edition.select(pl.col("call").cast(pl.Int64), **unpriced))
         else:
-            priced.append(_rated(of_edition, terms.editions[number].book, quantity))
+            priced.append(_rate_sessions(of_edition, terms.editions[number].book, quantity))
     empty = pl.DataFrame(schema={"call": pl.Int64, **PRICED})
     return pl.concat([empty, *priced]).with_columns(pl.col("call").cast(pl.UInt32))
 
 
-def _rated(rows: pl.DataFrame, book: Book, quantity: str) -> pl.DataFrame:
+def _rate_sessions(rows: pl.DataFrame, book: Book, quantity: str) -> pl.DataFrame:
     amounts = rate(calls_of(rows, quantity), book).amounts
     return amounts.select("call", expected_micros="amount_micros", reason="reason")

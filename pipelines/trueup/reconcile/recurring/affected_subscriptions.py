@@ -17,31 +17,35 @@ Windows = list[tuple[int, int]]
 def affected_subscriptions(
     frontier: Frontier, terms: Terms, charges: pl.DataFrame, reach: RunningMax, *, after: int, upto: int
 ) -> pl.Series | None:
-    """Return the subscribers that positions in (after, upto] can affect; None: all of them.
+    """Return the subscribers that positions in (after, upto] can affect; None: all subscribers.
 
     `charges` are all charges of items (`subscriber`, `position`, `moment_us`). Other items, another policy or an earlier
     beginning of the charge stream affect all.
     """
-    if after == 0 or _changes_for_all(frontier, terms, reach, after, upto):
+    if after == 0 or _has_change_for_all(frontier, terms, reach, after, upto):
         return None
-    windows = _passed_windows(frontier, after, upto)
+    windows = _find_passed_windows(frontier, after, upto)
     if windows is None:
         return None
     is_new, moment = pl.col("position") > after, pl.col("moment_us")
-    of_charges = charges.filter(is_new | _within(moment, windows))["subscriber"]
+    of_charges = charges.filter(is_new | _is_within(moment, windows))["subscriber"]
     known = terms.states.filter(pl.col("since") <= upto)
     changed = pl.any_horizontal(pl.col(n).is_between(after + 1, upto) for n in ("since", "until"))
-    of_states = known.filter(changed | _within(pl.col("from_us"), windows) | _within(pl.col("to_us"), windows).fill_null(False))
-    return pl.concat([of_charges, of_states["subscriber"], _at_period_edges(known, frontier, terms, windows, upto)]).unique()
+    of_states = known.filter(
+        changed | _is_within(pl.col("from_us"), windows) | _is_within(pl.col("to_us"), windows).fill_null(False)
+    )
+    return pl.concat(
+        [of_charges, of_states["subscriber"], _find_subscribers_at_edges(known, frontier, terms, windows, upto)]
+    ).unique()
 
 
-def _changes_for_all(frontier: Frontier, terms: Terms, reach: RunningMax, after: int, upto: int) -> bool:
+def _has_change_for_all(frontier: Frontier, terms: Terms, reach: RunningMax, after: int, upto: int) -> bool:
     items = terms.items
     positions = [items["since"].to_numpy(), items["until"].to_numpy(), frontier.policies.starts, reach.positions]
     return any(bool(((known > after) & (known <= upto)).any()) for known in positions)
 
 
-def _passed_windows(frontier: Frontier, after: int, upto: int) -> Windows | None:
+def _find_passed_windows(frontier: Frontier, after: int, upto: int) -> Windows | None:
     """Return the instants that the charge stream passed for each wait; None if it had passed none before."""
     policy = int(frontier.policies.number_at(frontier.policies.starts[:1] * 0 + upto)[0])
     rules = frontier.policies.frame.filter(pl.col("policy") == policy)
@@ -59,12 +63,12 @@ def _passed_windows(frontier: Frontier, after: int, upto: int) -> Windows | None
     return windows
 
 
-def _within(instant: pl.Expr, windows: Windows) -> pl.Expr:
+def _is_within(instant: pl.Expr, windows: Windows) -> pl.Expr:
     return pl.any_horizontal(pl.lit(False), *(instant.is_between(low, high) for low, high in windows))
 
 
-def _at_period_edges(known: pl.DataFrame, frontier: Frontier, terms: Terms, windows: Windows, upto: int) -> pl.Series:
-    """Return the subscribers of whom a period of some recurring item, or a version of one, begins in a window."""
+def _find_subscribers_at_edges(known: pl.DataFrame, frontier: Frontier, terms: Terms, windows: Windows, upto: int) -> pl.Series:
+    """Return the subscribers with a recurring item of which a period or version begins in a window."""
     recurring = terms.items.filter((pl.col("kind") == RECURRING) & (pl.col("since") <= upto))
     periods = recurring["period"].unique()
     if periods.is_empty() or not windows:
@@ -86,7 +90,7 @@ def _at_period_edges(known: pl.DataFrame, frontier: Frontier, terms: Terms, wind
 
 
 def _with_edge(states: pl.DataFrame, periods: pl.Series, low: object, high: object) -> pl.Series:
-    """Return the subscribers of whom a period begins after the day `low` and not after `high`."""
+    """Return the subscribers with a period that begins after the day `low` and not after `high`."""
     cycles = states.select("subscriber", cycle_day=pl.col("cycle_day").fill_null(1)).unique()
     each = cycles.join(periods.alias("period").to_frame(), how="cross").with_columns(
         pl.lit(day).cast(pl.Date).cast(pl.Int32).cast(pl.Int64).alias(name) for name, day in (("low", low), ("high", high))

@@ -1,8 +1,8 @@
 """Assessment: book each expectation and unexplained charge at each position at which its booking can change.
 
-An expectation is pending from the position at which the charge stream passed its due date, or at which a charge of it arrived. It
-is final once the charge stream has passed the due date and the grace of its service. If the billed amount agrees, the booking is
-tolerated at once.
+An expectation is pending from the position at which the charge stream passed its due date, or at which a charge of it arrived. The
+expectation is final once the charge stream has passed the due date and the grace of its service. If the billed amount agrees, the
+booking is tolerated at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _AT = ["component", "at"]
 def with_waits(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add `due_at` and `final_at`, the positions at which charges pass `due_us` without and with the grace, and `tolerance_micros`.
 
-    The policy is that of `since`.
+    The policy is the one in force at `since`.
     """
     policies = frontier.policies
     policy = policies.number_at(rows["since"].to_numpy())
@@ -80,11 +80,11 @@ def assess(
         pl.col("lines").fill_null(0), pl.col("is_zero").fill_null(True), billed=pl.col("billed").fill_null(pl.lit(0, pl.Int128))
     )  # fmt: skip
     visible = known.filter((pl.col("lines") > 0) | (pl.col("visible_at") <= pl.col("at")))
-    excess = _excess_lines(visible, lines)
-    return _bookings(visible, excess), _members(visible, lines, excess)
+    excess = _find_excess_lines(visible, lines)
+    return _build_bookings(visible, excess), _list_members(visible, lines, excess)
 
 
-def _excess_lines(judged: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+def _find_excess_lines(judged: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     """Return the lines (`component`, `at`, `record_no`, `surplus`) that only repeat another and explain the whole excess.
 
     Of equal lines, those with the greatest record numbers are the excess.
@@ -110,7 +110,7 @@ def _excess_lines(judged: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     return ranked.filter(nth.cast(pl.Int128) < pl.col("surplus")).select(*_AT, "record_no", in_excess="amount_micros")
 
 
-def _bookings(known: pl.DataFrame, excess: pl.DataFrame) -> pl.DataFrame:
+def _build_bookings(known: pl.DataFrame, excess: pl.DataFrame) -> pl.DataFrame:
     sums = excess.group_by(_AT).agg(in_excess=pl.col("in_excess").cast(pl.Int128).sum())
     rows = known.join(sums, on=_AT, how="left").with_columns(in_excess=pl.col("in_excess").fill_null(pl.lit(0, pl.Int128)))
     main_billed = pl.col("billed") - pl.col("in_excess")
@@ -133,7 +133,7 @@ def _bookings(known: pl.DataFrame, excess: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([main, surplus.select(main.columns)])
 
 
-def _members(known: pl.DataFrame, lines: pl.DataFrame, excess: pl.DataFrame) -> pl.DataFrame:
+def _list_members(known: pl.DataFrame, lines: pl.DataFrame, excess: pl.DataFrame) -> pl.DataFrame:
     of_bookings = lines.join(known.select(*_AT, "owner_no"), on=_AT)
     joined = of_bookings.join(excess.select(*_AT, "record_no", more=pl.lit(True)), on=[*_AT, "record_no"], how="left")
     part = pl.when(pl.col("more").fill_null(False)).then(SURPLUS).otherwise(MAIN)

@@ -69,11 +69,11 @@ def expectations_of(views: SubscriptionViews, lists: PriceLists, reached: pl.Dat
     )  # fmt: skip
     pieces = pieces_of(activated, lists.of(RECURRING), reach)
     discounted = with_shares(with_discounts(pieces, lists.of(DISCOUNT)))
-    recurring = _amounts(discounted)
-    return pl.concat([recurring, _one_off(views.spans, lists)])
+    recurring = _sum_pieces(discounted)
+    return pl.concat([recurring, _expect_one_off_charges(views.spans, lists)])
 
 
-def _net(price: pl.Expr) -> pl.Expr:
+def _net_price(price: pl.Expr) -> pl.Expr:
     """Return a price less its discounts, with tax, in units of 10⁻¹⁸. A discount never makes the price negative."""
     fraction = pl.col("fraction_micros").clip(upper_bound=MICROS).cast(_WIDE)
     lowered = price.cast(_WIDE) * (pl.lit(MICROS, _WIDE) - fraction) - pl.col("off_micros").cast(_WIDE) * MICROS
@@ -82,9 +82,9 @@ def _net(price: pl.Expr) -> pl.Expr:
     return net * (pl.col("tax_micros").cast(_WIDE) + MICROS)
 
 
-def _amounts(pieces: pl.DataFrame) -> pl.DataFrame:
+def _sum_pieces(pieces: pl.DataFrame) -> pl.DataFrame:
     """Return one expectation for each period of its pieces: their exact sum, rounded once."""
-    grouped = pieces.with_columns(net=_net(pl.col("price_micros")) * pl.col("share").cast(_WIDE)).group_by(
+    grouped = pieces.with_columns(net=_net_price(pl.col("price_micros")) * pl.col("share").cast(_WIDE)).group_by(
         GROUP, maintain_order=True
     ).agg(
         pl.col("subscriber", "service", "zone", "in_advance", "rounding", "decimals", "of_shares", "ends").first(),
@@ -109,10 +109,10 @@ def _begin_us(day: pl.Expr, zones: list[str]) -> pl.Expr:
     return instant
 
 
-def _one_off(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFrame:
+def _expect_one_off_charges(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFrame:
     """Return one expectation for each event of a subscription at which an item of its plan is charged."""
     prices = lists.of(ONE_OFF).drop("plan")
-    events = _life_events(spans).join(
+    events = _list_life_events(spans).join(
         prices, left_on=["edition", "plan", "zone", "event"], right_on=["edition", "of_plan", "zone", "event"], nulls_equal=True,
         suffix="_item",
     )  # fmt: skip
@@ -121,10 +121,10 @@ def _one_off(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFrame:
     is_committed = pl.col("months").is_null() | (pl.col("event_us") < committed_us.cast(pl.Int64))
     in_force = (pl.col("from_us_item") <= pl.col("event_us")) & (pl.col("event_us") < pl.col("to_us_item")).fill_null(True)
     charged = events.filter(in_force & is_committed).with_row_index("event_no")
-    return _priced_events(_with_event_discounts(charged, lists.of(DISCOUNT)))
+    return _price_events(_with_event_discounts(charged, lists.of(DISCOUNT)))
 
 
-def _life_events(spans: pl.DataFrame) -> pl.DataFrame:
+def _list_life_events(spans: pl.DataFrame) -> pl.DataFrame:
     """Return the events of subscriptions, with the plan for which each is charged."""
     columns = ["view", "edition", "zone", "subscriber", "plan", "from_us", "to_us", "activated_us"]
     alive, continues = pl.col("status") != CEASED, pl.col("before_status").is_not_null() & (pl.col("before_status") != CEASED)
@@ -155,9 +155,9 @@ def _with_event_discounts(events: pl.DataFrame, discounts: pl.DataFrame) -> pl.D
     return joined.with_columns(pl.col("fraction_micros", "off_micros").fill_null(0))
 
 
-def _priced_events(events: pl.DataFrame) -> pl.DataFrame:
+def _price_events(events: pl.DataFrame) -> pl.DataFrame:
     zones = events["zone"].unique().sort().to_list()
-    amount = to_decimals(_net(pl.col("price_micros")), pl.lit(MICROS * MICROS, _WIDE))
+    amount = to_decimals(_net_price(pl.col("price_micros")), pl.lit(MICROS * MICROS, _WIDE))
     return events.select(
         "view", "subscriber", "service", "currency", item="name", is_recurring=pl.lit(False), period=pl.lit(None, pl.Int64),
         period_from_us="event_us",

@@ -24,7 +24,7 @@ MOST_SUBSCRIPTIONS = 10_000
 
 
 def with_items(outcome: Outcome, partition: AffectedReader, *, after: int, days: Days = ALL_DAYS) -> Outcome:
-    """Return an outcome of usage with that of recurring and one-off items of the same buckets and positions.
+    """Return an outcome of usage merged with the outcome of recurring and one-off items of the same buckets and positions.
 
     Without items in the tariff book and charges of items, the outcome stays unchanged. `days` limit findings to periods that begin
     on them.
@@ -43,12 +43,12 @@ def with_items(outcome: Outcome, partition: AffectedReader, *, after: int, days:
     everyone = pl.concat([terms.states["subscriber"], charges["subscriber"]]).unique() if subscribers is None else subscribers
     found = [
         reconcile_items(ItemInputs(partition.frontier, replace(terms, states=states), some, reach), after=after, upto=upto)
-        for states, some in _in_batches(everyone, terms.states, charges)
+        for states, some in _batch_subscriptions(everyone, terms.states, charges)
     ]
-    return merge_outcomes([outcome, *(_of_days(one, days) for one in found)])
+    return merge_outcomes([outcome, *(_limit_to_days(one, days) for one in found)])
 
 
-def _in_batches(subscribers: pl.Series, *frames: pl.DataFrame) -> Iterator[list[pl.DataFrame]]:
+def _batch_subscriptions(subscribers: pl.Series, *frames: pl.DataFrame) -> Iterator[list[pl.DataFrame]]:
     """Yield the rows of a bounded number of subscriptions at a time, so that memory holds their expectations."""
     ordered = subscribers.sort()
     for begin in range(0, len(ordered), MOST_SUBSCRIPTIONS):
@@ -56,7 +56,7 @@ def _in_batches(subscribers: pl.Series, *frames: pl.DataFrame) -> Iterator[list[
         yield [frame.filter(pl.col("subscriber").is_in(own)) for frame in frames]
 
 
-def _of_days(outcome: Outcome, days: Days) -> Outcome:
+def _limit_to_days(outcome: Outcome, days: Days) -> Outcome:
     if days == ALL_DAYS:
         return outcome
     first, last = days

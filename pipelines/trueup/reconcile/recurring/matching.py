@@ -1,9 +1,9 @@
 """Matching: find the expectation of each charge of an item, in each view of its subscription.
 
 A charge of a recurring item belongs to the period that contains the noon of its first day, or the middle of a shorter time. A
-charge of a one-off item belongs to the last event before it or, without one, to the first event after it. Currencies must be equal.
-A charge without an expectation is *unexplained*; so is one that arrived behind the horizon. A charge that corrects another charge
-of an item joins that charge's booking.
+charge of a one-off item belongs to the last event before the charge or, without one, to the first event after it. Currencies must
+be equal. A charge without an expectation, or one that arrived behind the horizon, is *unexplained*. A charge that corrects another
+charge of an item joins that charge's booking.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Billing mistakes: find the first hypothesis under which the billed amount would have been exactly right.
+"""Billing mistakes: find the first hypothesis that gives exactly the billed amount.
 
-A hypothesis is another price list or another course of the subscription. Its expectations are computed in the same way as the real
-ones.
+A hypothesis is another price list or another course of the subscription. The expectations of a hypothesis are computed in the same
+way as the real expectations.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ def with_reasons(
     (`subscriber`, `item`, `since`, `until`).
     """
     numbered = bookings.with_row_index("row")
-    found = [_never_charged(numbered.filter(pl.col("kind") == UNBILLED), lines)]
+    found = [_find_never_charged(numbered.filter(pl.col("kind") == UNBILLED), lines)]
     is_late = pl.col("beyond_horizon").fill_null(False)
     left = numbered.filter(pl.col("kind").is_in([MISRATED, UNEXPLAINED]) & (pl.col("billed_micros") != 0) & ~is_late)
     if left.height:
-        few = _restricted(left, *made)
+        few = _restrict_to_bookings(left, *made)
         few_reached = reached.join(left.select("view").unique(), on="view", how="semi")
-        for kind, reason, supposed in _hypotheses(*few):
+        for kind, reason, supposed in _list_hypotheses(*few):
             candidates = left.filter(pl.col("kind") == kind)
             if candidates.height:
-                matched = _explained(candidates, expectations_of(*supposed(), few_reached))
+                matched = _match_billed_amounts(candidates, expectations_of(*supposed(), few_reached))
                 found.append(matched.with_columns(reason=pl.lit(reason)))
                 left = left.join(matched, on="row", how="anti")
-        found.append(_of_unexplained(left.filter(pl.col("kind") == UNEXPLAINED), *few, items))
+        found.append(_explain_unexpected_charges(left.filter(pl.col("kind") == UNEXPLAINED), *few, items))
     reasons = pl.concat(found)
     return numbered.join(reasons, on="row", how="left", maintain_order="left").drop("row")
 
 
-def _restricted(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists) -> Made:
+def _restrict_to_bookings(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists) -> Made:
     """Return the views and price lists of some bookings only."""
     of_rows = rows.select("view").unique()
     kept_views, kept_spans = (frame.join(of_rows, on="view", how="semi") for frame in (views.views, views.spans))
@@ -57,7 +57,7 @@ def _restricted(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists)
     return few, PriceLists(used.join(few.spans.select("edition").unique(), on="edition", how="semi"))
 
 
-def _hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tuple[str, str, Callable[[], Made]]]:
+def _list_hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tuple[str, str, Callable[[], Made]]]:
     """Yield the kind of booking, the reason, and the views and price lists of each hypothesis."""
     rows, spans = lists.rows, views.spans
     no_discount = rows.filter(pl.col("kind") != DISCOUNT)
@@ -86,25 +86,25 @@ def _hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tuple[s
     )
     whole = PriceLists(rows.with_columns(proration=pl.lit(NOT_PRORATED)))
     yield MISRATED, "not_prorated", lambda: (views, whole)
-    # Use the last price of the period for the whole of it, instead of the first.
-    yield MISRATED, "not_prorated", lambda: (replace(views, spans=_as_if_before(spans)), whole)
-    yield UNEXPLAINED, "after_cessation", lambda: (replace(views, spans=_going_on(spans)), lists)
+    # Use the last price of the period for the whole period, instead of the first.
+    yield MISRATED, "not_prorated", lambda: (replace(views, spans=_backdate_plans(spans)), whole)
+    yield UNEXPLAINED, "after_cessation", lambda: (replace(views, spans=_ignore_cessations(spans)), lists)
     yield UNEXPLAINED, "while_suspended", lambda: (views, PriceLists(rows.with_columns(charged_suspended=pl.lit(True))))
 
 
-def _as_if_before(spans: pl.DataFrame) -> pl.DataFrame:
+def _backdate_plans(spans: pl.DataFrame) -> pl.DataFrame:
     """Return spans in which each plan began when the previous one did, so that the last plan of a period covers all of it."""
     following = pl.col("plan").shift(-1).over("view")
     return spans.sort("view", "from_us").with_columns(plan=pl.coalesce(following, "plan"))
 
 
-def _going_on(spans: pl.DataFrame) -> pl.DataFrame:
+def _ignore_cessations(spans: pl.DataFrame) -> pl.DataFrame:
     """Return spans as if no subscription had ceased."""
     alive = spans.filter(pl.col("status") != CEASED).sort("view", "from_us")
     return with_life(alive.with_columns(to_us=pl.col("from_us").shift(-1).over("view")))
 
 
-def _explained(rows: pl.DataFrame, alternatives: pl.DataFrame) -> pl.DataFrame:
+def _match_billed_amounts(rows: pl.DataFrame, alternatives: pl.DataFrame) -> pl.DataFrame:
     """Return the `row` of bookings whose billed amount is what an alternative expects of that item at that time."""
     others = alternatives.select(
         "view", "item", "currency", alt_from="period_from_us", alt_to="period_to_us", alternative="expected_micros"
@@ -117,7 +117,7 @@ def _explained(rows: pl.DataFrame, alternatives: pl.DataFrame) -> pl.DataFrame:
     return met.filter(same_time & equal).select("row").unique()
 
 
-def _never_charged(unbilled: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+def _find_never_charged(unbilled: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     """Return the reason of unbilled periods of items of which no charge is known at that position."""
     charged = unbilled.select("row", "subscriber", "item", "at").join(
         lines.select("subscriber", "item", "since", "until"), on=["subscriber", "item"]
@@ -126,7 +126,9 @@ def _never_charged(unbilled: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     return never.select("row", reason=pl.lit("never_since_activation"))
 
 
-def _of_unexplained(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists, items: pl.DataFrame) -> pl.DataFrame:
+def _explain_unexpected_charges(
+    rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists, items: pl.DataFrame
+) -> pl.DataFrame:
     """Return the reason why charges have no expectation, for those that no hypothesis explains."""
     known = views.spans.select("view", known=pl.lit(True)).unique()
     ceased = views.spans.filter(pl.col("status") == CEASED).group_by("view").agg(ceased_us=pl.col("from_us").max())

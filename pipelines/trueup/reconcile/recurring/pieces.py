@@ -43,13 +43,13 @@ def pieces_of(spans: pl.DataFrame, recurring: pl.DataFrame, reach: pl.DataFrame)
     whole = pl.concat(charged).with_columns(
         first_day=pl.max_horizontal("first_day", "v_first"), last_day=pl.min_horizontal("last_day", "v_last")
     )  # fmt: skip
-    return _by_period(whole.filter(pl.col("first_day") <= pl.col("last_day")).drop("v_first", "v_last"), reach)
+    return _divide_by_period(whole.filter(pl.col("first_day") <= pl.col("last_day")).drop("v_first", "v_last"), reach)
 
 
 def _with_cycles(days: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     """Add `cycle_day`, and the days [`cut_from`, `cut_to`] on which the subscription has that cycle day.
 
-    The first cycle day also applies before it, and the last one after it.
+    The first cycle day also applies to all earlier days, and the last cycle day to all later days.
     """
     dayed = with_days(spans).with_columns(pl.col("cycle_day").fill_null(1)).sort("view", "from_us")
     changes = (pl.col("cycle_day") != pl.col("cycle_day").shift(1).over("view")).fill_null(True)
@@ -94,7 +94,7 @@ def period_begin_day(number: pl.Expr) -> pl.Expr:
     return pl.when(is_monthly).then(monthly).otherwise(by_days)
 
 
-def _by_period(whole: pl.DataFrame, reach: pl.DataFrame) -> pl.DataFrame:
+def _divide_by_period(whole: pl.DataFrame, reach: pl.DataFrame) -> pl.DataFrame:
     """Divide pieces by the periods of `reach`; add the period's days [`begins`, `ends`), and their number as `days`.
 
     Only periods of billing cycles are cut where the cycle day changes.

@@ -48,7 +48,7 @@ _DAY_US = 86_400 * MICROS
 
 @dataclass(frozen=True)
 class ItemInputs:
-    """The inputs for the bookings of items: states and items in `terms`, charges (`ITEM_CHARGE`), and how far back charges reach.
+    """The inputs for the bookings of items: states and items in `terms`, charges (`ITEM_CHARGE`), and the earliest time of charges.
 
     `charge_reach` is a `RunningMax` of negative times, see `first_charge_times`.
     """
@@ -65,26 +65,26 @@ def reconcile_items(inputs: ItemInputs, *, after: int, upto: int) -> Outcome:
     resolved = resolve_contents(with_rules(with_moments(inputs.charges), frontier), frontier)
     charges = resolved.versions.filter(pl.col("since") <= upto)
     views = subscription_views(
-        terms.states, charges.select("subscriber", "since"), _starts(inputs), frontier.policies, after=after, upto=upto
+        terms.states, charges.select("subscriber", "since"), _list_starts(inputs), frontier.policies, after=after, upto=upto
     )  # fmt: skip
     lists = price_lists(terms.items, views)
-    reached = _reached(views, charges, inputs, upto)
+    reached = _find_reach(views, charges, inputs, upto)
     expected = expectations_of(views, lists, reached)
     matches = match_charges(charges, views.views, expected)
-    owners, owned = _numbered(expected, matches, charges, views, inputs)
+    owners, owned = _number_components(expected, matches, charges, views, inputs)
     points = evaluation_points(owners, owned, after=after, upto=upto)
     of_lines = charges.rename({"since": "c_since", "until": "c_until"})
     assessed, members = assess(points, owners, owned, of_lines)
     reasoned = with_reasons(assessed, (views, lists), terms.items, reached, matches)
-    arrived = _arrived(points, owned, charges, owners)
+    arrived = _find_arrivals(points, owned, charges, owners)
     compared = Evaluations(pl.DataFrame(schema={"component": pl.Int64, "of": pl.Int64}), after)
-    declared = pl.col("at").replace_strict(_causes(inputs), default=None, return_dtype=pl.String)
+    declared = pl.col("at").replace_strict(_list_causes(inputs), default=None, return_dtype=pl.String)
     booked = Bookings(
         as_bookings(reasoned), members, pl.DataFrame(schema=NETTING_GROUP), pl.Series(dtype=pl.Int64), reasoned.clear()
     )
     compared.add(points.with_columns(declared=declared), booked, arrived)
     changes, deltas, _ = compared.results()
-    history = _history(changes, owners, resolved, frontier, after)
+    history = _build_history(changes, owners, resolved, frontier, after)
     booked_records = charges.filter(pl.col("until") == NEVER_POSITION).select("record_no")
     counted = count_records(
         resolved.versions, resolved.superseded, booked_records, pl.DataFrame(schema=BOOKED), after=after, position=upto
@@ -92,21 +92,22 @@ def reconcile_items(inputs: ItemInputs, *, after: int, upto: int) -> Outcome:
     return Outcome(history, ledger_rows(deltas.drop("component"), after), counted, inputs.charges.height)
 
 
-def _starts(inputs: ItemInputs) -> list[int]:
+def _list_starts(inputs: ItemInputs) -> list[int]:
     """Return the positions at which other items or another policy come into force, from 0 on."""
     items = inputs.terms.items
     known = {*items["since"].to_list(), *items["until"].to_list(), *inputs.frontier.policies.starts.tolist()}
     return sorted({0, *(p for p in known if p != NEVER_POSITION)})
 
 
-def _causes(inputs: ItemInputs) -> dict[int, str]:
+def _list_causes(inputs: ItemInputs) -> dict[int, str]:
     return {**inputs.terms.causes, **dict.fromkeys(inputs.frontier.policies.starts.tolist(), "policy_change")}
 
 
-def _reached(views: SubscriptionViews, charges: pl.DataFrame, inputs: ItemInputs, upto: int) -> pl.DataFrame:
+def _find_reach(views: SubscriptionViews, charges: pl.DataFrame, inputs: ItemInputs, upto: int) -> pl.DataFrame:
     """Return the ranges of instants (`view`, `low_us`, `high_us`) in which periods can be due or charged.
 
-    They are the range from the stream's first charge to the instant that it has passed, and the instant of each charge.
+    The ranges are the range from the stream's first charge to the instant that the stream has passed, and the instant of each
+    charge.
     """
     frontier = inputs.frontier
     passed = [
@@ -123,7 +124,7 @@ def _reached(views: SubscriptionViews, charges: pl.DataFrame, inputs: ItemInputs
     return pl.concat([general, reached.filter(~pl.col("low_us").is_between(-earliest, latest))])
 
 
-def _numbered(
+def _number_components(
     expected: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame, views: SubscriptionViews, inputs: ItemInputs
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return expectations and unexplained charges by view, and the matches of charges, all with their `component`.
@@ -172,10 +173,10 @@ def _numbered(
     return final, of_matches
 
 
-def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
+def _find_arrivals(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
     """Return the contents that count since an evaluation (`ARRIVED`); they are late if their booking was already final.
 
-    They include contents that a content of another bucket key withdraws.
+    The charges include contents that a content of another bucket key withdraws.
     """
     content = charges.select(*(n for n in ARRIVED if n not in ("component", "at")), at="since")
     own = matches.select("component", "record_no", "since", "until").join(content, on="record_no").filter(
@@ -187,11 +188,11 @@ def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame,
     arrived = timed.with_columns(late=late).select(ARRIVED)
     ended = withdrawals(charges.with_columns(at="until", component=pl.lit(0))).drop("component")
     withdrawn = matches.select("component", "record_no", at="until").join(ended, on=["record_no", "at"]).select(ARRIVED)
-    changed = pl.concat([arrived, _left_for_arrivals(matches, charges, arrived), withdrawn])
+    changed = pl.concat([arrived, _find_leaving_charges(matches, charges, arrived), withdrawn])
     return changed.join(points, on=["component", "at"], how="semi").unique()
 
 
-def _left_for_arrivals(matches: pl.DataFrame, charges: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
+def _find_leaving_charges(matches: pl.DataFrame, charges: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
     """Return charges (`ARRIVED`) that leave their own booking as late charges, because the charge that they correct arrives."""
     correcting = charges.filter(pl.col("corrected_key").is_not_null()).select("record_no").unique()
     of_credits = matches.join(correcting, on="record_no", how="semi")
@@ -207,7 +208,7 @@ def _left_for_arrivals(matches: pl.DataFrame, charges: pl.DataFrame, arrived: pl
     ).select(ARRIVED)  # fmt: skip
 
 
-def _history(
+def _build_history(
     changes: pl.DataFrame, owners: pl.DataFrame, resolved: ResolvedRecords, frontier: Frontier, after: int
 ) -> pl.DataFrame:
     """Return changes of bookings and of conflicts as rows of `HISTORY`."""

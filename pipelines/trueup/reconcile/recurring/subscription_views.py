@@ -1,7 +1,8 @@
 """Subscription views: a subscription as known along the log, with its states in days of its own zone.
 
 A *view* of a subscription is a range of positions in which neither its known states, the known items nor the policy change. Within
-a view its states are *spans* of time without overlap. Each calendar day has one state: the last chargeable one in force on it.
+a view its states are *spans* of time without overlap. Each calendar day has one state: the last chargeable state in force on the
+day.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def subscription_views(
         ordered.with_columns(until=until, edition=edition).rename({"at": "since"}).filter(pl.col("until") > after)
         .with_row_index("view").with_columns(pl.col("view").cast(pl.Int64))
     )  # fmt: skip
-    spans = _spans(views, known)
+    spans = _build_spans(views, known)
     zones = spans.drop_nulls("timezone").group_by("view").agg(zone=pl.col("timezone").sort_by("from_us").last())
     number = pl.Series(policies.number_at(views["since"].to_numpy()))
     of_project = pl.Series([p.timezone for p in policies.all], dtype=pl.String)[number]
@@ -83,7 +84,7 @@ def subscription_views(
     return SubscriptionViews(zoned.select(pl.col(n).cast(t) for n, t in VIEW.items()), with_life(final), tuple(starts))
 
 
-def _spans(views: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+def _build_spans(views: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
     """Return the states known in each view, without overlap: billing's or, without any, the network's."""
     known = views.select("view", "edition", "subscriber", at="since").join(states, on="subscriber").filter(
         (pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until"))
@@ -128,7 +129,7 @@ def with_days(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def charged_days(spans: pl.DataFrame, *, suspended: bool) -> pl.DataFrame:
-    """Return the chargeable spans in whole days; a day of several belongs to the last. `suspended` spans may be included."""
+    """Return the chargeable spans in whole days; the last span on a day gets the day. `suspended` spans may be included."""
     statuses = (ACTIVE, SUSPENDED) if suspended else (ACTIVE,)
     days = with_days(spans.filter(pl.col("status").is_in(statuses))).sort("view", "from_us")
     last = pl.min_horizontal("last_day", pl.col("first_day").shift(-1).over("view") - 1)

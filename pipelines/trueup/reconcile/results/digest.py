@@ -21,21 +21,21 @@ def open_findings(history: pl.DataFrame) -> pl.DataFrame:
 def digests(history: pl.DataFrame) -> dict[str, str]:
     """Return SHA-256 digests of the canonical, ordered rows of a history (rows of `events.finding`).
 
-    Neither contains findings about feeds, because the kernel does not raise them. `state` is over the open findings: finding id,
-    kind, service, day, currency, expected, billed, impact; without positions, causes and decisions. `history` is over every change,
-    with its position, action and cause.
+    Neither digest contains findings about feeds, because the kernel does not raise them. `state` is over the open findings: finding
+    id, kind, service, day, currency, expected, billed, impact; without positions, causes and decisions. `history` is over every
+    change, with its position, action and cause.
     """
     history = history.filter(~pl.col("kind").is_in(FEED_KINDS))
     impact = pl.col("expected_micros").cast(pl.Int128) - pl.col("billed_micros").cast(pl.Int128)
     change = ["position", "action", "cause"]
     rows = history.with_columns(finding_id=pl.col("finding_id").bin.encode("hex"), impact_micros=impact)
     return {
-        "state": _sha256(open_findings(rows), [*_FINDING, "impact_micros"]),
-        "history": _sha256(rows, [*change, *_FINDING, "impact_micros"]),
+        "state": _hash_rows(open_findings(rows), [*_FINDING, "impact_micros"]),
+        "history": _hash_rows(rows, [*change, *_FINDING, "impact_micros"]),
     }
 
 
-def _sha256(rows: pl.DataFrame, columns: list[str]) -> str:
+def _hash_rows(rows: pl.DataFrame, columns: list[str]) -> str:
     texts = rows.select(pl.col("expected_micros", "billed_micros").cast(pl.Int128), pl.exclude("expected_micros", "billed_micros"))
     cells = [
         pl.coalesce(pl.col(n).cast(pl.String).str.len_bytes().cast(pl.String) + ":" + pl.col(n).cast(pl.String), pl.lit("~"))

@@ -54,7 +54,7 @@ ORDER = ["position", "finding_id", "action"]
 
 def finding_changes(evaluated: Evaluated, policies: Policies, *, after: int) -> pl.DataFrame:
     """Return all changes after a position as rows of `HISTORY`, in canonical order."""
-    bookings = with_booking_ids(pl.concat([_of_bookings(evaluated), _of_fast_path(evaluated.raised)]))
+    bookings = with_booking_ids(pl.concat([_list_booking_changes(evaluated), _list_fast_path_changes(evaluated.raised)]))
     conflicts = conflict_changes(evaluated.resolved, evaluated.versions, policies, after)
     changes = pl.concat([bookings, conflicts], how="diagonal")
     return as_history(changes)
@@ -73,7 +73,7 @@ def _period_name() -> pl.Expr:
     return pl.col("sum_period").cast(pl.String).replace(names)
 
 
-def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
+def _list_booking_changes(evaluated: Evaluated) -> pl.DataFrame:
     """Return the changes of findings of bookings, with the event ids that counted at each position."""
     rows = evaluated.changes.with_row_index("change").with_columns(
         owner_kind=pl.col("owner_no") % 3, number=pl.col("owner_no") // 3
@@ -98,11 +98,11 @@ def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
     named = pl.concat([of_groups, of_cells], how="diagonal")
     for column, name in (("usage", "usage_event_ids"), ("charges", "charge_event_ids")):
         named = named.join(event_ids(named, evaluated.versions, column, name), on="change", how="left")
-    return _changes(named.with_columns(pl.col("usage_event_ids", "charge_event_ids").fill_null([])))
+    return _select_changes(named.with_columns(pl.col("usage_event_ids", "charge_event_ids").fill_null([])))
 
 
-def _of_fast_path(raised: pl.DataFrame) -> pl.DataFrame:
-    """Return the findings that the fast path raised (`RAISED`), in the same form as `_of_bookings`."""
+def _list_fast_path_changes(raised: pl.DataFrame) -> pl.DataFrame:
+    """Return the findings that the fast path raised (`RAISED`), in the same form as `_list_booking_changes`."""
     own = pl.col("session_key").is_null()
     # The fast path takes no records behind the horizon.
     group = group_name(own, pl.lit(False))
@@ -117,7 +117,7 @@ def _of_fast_path(raised: pl.DataFrame) -> pl.DataFrame:
         **dict.fromkeys(("id_service", "id_subscriber", "period"), pl.lit(None, pl.String)),
         whole_tolerated_micros=pl.lit(0, pl.Int128),
     )  # fmt: skip
-    return _changes(named)
+    return _select_changes(named)
 
 
 def _id_name_scope(own: pl.Expr, name_scope: pl.Expr) -> pl.Expr:
@@ -125,7 +125,7 @@ def _id_name_scope(own: pl.Expr, name_scope: pl.Expr) -> pl.Expr:
     return pl.when(own).then(pl.concat_str(pl.lit("record:"), name_scope)).otherwise(pl.lit("key"))
 
 
-def _changes(named: pl.DataFrame) -> pl.DataFrame:
+def _select_changes(named: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of changes of findings of bookings."""
     return named.select(
         "action", "cause", "kind", "reason", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
@@ -191,13 +191,13 @@ def _with_digest(changes: pl.DataFrame, name: str, prefix: str, columns: list[st
     if changes.is_empty():
         return changes.with_columns(pl.lit(None, pl.Binary).alias(name))
     form = " || ".join((prefix, *map(netstring_sql, columns)))
-    with _hashing().cursor() as connection:
+    with _open_hash_database().cursor() as connection:
         ids = query_streams(connection, f"SELECT {digest16_sql(form)} AS id FROM subjects", subjects=changes.select(columns))
     return changes.with_columns(ids["id"].alias(name))
 
 
 @cache
-def _hashing() -> duckdb.DuckDBPyConnection:
+def _open_hash_database() -> duckdb.DuckDBPyConnection:
     """Return a database without tables, for hashes that only DuckDB has; each caller takes a cursor of its own."""
     return duckdb.connect()
 
@@ -216,7 +216,7 @@ def booking_counts(evaluated: Evaluated, *, after: int, position: int) -> pl.Dat
 def count_records(
     all_versions: pl.DataFrame, superseded: pl.DataFrame, members: pl.DataFrame, others: pl.DataFrame, *, after: int, position: int
 ) -> pl.DataFrame:
-    """Return the counts of `booking_counts`; `members` are booked records, `others` booked ones without a version, added up."""
+    """Return the counts of `booking_counts`; `members` are booked records, `others` sums of those without a version."""
     columns = (pl.col("charge", "source", "currency", "position"), pl.col("quantity_micros", "amount_micros").cast(pl.Int128))
     versions = all_versions.with_columns(currency="charge_currency")
     counted = versions.filter(pl.col("until") == NEVER_POSITION).join(members.select("record_no"), on="record_no")
@@ -231,10 +231,10 @@ def count_records(
     replaced = versions.filter((pl.col("position") <= after) & (pl.col("until") > after) & (pl.col("until") != NEVER_POSITION))
     transfers = replaced.select(*columns, booked=-one, superseded=one).with_columns(pl.col("quantity_micros", "amount_micros") * 0)
     rows = pl.concat([pl.concat(records).filter(pl.col("position") > after), transfers])
-    return _placement_rows(rows, position)
+    return _sum_placements(rows, position)
 
 
-def _placement_rows(rows: pl.DataFrame, position: int) -> pl.DataFrame:
+def _sum_placements(rows: pl.DataFrame, position: int) -> pl.DataFrame:
     """Return rows (charge, source, currency, quantity, amount, booked, superseded) added up as rows of `events.placement`."""
     summed = rows.group_by("charge", "source", pl.when("charge").then(pl.col("currency").fill_null(""))).agg(
         placed_records=pl.col("booked").sum().cast(pl.Int64),

@@ -27,18 +27,18 @@ def provisioning(terms: Terms, frontier: Frontier, *, after: int, upto: int) -> 
     both_since = max(terms.billing_since, terms.network_since)
     if terms.disputed_states.is_empty() or both_since > upto:
         return pl.DataFrame(schema=HISTORY)
-    points = _evaluation_points(terms.disputed_states, frontier, both_since, upto)
+    points = _find_evaluation_points(terms.disputed_states, frontier, both_since, upto)
     # Earlier points are needed only for subscriptions whose findings can change now.
     points = points.join(points.filter(pl.col("at") > after).select("subscriber").unique(), on="subscriber", how="semi")
     if points.is_empty():
         return pl.DataFrame(schema=HISTORY)
-    return _history(_disagreements(terms.disputed_states, points, frontier), points, terms, frontier, after)
+    return _compare_points(_find_disagreements(terms.disputed_states, points, frontier), points, terms, frontier, after)
 
 
-def _evaluation_points(states: pl.DataFrame, frontier: Frontier, both_since: int, upto: int) -> pl.DataFrame:
+def _find_evaluation_points(states: pl.DataFrame, frontier: Frontier, both_since: int, upto: int) -> pl.DataFrame:
     """Return the positions (`subscriber`, `at`) at which a subscription's findings can change, once both systems are known."""
     known = pl.concat([states.select("subscriber", at="since"), states.select("subscriber", at="until")])
-    edges = _edges(states)
+    edges = _find_edges(states)
     passed = [
         _with_passed_position(edges, frontier, n).select("subscriber", at="passed") for n in range(len(frontier.policies.all))
     ]
@@ -47,7 +47,7 @@ def _evaluation_points(states: pl.DataFrame, frontier: Frontier, both_since: int
     return pl.concat([known, *passed, for_all]).unique().filter(pl.col("at").is_between(both_since, upto))
 
 
-def _edges(states: pl.DataFrame) -> pl.DataFrame:
+def _find_edges(states: pl.DataFrame) -> pl.DataFrame:
     """Return the instants at which a subscription's state may change in either system."""
     return pl.concat([states.select("subscriber", "from_us"), states.select("subscriber", from_us="to_us")]).drop_nulls().unique()
 
@@ -60,13 +60,13 @@ def _with_passed_position(edges: pl.DataFrame, frontier: Frontier, policy: int) 
     return edges.with_columns(passed=pl.Series(frontier.passed_at(usage, instants, grace, grace, number), dtype=pl.Int64))
 
 
-def _disagreements(states: pl.DataFrame, points: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def _find_disagreements(states: pl.DataFrame, points: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Return the intervals known at each point: (`subscriber`, `at`, `kind`, `from_us`, `to_us`, `reason`)."""
     known = points.join(states, on="subscriber").filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
     edges = pl.concat([known.select(*_WHO, "from_us"), known.select(*_WHO, from_us="to_us")]).drop_nulls().unique()
     line = edges.sort(*_WHO, "from_us")
     for system in SYSTEMS:
-        line = line.join(_state_at(line, known.filter(pl.col("system") == system)), on=[*_WHO, "from_us"], how="left").rename(
+        line = line.join(_find_state(line, known.filter(pl.col("system") == system)), on=[*_WHO, "from_us"], how="left").rename(
             {"plan": f"{system}_plan", "active": f"{system}_active"}
         )
     network, billing = pl.col("network_active").fill_null(False), pl.col("billing_active").fill_null(False)
@@ -83,10 +83,10 @@ def _disagreements(states: pl.DataFrame, points: pl.DataFrame, frontier: Frontie
         runs.with_columns(to_us=following).group_by("run", maintain_order=True)
         .agg(pl.col(*_WHO, "kind", "reason", "from_us").first(), pl.col("to_us").last()).drop_nulls("kind").drop("run")
     )  # fmt: skip
-    return _past_grace(intervals, frontier)
+    return _select_past_grace(intervals, frontier)
 
 
-def _state_at(line: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+def _find_state(line: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
     """Return `plan` and `active` of one system at each (subscriber, at, instant)."""
     begun = (
         line.select(*_WHO, "from_us").join(states, on=_WHO, suffix="_state").filter(pl.col("from_us_state") <= pl.col("from_us"))
@@ -96,7 +96,7 @@ def _state_at(line: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
     return last.select(*_WHO, "from_us", "plan", active=(pl.col("status") == "active") & ~ended)
 
 
-def _past_grace(intervals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def _select_past_grace(intervals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Return the intervals that usage has passed by the grace, and that lasted longer than it."""
     policy = frontier.policies.number_at(intervals["at"].to_numpy())
     past = []
@@ -107,7 +107,7 @@ def _past_grace(intervals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     return pl.concat(past)
 
 
-def _history(intervals: pl.DataFrame, points: pl.DataFrame, terms: Terms, frontier: Frontier, after: int) -> pl.DataFrame:
+def _compare_points(intervals: pl.DataFrame, points: pl.DataFrame, terms: Terms, frontier: Frontier, after: int) -> pl.DataFrame:
     """Return raises, revisions and retractions between one point of a subscription and the next."""
     ordered = points.sort(_WHO).with_columns(before=pl.col("at").shift(1).over("subscriber"))
     earlier = ordered.drop_nulls("before").join(
@@ -126,10 +126,10 @@ def _history(intervals: pl.DataFrame, points: pl.DataFrame, terms: Terms, fronti
         "subscriber", "kind", "from_us", action=action, position="at", **shown,
         cause=pl.col("at").replace_strict(causes, default="frontier", return_dtype=pl.String),
     )  # fmt: skip
-    return _rows(rows, terms, frontier)
+    return _build_history_rows(rows, terms, frontier)
 
 
-def _rows(rows: pl.DataFrame, terms: Terms, frontier: Frontier) -> pl.DataFrame:
+def _build_history_rows(rows: pl.DataFrame, terms: Terms, frontier: Frontier) -> pl.DataFrame:
     """Return changes as rows of `HISTORY`; their subject is the subscription and the beginning of the interval."""
     buckets = terms.states.select("subscriber", "bucket").unique("subscriber")
     policies = frontier.policies

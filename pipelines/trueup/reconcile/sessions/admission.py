@@ -1,18 +1,18 @@
 """Resolution of contents: decide which content of a record counts from which position on, and which conflicts remain.
 
-A *record* is (stream, scope, key scope, record key). Among the contents in the commit that first delivered it, the one with the
+A *record* is (stream, scope, key scope, record key). Among the contents in the commit that first delivered it, the content with the
 greatest (version, quantity, amount, content) counts. A content without a version has the least. A greater content of the same
 version in a later commit replaces it only while neither of the two is late.
 
-A content of a greater version is a *correction*. It replaces the other content whenever it arrives, with two exceptions. A record
-behind the horizon is not corrected. And where neighbours are matched, the record may already be settled. There, a late correction
-that changes scope, session key, currency or corrected record is not applied.
+A content of a greater version is a *correction*. A correction replaces the other content whenever the correction arrives, with two
+exceptions. A record behind the horizon is not corrected. And where neighbours are matched, the record may already be settled.
+There, a late correction that changes scope, session key, currency or corrected record is not applied.
 
 Two contents of one version are a conflict, and so is a correction that is not applied.
 
 If sources have record versions, a record may have contents in several scopes, and each scope is resolved separately. So each scope
 also holds the contents of the others, as *moved* rows with a `delivered_scope`. All scopes resolve the same contents, so they agree
-which one counts. It becomes a version only in its own scope; in the others the record is *withdrawn*.
+which one counts. The content that counts becomes a version only in its own scope; in the other scopes the record is *withdrawn*.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ _COMPARED = ["rank_version", *_RANK, "time_us", "frozen_at", *_GROUPED_BY]
 class ResolvedRecords:
     """Record versions and conflicts.
 
-    `versions` are the rows of `EVENTS` that count, each at positions [since, until). They have `record_no`, in the order of the
-    records' names. They have `late`, `beyond_horizon` (both on arrival) and `corrected`, which is true of a content that replaced
-    one of a lesser version. `late` is False for a content that replaced another. For a version that a moved content ends at
-    `until`, `withdrawn` states whether that content is a correction; otherwise it is NULL.
+    `versions` are the rows of `EVENTS` that count, each at positions [since, until). The rows have `record_no`, in the order of the
+    records' names. The rows have `late`, `beyond_horizon` (both on arrival) and `corrected`, which is true of a content that
+    replaced one of a lesser version. `late` is False for a content that replaced another. For a version that a moved content ends
+    at `until`, `withdrawn` states whether that content is a correction; otherwise it is NULL.
 
     `conflicts` has one row for each position at which the contents of a record in conflict grew: `record_no`, `position`, the
     `counted` event id after it, `first` (raised rather than revised) and `contents`, all event ids so far, ascending.
@@ -100,19 +100,19 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
         withdrawn=pl.lit(None, pl.Boolean),
     )  # fmt: skip
     if repeated.is_empty():
-        return ResolvedRecords(_compact(single), _no_conflicts(), events.clear())
+        return ResolvedRecords(_compact_rows(single), _no_conflicts(), events.clear())
     contents = repeated.sort("position", "source").unique(["record_no", "event_id"], keep="first", maintain_order=True)
     contents = contents.with_columns(
         rank_version=pl.col("record_version").fill_null(_NO_VERSION), rank_quantity=pl.col("quantity_micros").fill_null(0),
-        step=pl.col("position").rank("dense").over("record_no"), frozen_at=pl.Series(_frozen_positions(contents, frontier)),
+        step=pl.col("position").rank("dense").over("record_no"), frozen_at=pl.Series(_find_frozen_positions(contents, frontier)),
     )  # fmt: skip
-    counted, refused = _content_versions(contents, frontier)
+    counted, refused = _version_contents(contents, frontier)
     # In all other scopes, the row of the content that counts does not count.
     counted = counted.filter(pl.col("delivered_scope").is_null())
     last = counted.filter(pl.col("until") == NEVER_POSITION).select("record_no", "event_id")
     superseded = contents.join(last, on=["record_no", "event_id"], how="anti").select(events.columns)
-    versions = pl.concat([_compact(single), _compact(counted)])
-    return ResolvedRecords(versions, _conflicts(contents, counted, refused), superseded)
+    versions = pl.concat([_compact_rows(single), _compact_rows(counted)])
+    return ResolvedRecords(versions, _find_conflicts(contents, counted, refused), superseded)
 
 
 def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -124,11 +124,11 @@ def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     none = 0 * time
     watermark_position = frontier.passed_at(charge, time, none, none, policy)
     # A correcting charge joins the booking of the record that it names, regardless of the age of both.
-    beyond = _behind_horizon(charge, time, position, frontier) & rows["corrected_key"].is_null().to_numpy()
+    beyond = _is_behind_horizon(charge, time, position, frontier) & rows["corrected_key"].is_null().to_numpy()
     return rows.hstack([pl.Series("arrived_late", watermark_position < position), pl.Series("beyond_horizon", beyond)])
 
 
-def _behind_horizon(
+def _is_behind_horizon(
     charge: NDArray[np.bool_], time_us: NDArray[np.int64], position: NDArray[np.int64], frontier: Frontier
 ) -> NDArray[np.bool_]:
     """Return whether the stream had passed each time by the horizon before a position, by the policy at that position."""
@@ -157,7 +157,7 @@ def with_due_date(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     return rows.hstack([pl.Series("assigned_at", due_position), pl.Series("assigned_time_us", due_us)])
 
 
-def _frozen_positions(contents: pl.DataFrame, frontier: Frontier) -> NDArray[np.int64]:
+def _find_frozen_positions(contents: pl.DataFrame, frontier: Frontier) -> NDArray[np.int64]:
     """Return the first position, from its arrival on, at which the stream of each content had passed its time.
 
     Each position is judged by its own policy: a content frozen under one policy stays frozen under the next.
@@ -173,7 +173,7 @@ def _frozen_positions(contents: pl.DataFrame, frontier: Frontier) -> NDArray[np.
     return frozen
 
 
-def _content_versions(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _version_contents(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the counted contents of records with several, as versions, and (`record_no`, `position`) of refused corrections.
 
     There is one step per commit with contents of a record.
@@ -196,7 +196,7 @@ def _content_versions(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.Da
         replacing = replacing.unique("record_no", keep="first", maintain_order=True)
         is_withdrawal = pl.when(pl.col("delivered_scope").is_not_null()).then("corrected")
         replaced = replacing.select("record_no", until="position", withdrawn=is_withdrawal)
-        # What the stream had passed may be settled: the record stays frozen, wherever a correction moves it.
+        # A record that the stream had passed may be settled, so it stays unchanged, wherever a correction moves it.
         is_frozen = pl.col("frozen_at_counted") < pl.col("position")
         frozen_at = pl.when(is_frozen).then(pl.min_horizontal("frozen_at", "frozen_at_counted")).otherwise("frozen_at")
         ended.append(current.drop("withdrawn").join(replaced, on="record_no"))
@@ -225,16 +225,16 @@ def _may_be_corrected(compared: pl.DataFrame, frontier: Frontier) -> NDArray[np.
         return np.zeros(compared.height, dtype=np.bool_)
     position, charge = compared["position"].to_numpy(), compared["charge"].to_numpy()
     counted_us = compared["time_us_counted"].fill_null(UNKNOWN_TIME_US).to_numpy()
-    behind = compared["beyond_horizon"].to_numpy() | _behind_horizon(charge, counted_us, position, frontier)
+    behind = compared["beyond_horizon"].to_numpy() | _is_behind_horizon(charge, counted_us, position, frontier)
     is_regrouped = compared.select(
         ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in _GROUPED_BY)
     ).to_series().to_numpy()  # fmt: skip
-    may_be_settled = (compared["frozen_at_counted"].to_numpy() < position) & (position >= _nearest_from(frontier.policies))
+    may_be_settled = (compared["frozen_at_counted"].to_numpy() < position) & (position >= _find_first_nearest(frontier.policies))
     applied: NDArray[np.bool_] = ~behind & ~(is_regrouped & may_be_settled)
     return applied
 
 
-def _nearest_from(policies: Policies) -> int:
+def _find_first_nearest(policies: Policies) -> int:
     """Return the first position at which neighbours are matched; `NEVER_POSITION` where they never are."""
     nearest = policies.frame.filter("by_nearest")["policy"].unique().to_list()
     # The first policy is in force from the first position on. A policy that another replaces at once never is.
@@ -242,7 +242,7 @@ def _nearest_from(policies: Policies) -> int:
     return min((starts[number] for number in nearest if starts[number] < ends[number]), default=NEVER_POSITION)
 
 
-def _conflicts(contents: pl.DataFrame, counted: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
+def _find_conflicts(contents: pl.DataFrame, counted: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
     second = contents.sort("position").with_columns(nth=pl.int_range(1, pl.len() + 1).over("record_no", "rank_version"))
     in_conflict = pl.concat([second.filter(pl.col("nth") == 2).select("record_no", "position"), refused])
     since = in_conflict.group_by("record_no").agg(conflict_at=pl.col("position").min())
@@ -274,7 +274,7 @@ def _no_conflicts() -> pl.DataFrame:
     )
 
 
-def _compact(rows: pl.DataFrame) -> pl.DataFrame:
+def _compact_rows(rows: pl.DataFrame) -> pl.DataFrame:
     added = ["record_no", "since", "until", "late", "beyond_horizon", "corrected", "withdrawn"]
     dropped = ["arrived_late", "rank_version", "rank_quantity", "step", "frozen_at"]
     return rows.drop(dropped, strict=False).select(pl.exclude(added), *added)

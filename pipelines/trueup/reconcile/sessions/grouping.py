@@ -18,9 +18,9 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
 
     Rows are of groups as of positions `at`. One group at several positions makes several units.
 
-    Among the charges of one charge group and `partial_no`, the one with the least (negative, time, record) is main; all others are
-    excess. All usage and all lines of bills are main. A unit's party is that of its first record. Its start, quantity and
-    `main_micros` are those of its main records. If usage records are running counters (`parts`), its quantity is the last or the
+    Among the charges of one charge group and `partial_no`, the charge with the least (negative, time, record) is main; all others
+    are excess. All usage and all lines of bills are main. A unit's party is the party of its first record. Its start, quantity and
+    `main_micros` come from its main records. If usage records are running counters (`parts`), its quantity is the last or the
     greatest of them.
     """
     is_line = pl.col("charge") & frontier.policies.in_bill_lines(pl.col("policy"))

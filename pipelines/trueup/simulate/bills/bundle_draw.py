@@ -29,7 +29,7 @@ _LEAST_MICROS = 100_000
 _DAYS_BEFORE_SECOND_LINE = 15
 _FIRST_RECORD, _FIRST_LINE = 800_000_000, 600_000_000
 _MOST_USAGE = {VOICE: (4, 900), SMS: (3, 1), DATA: (4, 400_000)}
-"""Each service to the most records that a cycle has of it, and the greatest quantity of one record."""
+"""Each service to its greatest number of records in a cycle, and the greatest quantity of one record."""
 _DRAWN = {"cycle": pl.Int64, "service": pl.String, "share": pl.Float64, "second": pl.Int64, "quantity": pl.Int64}
 _LONGEST_CYCLE = timedelta(days=35)
 
@@ -47,8 +47,8 @@ class Bundles:
 
 
 def draw_bundles(rng: np.random.Generator, contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> Bundles:
-    """Return usage and lines of all cycles of the contracts (`CONTRACT`); the cycles are those of `due` (`DUE`)."""
-    cycles = _billing_cycles(contracts, due, months)
+    """Return usage and lines of all cycles of the contracts (`CONTRACT`); the cycles are taken from `due` (`DUE`)."""
+    cycles = _list_billing_cycles(contracts, due, months)
     usage = _draw_usage(rng, cycles, months)
     mistaken = _add_cycle_sums(cycles, usage).with_columns(_draw_mistakes(rng, cycles.height, months))
     lines = _bill_cycles(mistaken, months)
@@ -60,7 +60,7 @@ def _midnight(days: timedelta, months: Months) -> pl.Expr:
     return pl.lit(months.last + days).cast(pl.Datetime("us"))
 
 
-def _billing_cycles(contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> pl.DataFrame:
+def _list_billing_cycles(contracts: pl.DataFrame, due: pl.DataFrame, months: Months) -> pl.DataFrame:
     """Return the cycles with an active day; `first_at` and `mid_at` date their lines, `mid_at` is NULL where there is one."""
     # Sums identify a cycle by its first day. In February cycles of the 28th and of the 31st begin on the same day.
     same_begin = (pl.col("fate") == MOVE_CYCLE) & (pl.col("cycle_day") == 28)

@@ -46,7 +46,7 @@ DOCUMENT: dict[str, pl.DataType] = {
     "credits": pl.String(),
     "replaces": pl.String(),
     "copy": pl.Int64(),  # 1: the second invoice of a bill
-    "skipped": pl.Int64(),  # how many numbers the series skips before this one
+    "skipped": pl.Int64(),  # number of invoice numbers that the series skips before this invoice
 }
 """An invoice or credit note, with its bill and the mistake in it as `kind` (NULL: none)."""
 

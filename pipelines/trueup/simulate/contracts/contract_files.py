@@ -42,7 +42,9 @@ def write_contracts(drawn: Contracts, months: Months, directory: Path, file_form
     write_rows(contract_states(drawn.contracts), landing / f"states.{file_format}", file_format)
     prices = price_rows(PriceDates.of(months.first, months.errs_until), CURRENCY)
     write_rows(prices, landing / f"prices.{file_format}", file_format)
-    delivered = pl.concat([_test_line(months.first, 0), drawn.bills.charges, _test_line(months.last + timedelta(days=2), 1)])
+    delivered = pl.concat(
+        [_build_test_line(months.first, 0), drawn.bills.charges, _build_test_line(months.last + timedelta(days=2), 1)]
+    )
     if numbers is not None:
         delivered = delivered.join(numbers, on="line_id", how="left", maintain_order="left")
     by_month = delivered.with_columns(month=pl.col("billed_at").dt.strftime("%Y%m"), amount=amount_text("amount_micros"))
@@ -51,7 +53,7 @@ def write_contracts(drawn: Contracts, months: Months, directory: Path, file_form
         write_rows(rows, directory / "landing" / "rentals" / f"rentals-{month}.{file_format}", file_format)
 
 
-def _test_line(day: date, number: int) -> pl.DataFrame:
+def _build_test_line(day: date, number: int) -> pl.DataFrame:
     """Return a test charge of amount 0. Bills are complete from the first one on, and the last one advances their frontier."""
     midnight = datetime.combine(day, time())
     row = {

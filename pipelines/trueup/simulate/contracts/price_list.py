@@ -46,22 +46,22 @@ def price_rows(dates: PriceDates, currency: str) -> pl.DataFrame:
     fee = {"item": "one_off", "service": SERVICE, "valid_from": _SINCE}
     rows: list[dict[str, object]] = []
     for plan, name in enumerate(PLANS):
-        rows.append(rental | {"name": LINE, "plan": name, "price": _money_text(FORMER_LINE_MICROS[plan]), "valid_from": _SINCE})
+        rows.append(rental | {"name": LINE, "plan": name, "price": _format_money(FORMER_LINE_MICROS[plan]), "valid_from": _SINCE})
         if LINE_MICROS[plan] != FORMER_LINE_MICROS[plan]:
             rows.append(
-                rental | {"name": LINE, "plan": name, "price": _money_text(LINE_MICROS[plan]), "valid_from": dates.price_change}
+                rental | {"name": LINE, "plan": name, "price": _format_money(LINE_MICROS[plan]), "valid_from": dates.price_change}
             )
         if plan in ROUTER_PLANS:
-            rows.append(router | {"name": ROUTER, "plan": name, "price": _money_text(ROUTER_MICROS), "valid_from": _SINCE})
-        rows.append(fee | {"name": ACTIVATION, "plan": name, "event": "activation", "price": _money_text(ACTIVATION_MICROS)})
-        ends = {"event": "termination", "months": COMMITMENT_MONTHS, "price": _money_text(TERMINATION_MICROS)}
+            rows.append(router | {"name": ROUTER, "plan": name, "price": _format_money(ROUTER_MICROS), "valid_from": _SINCE})
+        rows.append(fee | {"name": ACTIVATION, "plan": name, "event": "activation", "price": _format_money(ACTIVATION_MICROS)})
+        ends = {"event": "termination", "months": COMMITMENT_MONTHS, "price": _format_money(TERMINATION_MICROS)}
         rows.append(fee | {"name": TERMINATION, "plan": name} | ends)
     rows.append({
         "item": "discount", "name": "welcome", "plan": PLANS[WELCOME_PLAN], "applies_to": LINE, "discount": "0.5",
         "months": WELCOME_MONTHS, "valid_from": dates.welcome_from,
     })  # fmt: skip
     rows.append({
-        "item": "discount", "name": "winter", "plan": None, "applies_to": ROUTER, "price": _money_text(ROUTER_OFF_MICROS),
+        "item": "discount", "name": "winter", "plan": None, "applies_to": ROUTER, "price": _format_money(ROUTER_OFF_MICROS),
         "valid_from": _SINCE, "valid_to": dates.router_off_until,
     })  # fmt: skip
     is_priced = pl.col("price").is_not_null()
@@ -74,5 +74,5 @@ def price_rows(dates: PriceDates, currency: str) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _money_text(micros: int) -> str:
+def _format_money(micros: int) -> str:
     return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"

@@ -95,7 +95,7 @@ def _make_charges(billed: pl.DataFrame, number: Ints, people: Population) -> pl.
     service, parts, split = numbers(billed, "service"), numbers(billed, "parts"), billed["split"].to_numpy()
     charged, part_us = numbers(billed, "charged"), column("part_s")[service] * SECOND_US
     quantity = np.where(split, part_quantities(service, charged, parts, number), charged)
-    # A part's price is what it adds to the running total, so the parts add up to the price of the session.
+    # A part's price is the increase of the running total, so the parts add up to the price of the session.
     before = np.where(split, charged * number // parts, 0)
     amount = flat_price(service, before + quantity) - flat_price(service, before)
     start, duration = numbers(billed, "start_us"), numbers(billed, "duration_s") * SECOND_US

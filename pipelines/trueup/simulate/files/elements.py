@@ -147,7 +147,7 @@ class UsageFiles:
 
         `records` are numbered and ordered; `dropped` are the (element, block) whose file never arrives.
         """
-        runs = _block_runs(records, copies)
+        runs = _find_block_runs(records, copies)
         arrived = ROWS[feed](records, self.names)
         again = ROWS[feed](copies, self.names)
         not_lost = ~records["lost"]
@@ -175,14 +175,14 @@ class UsageFiles:
                 yield records[first : first + count].filter(not_lost[first : first + count])
 
 
-def _block_runs(records: pl.DataFrame, copies: pl.DataFrame) -> list[tuple[int, int, tuple[int, int], tuple[int, int]]]:
+def _find_block_runs(records: pl.DataFrame, copies: pl.DataFrame) -> list[tuple[int, int, tuple[int, int], tuple[int, int]]]:
     """Return (element, block, (first, count) of records, (first, count) of copies) of frames ordered by element and block."""
-    spans = [_row_spans(frame) for frame in (records, copies)]
+    spans = [_find_row_spans(frame) for frame in (records, copies)]
     places = sorted({*spans[0], *spans[1]}, key=lambda sort_key: (sort_key[1], sort_key[0]))
     return [(node, block, spans[0].get((node, block), (0, 0)), spans[1].get((node, block), (0, 0))) for node, block in places]
 
 
-def _row_spans(frame: pl.DataFrame) -> dict[tuple[int, int], tuple[int, int]]:
+def _find_row_spans(frame: pl.DataFrame) -> dict[tuple[int, int], tuple[int, int]]:
     sort_key = numbers(frame, "node") * 10_000 + numbers(frame, "block")
     values, first, counts = np.unique(sort_key, return_index=True, return_counts=True)
     assert np.all(np.diff(sort_key) >= 0), "usage files need frames ordered by element and block"

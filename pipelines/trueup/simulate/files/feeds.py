@@ -16,7 +16,7 @@ from trueup.simulate.traffic.sessions import DIRECTIONS, NO_NUMBER, numbers
 from trueup.units import MICROS
 
 FIRST_SEQUENCE = 1_000_000_000
-"""The first record number of an element; that of billing is a hundred times higher. Equal lengths let text sort as numbers."""
+"""The first record number of an element; billing begins a hundred times higher. Equal lengths let text sort as numbers."""
 FIRST_LINE = 100 * FIRST_SEQUENCE
 HOME_ZONE = "Europe/Berlin"
 PARTNER_ZONE = "Asia/Jakarta"
@@ -47,11 +47,11 @@ class Names:
 
     def subscriber(self, frame: pl.DataFrame) -> pl.Series:
         """Return the telephone number of each row's subscriber."""
-        return _texts_at(self.numbers.text, frame["subscriber"])
+        return _gather_texts(self.numbers.text, frame["subscriber"])
 
     def peer(self, frame: pl.DataFrame) -> pl.Series:
         """Return the telephone number of each row's peer, NULL where there is none."""
-        return _texts_at(self.numbers.text, frame["peer"])
+        return _gather_texts(self.numbers.text, frame["peer"])
 
 
 def account_texts(people: Population) -> pl.Series:
@@ -60,15 +60,15 @@ def account_texts(people: Population) -> pl.Series:
     return pl.select(pl.lit("A") + order.cast(pl.String)).to_series().rename("account")
 
 
-def _texts_at(texts: pl.Series, which: pl.Series) -> pl.Series:
+def _gather_texts(texts: pl.Series, which: pl.Series) -> pl.Series:
     if which.is_empty():
         return pl.Series(dtype=pl.String)
     index = pl.select(pl.when(which != NO_NUMBER).then(which)).to_series() if (which == NO_NUMBER).any() else which
     return texts.gather(index.cast(pl.UInt32))
 
 
-def _by_service(texts: dict[str, str], frame: pl.DataFrame) -> pl.Series:
-    return _texts_at(pl.Series([texts.get(name, "") for name in NAMES]), frame["service"])
+def _gather_by_service(texts: dict[str, str], frame: pl.DataFrame) -> pl.Series:
+    return _gather_texts(pl.Series([texts.get(name, "") for name in NAMES]), frame["service"])
 
 
 def record_key(node: pl.Series, sequence: pl.Series) -> pl.Series:
@@ -90,8 +90,8 @@ def _wall(stamp_us: pl.Expr, zone: str) -> pl.Expr:
     return stamp_us.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None)
 
 
-def _common_columns(records: pl.DataFrame, names: Names) -> dict[str, pl.Series]:
-    node = _texts_at(names.network.names, records["node"])
+def _build_common_columns(records: pl.DataFrame, names: Names) -> dict[str, pl.Series]:
+    node = _gather_texts(names.network.names, records["node"])
     keyed = pl.select(pl.when(records["keyed"]).then(records["session"])).to_series()
     part = pl.select(pl.when(records["part"] != WHOLE).then(records["part"])).to_series()
     return {"record_id": record_key(node, records["sequence"]), "node": node, "key": session_key(keyed), "part": part}
@@ -99,46 +99,46 @@ def _common_columns(records: pl.DataFrame, names: Names) -> dict[str, pl.Series]
 
 def switch_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return rows of the voice and SMS switches: wall-clock time of the home country."""
-    common = _common_columns(records, names)
+    common = _build_common_columns(records, names)
     return records.select(
         record_id=common["record_id"],
         call_ref=common["key"],
         node=common["node"],
-        record_type=_by_service(RECORD_TYPES, records),
+        record_type=_gather_by_service(RECORD_TYPES, records),
         served_number=names.subscriber(records),
         other_number=names.peer(records),
-        direction=_texts_at(pl.Series(DIRECTIONS), records["direction"]),
+        direction=_gather_texts(pl.Series(DIRECTIONS), records["direction"]),
         start_time=_wall(pl.col("stamp_us"), HOME_ZONE),
         units=pl.col("quantity"),
         partial=common["part"],
-        cell=_texts_at(names.network.cell_names, records["cell"]),
-        imsi=_texts_at(names.imsi, records["device"]),
-        imei=_texts_at(names.imei, records["device"]),
+        cell=_gather_texts(names.network.cell_names, records["cell"]),
+        imsi=_gather_texts(names.imsi, records["device"]),
+        imei=_gather_texts(names.imei, records["device"]),
     )
 
 
 def gateway_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return rows of the data gateways: epoch milliseconds, kilobytes, partial records under a charging id."""
-    common = _common_columns(records, names)
+    common = _build_common_columns(records, names)
     return records.select(
         record_id=common["record_id"],
         charging_id=common["key"],
         node=common["node"],
         msisdn=names.subscriber(records),
-        rating_group=_by_service(RATING_GROUPS, records),
-        apn=_by_service(ACCESS_POINTS, records),
+        rating_group=_gather_by_service(RATING_GROUPS, records),
+        apn=_gather_by_service(ACCESS_POINTS, records),
         opened_ms=pl.col("stamp_us") // 1_000,
         volume_kb=pl.col("quantity"),
         partial=common["part"],
-        cell=_texts_at(names.network.cell_names, records["cell"]),
-        imsi=_texts_at(names.imsi, records["device"]),
-        imei=_texts_at(names.imei, records["device"]),
+        cell=_gather_texts(names.network.cell_names, records["cell"]),
+        imsi=_gather_texts(names.imsi, records["device"]),
+        imei=_gather_texts(names.imei, records["device"]),
     )
 
 
 def partner_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return rows of the roaming partners: wall-clock time of another country."""
-    common = _common_columns(records, names)
+    common = _build_common_columns(records, names)
     return records.select(
         record_id=common["record_id"],
         call_ref=common["key"],
@@ -153,12 +153,12 @@ def partner_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
 
 def platform_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return rows of the IoT platforms: epoch seconds, no session key, no peer."""
-    node = _texts_at(names.network.names, records["node"])
+    node = _gather_texts(names.network.names, records["node"])
     return records.select(
         record_id=record_key(node, records["sequence"]),
         node=node,
         msisdn=names.subscriber(records),
-        cell=_texts_at(names.network.cell_names, records["cell"]),
+        cell=_gather_texts(names.network.cell_names, records["cell"]),
         reported_s=pl.col("stamp_us") // 1_000_000,
         kb=pl.col("quantity"),
     )
@@ -170,12 +170,12 @@ ROWS = {"msc": switch_rows, "pgw": gateway_rows, "tap": partner_rows, "iot": pla
 def billing_rows(charges: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return rows of a billing extract: naive UTC times, decimal amounts, one invoice per account and month of billing."""
     accounts = pl.Series(names.people.account[numbers(charges, "subscriber")])
-    account = _texts_at(names.accounts, accounts)
+    account = _gather_texts(names.accounts, accounts)
     return charges.select(
         line_id=line_key(charges["line"]),
         session_ref=session_key(charges["session_key"]),
         account=account,
-        service=_texts_at(pl.Series(NAMES), charges["service"]),
+        service=_gather_texts(pl.Series(NAMES), charges["service"]),
         msisdn=names.subscriber(charges),
         called_number=names.peer(charges),
         started_utc=pl.col("started_at").dt.replace_time_zone(None),
@@ -183,7 +183,7 @@ def billing_rows(charges: pl.DataFrame, names: Names) -> pl.DataFrame:
         partial=pl.col("partial_no"),
         amount=exact_decimal("amount_micros"),
         currency=pl.col("currency"),
-        tariff=_texts_at(pl.Series(TARIFF_CODES), charges["tariff"]),
+        tariff=_gather_texts(pl.Series(TARIFF_CODES), charges["tariff"]),
         invoice=pl.col("billed_at").dt.strftime("I%y%m-") + account,
         billed_utc=pl.col("billed_at").dt.replace_time_zone(None).dt.truncate("1s"),
     )

@@ -40,8 +40,8 @@ def tariff_book(period: Period) -> pl.DataFrame:
 
     The former version ends at the start of the period, so all records of a service in the files have one price.
     """
-    change = _utc_text(period.start_us)
-    next_change = _utc_text(period.end_us + _UNTIL_NEXT_DAYS * DAY_US)
+    change = _format_utc(period.start_us)
+    next_change = _format_utc(period.end_us + _UNTIL_NEXT_DAYS * DAY_US)
     rows = []
     for plan in PLANS:
         for service in SERVICES:
@@ -68,7 +68,7 @@ def tariff_book(period: Period) -> pl.DataFrame:
     return pl.DataFrame([*rows, exchange], schema_overrides={"valid_to": pl.String, "to_currency": pl.String})
 
 
-def _utc_text(us: int) -> str:
+def _format_utc(us: int) -> str:
     return f"{moment(us):%Y-%m-%dT%H:%M:%S}"
 
 
@@ -79,29 +79,29 @@ def subscriber_states(people: Population, names: Names, swaps: pl.DataFrame, *, 
     """
     who = np.arange(len(people), dtype=np.int64)
     known = people.gap_code != CODES["unknown_subscriber"] if billing else np.ones(len(people), dtype=np.bool_)
-    parts = [_states(who[known], people.join_us[known], people.plan[known], "active", who[known])]
+    parts = [_build_states(who[known], people.join_us[known], people.plan[known], "active", who[known])]
     changes = (people.plan_change_us < NEVER_US) & known
     if billing:
         changes &= people.gap_code != CODES["plan_mismatch"]
-    parts.append(_states(who[changes], people.plan_change_us[changes], people.plan_after[changes], "active", who[changes]))
+    parts.append(_build_states(who[changes], people.plan_change_us[changes], people.plan_after[changes], "active", who[changes]))
     leavers = (people.leave_us < NEVER_US) & known
-    parts.append(_states(who[leavers], people.leave_us[leavers], people.plan[leavers], "ceased", who[leavers]))
+    parts.append(_build_states(who[leavers], people.leave_us[leavers], people.plan[leavers], "ceased", who[leavers]))
     if billing:
         for kind, status in (("ceased_subscriber", "ceased"), ("suspended_subscriber", "suspended")):
             affected = people.gap_code == CODES[kind]
-            parts.append(_states(who[affected], people.gap_us[affected], people.plan[affected], status, who[affected]))
+            parts.append(_build_states(who[affected], people.gap_us[affected], people.plan[affected], status, who[affected]))
     swapped = swaps["subscriber"].to_numpy().astype(np.int64)
     sims = swaps["device"].to_numpy().astype(np.int64)
-    parts.append(_states(swapped, swaps["from_us"].to_numpy(), people.plan[swapped], "active", sims))
-    return _state_rows(pl.concat(parts), people, names, "billing" if billing else "network")
+    parts.append(_build_states(swapped, swaps["from_us"].to_numpy(), people.plan[swapped], "active", sims))
+    return _build_state_rows(pl.concat(parts), people, names, "billing" if billing else "network")
 
 
-def _states(who: Ints, from_us: Ints, plan: Ints, status: str, device: Ints) -> pl.DataFrame:
+def _build_states(who: Ints, from_us: Ints, plan: Ints, status: str, device: Ints) -> pl.DataFrame:
     rows = {"subscriber": who, "from_us": from_us, "plan": plan, "device": device}
     return pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.Int64)).with_columns(status=pl.lit(status))
 
 
-def _state_rows(states: pl.DataFrame, people: Population, names: Names, system: str) -> pl.DataFrame:
+def _build_state_rows(states: pl.DataFrame, people: Population, names: Names, system: str) -> pl.DataFrame:
     ordered = states.sort("subscriber", "from_us")
     who = ordered["subscriber"].to_numpy()
     until = pl.col("from_us").shift(-1).over("subscriber")
@@ -123,7 +123,8 @@ def _state_rows(states: pl.DataFrame, people: Population, names: Names, system: 
 def project_text(profile: Profile, period: Period, file_format: str, last_tail_day: str, call: str, further: str = "") -> str:
     """Return the text of a `trueup.toml` that reads the simulated files.
 
-    `further` is the text of further sources. They come first, so that the other sources alone decide when charges are complete.
+    `further` is the text of further sources. These sources come first, so that the other sources alone decide when charges are
+    complete.
     """
     head = _HEAD.format(
         call=call, first=period.first_day, last=period.last_day, tail=last_tail_day, buckets=profile.buckets,
@@ -133,11 +134,11 @@ def project_text(profile: Profile, period: Period, file_format: str, last_tail_d
     sources = _SOURCES.format(
         ext=file_format, home=HOME_ZONE, partner=PARTNER_ZONE, usage_lateness=USAGE_LATENESS_H, billing_lateness=BILLING_LATENESS_H
     )
-    services = "".join(_service_text(n) for n in range(len(SERVICES)))
+    services = "".join(_format_service(n) for n in range(len(SERVICES)))
     return head + further + states + sources + services + _LATER
 
 
-def _service_text(number: int) -> str:
+def _format_service(number: int) -> str:
     s = SERVICES[number]
     lines = [f"\n[reconcile.{s.name}]", f"match = [{', '.join(repr(m) for m in s.match)}]".replace("'", '"')]
     if s.nearest:

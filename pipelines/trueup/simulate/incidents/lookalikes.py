@@ -58,7 +58,7 @@ def event_day(scene: Scene, hard: bool) -> Case | None:
 
 
 def new_subscriber(scene: Scene, hard: bool) -> Case | None:
-    """Simulate the first days of a new customer who uses much."""
+    """Simulate the first days of a new customer with heavy usage."""
     actors = scene.actors((CONSUMER,), 1)
     if actors is None:
         return None

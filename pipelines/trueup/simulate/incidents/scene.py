@@ -130,9 +130,9 @@ class Scene:
         """Return outgoing calls by a route."""
         columns = {
             "service": ROAMING if route.abroad else VOICE, "start_us": start_us, "duration_s": seconds, "quantity": seconds,
-            "direction": FORWARDED if route.forwarded else OUTGOING, "peer": peers, **_device(route.device),
+            "direction": FORWARDED if route.forwarded else OUTGOING, "peer": peers, **_build_device_column(route.device),
         }  # fmt: skip
-        return self._sessions(who, columns, route)
+        return self._build_sessions(who, columns, route)
 
     def rings(self, who: Ints | int, start_us: Ints, seconds: Ints | int, callers: Ints) -> pl.DataFrame:
         """Return incoming calls from other networks to numbers in use; 0 seconds: not answered."""
@@ -143,15 +143,15 @@ class Scene:
         }  # fmt: skip
         called = np.broadcast_to(np.asarray(who, dtype=np.int64), len(start_us))
         in_use = (start_us >= people.join_us[called]) & (start_us < people.leave_us[called])
-        return self._sessions(who, columns).filter(pl.Series(in_use))
+        return self._build_sessions(who, columns).filter(pl.Series(in_use))
 
     def texts(self, who: Ints | int, start_us: Ints, peers: Ints, device: Ints | int | None = None) -> pl.DataFrame:
         """Return one message per peer."""
         columns = {
             "service": SMS, "start_us": start_us, "duration_s": 0, "quantity": 1, "direction": OUTGOING, "peer": peers,
-            **_device(device),
+            **_build_device_column(device),
         }  # fmt: skip
-        return self._sessions(who, columns)
+        return self._build_sessions(who, columns)
 
     def volumes(
         self, who: Ints | int, start_us: Ints, seconds: Ints, kilobytes: Ints, *, zero_rated: bool = False,
@@ -160,11 +160,11 @@ class Scene:
         """Return data sessions."""
         columns = {
             "service": ZERO_RATED if zero_rated else DATA, "start_us": start_us, "duration_s": seconds, "quantity": kilobytes,
-            "direction": OUTGOING, **_device(device),
+            "direction": OUTGOING, **_build_device_column(device),
         }  # fmt: skip
-        return self._sessions(who, columns)
+        return self._build_sessions(who, columns)
 
-    def _sessions(self, who: Ints | int, columns: dict[str, Any], route: Route = HOME) -> pl.DataFrame:
+    def _build_sessions(self, who: Ints | int, columns: dict[str, Any], route: Route = HOME) -> pl.DataFrame:
         people, network, service = self.world.people, self.world.network, columns["service"]
         subscriber = np.broadcast_to(np.asarray(who, dtype=np.int64), len(columns["start_us"]))
         region = people.region[subscriber]
@@ -181,5 +181,5 @@ class Scene:
         return session_frame(columns | placed)
 
 
-def _device(device: Ints | int | None) -> dict[str, Ints | int]:
+def _build_device_column(device: Ints | int | None) -> dict[str, Ints | int]:
     return {} if device is None else {"device": device}

@@ -115,7 +115,7 @@ def _rechain_controls(
 ) -> list[dict[str, Any]]:
     """Return the control rows of a position with the branch's accepted counts, linked to a new hash chain.
 
-    Their times stay: the branch's streams are complete exactly when the original's are.
+    The times of the control rows stay, so the streams of branch and original are complete at the same times.
     """
     linked_rows = []
     rows = controls.sort("source", "sequence_no").with_columns(pl.col(pl.Datetime).dt.epoch("us"))

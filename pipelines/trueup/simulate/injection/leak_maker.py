@@ -45,13 +45,13 @@ class LeakMaker:
 
     def make(self, kind: str, pairs: pl.DataFrame) -> KindLeaks:
         """Return the leaks of one kind from the pairs drawn for it, without leaks that would raise no finding."""
-        charges = self._charges(pairs)
+        charges = self._read_charges(pairs)
         if kind.startswith("unbilled"):
             return self._collect_leaks(pairs, charges.clear(), impact=pl.col("expected_micros"), removed=True, charge_keys=False)
         if kind == "late_charge":
             moved = charges.with_columns(
                 position=pairs["late_position"],
-                source_id=self._units_at(pairs["charge_source"], pairs["late_position"]),
+                source_id=self._find_units(pairs["charge_source"], pairs["late_position"]),
                 is_additional=True,
             )
             return self._collect_leaks(pairs, moved, impact=pl.col("expected_micros"), removed=True)
@@ -67,7 +67,7 @@ class LeakMaker:
             again = leak_mechanisms.resend_with_less(charges, _RESENT_PERMILLE).with_columns(is_additional=True)
             return self._collect_leaks(pairs, again, impact=pl.lit(0, pl.Int64))
         if kind == "conflicting_usage":
-            again = leak_mechanisms.resend_with_less(self._usage(pairs), _RESENT_PERMILLE).with_columns(is_additional=True)
+            again = leak_mechanisms.resend_with_less(self._read_usage(pairs), _RESENT_PERMILLE).with_columns(is_additional=True)
             return self._collect_leaks(pairs, again, impact=pl.lit(0, pl.Int64), stream="usage")
         return self._change_in_place(kind, pairs, charges)
 
@@ -144,18 +144,18 @@ class LeakMaker:
             added[stream] = events.select(pl.col(n).cast(t) for n, t in _ADDED[stream].items())
         return KindLeaks(truth, removed_ids, added)
 
-    def _charges(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def _read_charges(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Return the complete charges of pairs, in the order of the pairs, with their `position`."""
         ids = pairs.select(event_id="charge_event_id", position="charge_position")
         events = query_frames(self._lake.connection, statement("charges_of"), ids=ids.select("event_id"))
         return ids.join(events, on="event_id", how="left", maintain_order="left").with_columns(is_additional=pl.lit(False))
 
-    def _usage(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def _read_usage(self, pairs: pl.DataFrame) -> pl.DataFrame:
         ids = pairs.select(event_id=pl.col("usage_event_ids").list.first(), position="usage_position")
         events = query_frames(self._lake.connection, statement("usage_of"), ids=ids.select("event_id"))
         return ids.join(events, on="event_id", how="left", maintain_order="left")
 
-    def _units_at(self, sources: pl.Series, positions: pl.Series) -> pl.Series:
+    def _find_units(self, sources: pl.Series, positions: pl.Series) -> pl.Series:
         control = self._lake.read("control", columns=["source", "source_id"], upto=self._pairs.end)
         units = control.unique(["source", "position"], keep="first", maintain_order=True)
         lookups = pl.DataFrame({"source": sources, "position": positions.cast(pl.Int64)})

@@ -1,8 +1,8 @@
 """Find the clean pairs of a log: a session and its only charge, which agree and which no other record can influence.
 
 Only clean pairs get leaks, so the truth of each leak is decidable. The session and its charge are alone in their component: no
-other record can share a session, a nearest match or a period with them. Both arrived under the policy in force, were never in a
-finding, and are no longer pending. Their record keys identify no other record.
+other record can share a session, a nearest match or a period with them. Both records arrived under the policy in force, were never
+in a finding, and are no longer pending. The record keys identify no other record.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def clean_pairs(lake: Lake) -> CleanPairs:
     terms = terms_of(lake, BucketRange(0, lake.project.config.lake.buckets - 1), end)
     known = query_frames(lake.connection, statement("known_events"), {"position": end})
     shared = query_frames(lake.connection, statement("shared_keys"))
-    ranges = (affected_records(lake, frontier, buckets, terms, after=0, upto=end) for buckets in _bucket_ranges(lake))
+    ranges = (affected_records(lake, frontier, buckets, terms, after=0, upto=end) for buckets in _list_bucket_ranges(lake))
     parts = [_select_clean_pairs(events, frontier, terms, end, known, shared) for events in ranges]
     pairs = pl.concat(parts)
     tariffs = query_frames(lake.connection, statement("tariffs_of"), ids=pairs.select(event_id="charge_event_id"))
@@ -89,7 +89,7 @@ def clean_pairs(lake: Lake) -> CleanPairs:
     return CleanPairs(frame.sort("charge_event_id"), frontier, end, terms)
 
 
-def _bucket_ranges(lake: Lake) -> list[BucketRange]:
+def _list_bucket_ranges(lake: Lake) -> list[BucketRange]:
     count = int(lake.read("control", columns=["accepted"])["accepted"].sum() or 0)
     buckets = lake.project.config.lake.buckets
     ranges = min(buckets, count // ROWS_AT_ONCE + 1)
@@ -120,8 +120,8 @@ def _select_clean_pairs(
     ).unique()
     eligible = versions.join(excluded, on="component", how="anti")
     rules = frontier.policies.frame.filter(pl.col("policy") == last_policy).select("rule", *_RULE)
-    pairs = _single_sessions(eligible.filter(~pl.col("charge"))).join(
-        _components_of_one_charge(eligible.filter("charge")), on="component"
+    pairs = _select_single_sessions(eligible.filter(~pl.col("charge"))).join(
+        _select_single_charges(eligible.filter("charge")), on="component"
     )
     pairs = pairs.join(rules, on="rule").join(
         rules.select(charge_rule="rule", charge_grace_us="grace_us", charge_closed_us="closed_wait_us",
@@ -142,7 +142,7 @@ def _select_clean_pairs(
     )
 
 
-def _single_sessions(usage: pl.DataFrame) -> pl.DataFrame:
+def _select_single_sessions(usage: pl.DataFrame) -> pl.DataFrame:
     """Return one row per component whose usage belongs to a single session."""
     quantity = pl.col("quantity_micros").cast(pl.Int128)
     first = ("service", "subscriber", "peer", "node", "currency", "rule", "group_no", "scope", *RATED_BY)
@@ -158,7 +158,7 @@ def _single_sessions(usage: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _components_of_one_charge(charges: pl.DataFrame) -> pl.DataFrame:
+def _select_single_charges(charges: pl.DataFrame) -> pl.DataFrame:
     """Return one row per component with a single charge."""
     single = charges.filter(pl.col("component").is_unique())
     # A charge without a time gets the time up to which the next closing declares its source complete.
@@ -185,8 +185,8 @@ def _with_final_positions(pairs: pl.DataFrame, frontier: Frontier, end: int) -> 
     alone = np.maximum(np.maximum(alone, due_position), pairs["charge_position"].to_numpy())
     charge_own = frontier.passed_at(charge, due_us, grace, closed, policy)
     in_parts = (pairs["has_partials"] | pairs["charge_partial_no"].is_not_null()).to_numpy()
-    # Partial records and nearest matches become final only after all four frontiers; an exact match of two complete records need
-    # not.
+    # Partial records and nearest matches become final only after all four frontiers; an exact match of two complete records may be
+    # final earlier.
     waits = in_parts | ~pairs["keyed"].to_numpy()
     latest = np.maximum(np.maximum(unbilled, own), np.maximum(alone, charge_own))
     decided = pairs.with_columns(unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone))

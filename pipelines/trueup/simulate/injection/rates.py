@@ -56,7 +56,7 @@ def _parse_text(text: str) -> dict[str, float]:
         kind, _, share = (side.strip() for side in part.partition("="))
         if kind in rates:
             raise SimulationError(f"{kind} appears twice", where="--rates")
-        rates[kind] = _share(kind, share)
+        rates[kind] = _parse_share(kind, share)
     return rates
 
 
@@ -70,10 +70,10 @@ def _read_file(path: Path) -> dict[str, float]:
         raise SimulationError(
             f"the rates cannot be read: {reason}", where=str(path), todo="write lines like late_charge = 0.01"
         ) from None
-    return {kind: _share(kind, value) for kind, value in table.items()}
+    return {kind: _parse_share(kind, value) for kind, value in table.items()}
 
 
-def _share(kind: str, value: object) -> float:
+def _parse_share(kind: str, value: object) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError

@@ -21,7 +21,7 @@ def with_qualified_kinds(lake: Lake, pairs: CleanPairs) -> pl.DataFrame:
     """Return the clean pairs with `destination`, `late_position` and one boolean column `fits_KIND` per kind of leak."""
     own_keys = [source.name for source in lake.project.config.source if source.identity == "key"]
     frame = pairs.frame.with_columns(
-        destination=pl.col("peer").str.slice(0, _PREFIX_CHARACTERS), late_position=_late_positions(lake, pairs)
+        destination=pl.col("peer").str.slice(0, _PREFIX_CHARACTERS), late_position=_find_late_positions(lake, pairs)
     )
     priced, paid = pl.col("expected_micros") > 0, pl.col("amount_micros") > 0
     unbilled = priced & (pl.col("unbilled_at") <= pairs.end)
@@ -39,7 +39,7 @@ def with_qualified_kinds(lake: Lake, pairs: CleanPairs) -> pl.DataFrame:
     return frame.with_columns(expr.fill_null(value=False).alias(f"fits_{kind}") for kind, expr in fits.items())
 
 
-def _late_positions(lake: Lake, pairs: CleanPairs) -> pl.Series:
+def _find_late_positions(lake: Lake, pairs: CleanPairs) -> pl.Series:
     """Return, per pair, the first commit of the charge's source after the position at which the session counts as unbilled."""
     frame, end = pairs.frame, pairs.end
     control = lake.read("control", columns=["source"], upto=end)

@@ -155,14 +155,14 @@ def _assign_drawn(rng: np.random.Generator, leak: Ints, free: Bools, facts: Fact
     drawn_facts = Facts(*(getattr(facts, f)[candidates] for f in Facts.__dataclass_fields__))
     kinds, wants_hard = drawn[candidates], hard_draw[candidates]
     for number, kind in enumerate(DRAWN):
-        fits, is_hard = _fits(kind, drawn_facts, wants_hard)
+        fits, is_hard = _mark_fitting(kind, drawn_facts, wants_hard)
         chosen = (kinds == number) & fits
         leak[candidates[chosen]] = CODES[kind]
         hard[candidates[chosen]] = is_hard[chosen]
     return leak, hard
 
 
-def _fits(kind: str, f: Facts, wants_hard: Bools) -> tuple[Bools, Bools]:
+def _mark_fitting(kind: str, f: Facts, wants_hard: Bools) -> tuple[Bools, Bools]:
     """Return which sessions the leak fits with money that reconciliation can see, and which of these are hard cases."""
     all_sessions, no_session = np.ones(len(f.service), dtype=np.bool_), np.zeros(len(f.service), dtype=np.bool_)
     measured = np.isin(f.service, (VOICE, DATA, ROAMING))

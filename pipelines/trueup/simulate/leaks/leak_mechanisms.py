@@ -2,8 +2,8 @@
 
 The functions read and change `record_key`, `session_key`, `started_at`, `quantity_micros`, `amount_micros`, `currency` and
 `billed_at`. Other columns may be present, of any type. Money and quantities are int64 millionths, times UTC microseconds. Each
-function takes the rows that leak. It returns rows that replace them, or rows to add. The simulated operator and an injected copy of
-a real log use the same code. An unbilled session needs no function: remove its charge.
+function takes the rows that leak. The function returns rows that replace these rows, or rows to add. The simulated operator and an
+injected copy of a real log use the same code. An unbilled session needs no function: remove its charge.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def dialable(number: str) -> bool:
         return False
 
 
-def _foreign_destination(region: str, kind: str, number_type: int) -> Destination | None:
+def _build_foreign_destination(region: str, kind: str, number_type: int) -> Destination | None:
     example = phonenumbers.example_number_for_type(region, number_type)
     if example is None:
         return None
@@ -75,7 +75,7 @@ def _foreign_destination(region: str, kind: str, number_type: int) -> Destinatio
 @cache
 def destinations() -> tuple[Destination, ...]:
     """Return all destinations outside the own network, home ones first; prefixes come from the `phonenumbers` metadata."""
-    candidates = (_foreign_destination(region, kind, number_type) for region in _REGIONS for kind, number_type in _TYPES)
+    candidates = (_build_foreign_destination(region, kind, number_type) for region in _REGIONS for kind, number_type in _TYPES)
     by_prefix: dict[str, Destination] = {}
     for destination in candidates:
         if destination is None:
@@ -116,13 +116,13 @@ def numbers_of(own: int) -> Numbers:
     pools = destinations()
     sizes = np.array([min(d.capacity // 4, max(40, int(own * max(d.weight, 0.002) * 2))) for d in pools], dtype=np.int64)
     first = own + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    texts = [_texts(HOME_MOBILE, own)] + [_texts(d, int(n)) for d, n in zip(pools, sizes, strict=True)]
+    texts = [_format_numbers(HOME_MOBILE, own)] + [_format_numbers(d, int(n)) for d, n in zip(pools, sizes, strict=True)]
     weights = np.array([d.weight for d in pools])
     owner = np.concatenate([np.full(own, -1), np.repeat(np.arange(len(pools)), sizes)]).astype(np.int16)
     return Numbers(pl.concat(texts), own, first, sizes, owner, np.cumsum(weights) / weights.sum())
 
 
-def _texts(destination: Destination, count: int) -> pl.Series:
+def _format_numbers(destination: Destination, count: int) -> pl.Series:
     # Multiplication by a prime that shares no factor with a power of ten visits every number once. Foreign ranges stay in order,
     # because robots dial them one after the other.
     step, offset = (_SPREAD, 1_234_567) if destination.region == "home" else (1, 0)

@@ -85,10 +85,10 @@ def populate(profile: Profile, network: Network, period: Period, subscribers: in
     segment[subscribers:] = PROBE
     activity = rng.gamma(1.5, 1 / 1.5, count)
     activity[segment == IOT_DEVICE] = 1.0
-    home_node = _home_nodes(rng, network, region)
-    plan = _plans(rng, segment)
+    home_node = _draw_home_nodes(rng, network, region)
+    plan = _draw_plans(rng, segment)
     people = Population(
-        segment=segment, region=region, activity=activity, account=_accounts(segment), plan=plan, plan_after=plan,
+        segment=segment, region=region, activity=activity, account=_assign_accounts(segment), plan=plan, plan_after=plan,
         plan_change_us=_never(count), join_us=np.full(count, period.start_us - 400 * DAY_US), leave_us=_never(count),
         trip_from_day=np.full(count, NO_DAY), trip_to_day=np.full(count, NO_DAY), silent_from_us=_never(count),
         silent_to_us=_never(count), home_node=home_node,
@@ -103,7 +103,7 @@ def _never(count: int) -> Ints:
     return np.full(count, NEVER_US, dtype=np.int64)
 
 
-def _home_nodes(rng: np.random.Generator, network: Network, region: Ints) -> Ints:
+def _draw_home_nodes(rng: np.random.Generator, network: Network, region: Ints) -> Ints:
     homes = np.zeros(len(region), dtype=np.int64)
     for r in range(int(region.max()) + 1):
         chosen = region == r
@@ -111,14 +111,14 @@ def _home_nodes(rng: np.random.Generator, network: Network, region: Ints) -> Int
     return homes
 
 
-def _plans(rng: np.random.Generator, segment: Ints) -> Ints:
+def _draw_plans(rng: np.random.Generator, segment: Ints) -> Ints:
     plan = np.where(rng.random(len(segment)) < 0.6, PAYG, FLEX)
     for group, group_plan in ((BUSINESS, BIZ), (IOT_DEVICE, M2M), (WHOLESALE, WHS), (PROBE, TEST)):
         plan[segment == group] = group_plan
     return plan.astype(np.int64)
 
 
-def _accounts(segment: Ints) -> Ints:
+def _assign_accounts(segment: Ints) -> Ints:
     """Return one billing account for each consumer, and one for every eight lines of companies and fleets."""
     shared = (segment == BUSINESS) | (segment == IOT_DEVICE)
     order = np.arange(len(segment))

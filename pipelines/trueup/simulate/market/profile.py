@@ -86,7 +86,7 @@ class Profile:
     """Per service, for each segment (consumer, business, IoT, wholesale); roaming applies only while abroad."""
 
 
-def _rates(drawn: float, *, unbilled: float, files: float, subscribers: float, extra: float) -> dict[str, float]:
+def _build_rates(drawn: float, *, unbilled: float, files: float, subscribers: float, extra: float) -> dict[str, float]:
     rates = dict.fromkeys(DRAWN, drawn) | {"unbilled_random": unbilled}
     rates |= dict.fromkeys(CONDITIONED, min(1.0, 15 * drawn))
     rates |= dict.fromkeys(PER_SUBSCRIBER, subscribers) | {"plan_mismatch": 0.2}
@@ -95,16 +95,16 @@ def _rates(drawn: float, *, unbilled: float, files: float, subscribers: float, e
 
 SMALL = Profile(
     "small", region_subscribers=50_000, switches=2, gateways=1, partners=1, cells=40, blocks=2, buckets=16,
-    rates=_rates(0.005, unbilled=0.01, files=0.05, subscribers=0.01, extra=0.004), incidents_per_25k=1.0, activity=1.3,
+    rates=_build_rates(0.005, unbilled=0.01, files=0.05, subscribers=0.01, extra=0.004), incidents_per_25k=1.0, activity=1.3,
     redial_share=0.006,
 )  # fmt: skip
 MVNO = Profile(
     "mvno", region_subscribers=100_000, switches=4, gateways=2, partners=4, cells=200, blocks=4, buckets=64,
-    rates=_rates(0.0008, unbilled=0.002, files=0.02, subscribers=0.0005, extra=0.0008), incidents_per_25k=1.0,
+    rates=_build_rates(0.0008, unbilled=0.002, files=0.02, subscribers=0.0005, extra=0.0008), incidents_per_25k=1.0,
 )  # fmt: skip
 OPERATOR = Profile(
     "operator", region_subscribers=100_000, switches=6, gateways=3, partners=3, cells=400, blocks=8, buckets=64,
-    rates=_rates(0.0004, unbilled=0.001, files=0.002, subscribers=0.0002, extra=0.0004), incidents_per_25k=0.5, activity=1.6,
+    rates=_build_rates(0.0004, unbilled=0.001, files=0.002, subscribers=0.0002, extra=0.0004), incidents_per_25k=0.5, activity=1.6,
 )  # fmt: skip
 
 PROFILES = {p.name: p for p in (SMALL, MVNO, OPERATOR)}

@@ -1,4 +1,4 @@
-"""Derive seeded random streams, one independent stream for every (stage, day, region)."""
+"""Derive seeded random streams: an independent stream for every (stage, day, region)."""
 
 from __future__ import annotations
 

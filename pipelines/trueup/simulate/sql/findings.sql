@@ -1,6 +1,6 @@
 -- The latest revision of each finding up to a position, and the position at which it was last raised.
 -- Grain: one row per finding ever raised by reconciliation. Owner: simulate.
--- Findings about feeds give a range of money, which cannot be compared with a leak to the millionth, and are left out.
+-- Findings about feeds are left out: they give a range of money, which cannot be compared with a leak to the millionth.
 WITH changes AS (
     SELECT
         f.*,

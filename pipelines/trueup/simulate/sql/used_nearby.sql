@@ -1,4 +1,4 @@
--- Phantom charges with usage of their subscriber close in time, or with a key that the log already has.
+-- Phantom charges with usage of the same subscriber close in time, or with a key that the log already has.
 -- Grain: one phantom charge (row_no). Owner: simulate.
 SELECT m.row_no
 FROM candidates m

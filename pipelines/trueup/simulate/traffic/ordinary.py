@@ -42,16 +42,16 @@ def ordinary_traffic(rng: np.random.Generator, world: World, region: int, day: D
     members = world.people.of_region(region)
     return pl.concat(
         [
-            _calls(rng, world, members, day),
-            _messages(rng, world, members, day),
-            _incoming(rng, world, members, day),
-            _data(rng, world, region, members, day),
-            _roaming(rng, world, region, members, day),
+            _draw_calls(rng, world, members, day),
+            _draw_messages(rng, world, members, day),
+            _draw_incoming(rng, world, members, day),
+            _draw_data(rng, world, region, members, day),
+            _draw_roaming(rng, world, region, members, day),
         ]
     )
 
 
-def _session_starts(rng: np.random.Generator, world: World, members: Ints, day: Day, service: str) -> tuple[Ints, Ints]:
+def _draw_session_starts(rng: np.random.Generator, world: World, members: Ints, day: Day, service: str) -> tuple[Ints, Ints]:
     """Return subscribers and starts (µs) of a service's sessions, ordered by both."""
     people, profile = world.people, world.profile
     per_day = np.array([*profile.activity_by_service[service], 0.0])
@@ -72,8 +72,8 @@ def _session_starts(rng: np.random.Generator, world: World, members: Ints, day: 
     return who[served], start[served]
 
 
-def _serving_cells(rng: np.random.Generator, world: World, who: Ints) -> tuple[Ints, Ints]:
-    """Return the switch and cell of each session: mostly the home ones."""
+def _draw_serving_cells(rng: np.random.Generator, world: World, who: Ints) -> tuple[Ints, Ints]:
+    """Return the switch and cell of each session: mostly the home switch and cell."""
     people, network = world.people, world.network
     first = network.elements(int(people.region[who[0]]), "msc")[0] if len(who) else 0
     away_from_home = rng.random(len(who)) < 0.07
@@ -98,14 +98,14 @@ def call_seconds(rng: np.random.Generator, profile: Profile, count: int) -> Ints
     return np.clip(seconds, 1, LONGEST_CALL_S).astype(np.int64)
 
 
-def _calls(rng: np.random.Generator, world: World, members: Ints, day: Day) -> pl.DataFrame:
-    who, start = _session_starts(rng, world, members, day, "voice")
+def _draw_calls(rng: np.random.Generator, world: World, members: Ints, day: Day) -> pl.DataFrame:
+    who, start = _draw_session_starts(rng, world, members, day, "voice")
     seconds = call_seconds(rng, world.profile, len(who))
     seconds[rng.random(len(who)) < world.profile.unanswered_share] = 0
     start = _queue_calls(who, start, seconds)
     starts_today = start < day.end_us
     who, start, seconds = who[starts_today], start[starts_today], seconds[starts_today]
-    node, cell = _serving_cells(rng, world, who)
+    node, cell = _draw_serving_cells(rng, world, who)
     calls = session_frame(
         {
             "service": VOICE, "subscriber": who, "peer": world.graph.peers(rng, who), "node": node, "cell": cell,
@@ -123,9 +123,9 @@ def _queue_calls(who: Ints, start: Ints, seconds: Ints) -> Ints:
     return np.where(same, np.maximum(start, before), start)
 
 
-def _messages(rng: np.random.Generator, world: World, members: Ints, day: Day) -> pl.DataFrame:
-    who, start = _session_starts(rng, world, members, day, "sms")
-    node, cell = _serving_cells(rng, world, who)
+def _draw_messages(rng: np.random.Generator, world: World, members: Ints, day: Day) -> pl.DataFrame:
+    who, start = _draw_session_starts(rng, world, members, day, "sms")
+    node, cell = _draw_serving_cells(rng, world, who)
     count = 1 + (rng.random(len(who)) < 0.08) + (rng.random(len(who)) < 0.02)
     texts = session_frame(
         {
@@ -143,12 +143,12 @@ def _with_redials(rng: np.random.Generator, profile: Profile, sessions: pl.DataF
     return pl.concat([sessions, again.with_columns(start_us=pl.col("start_us") + gap_us)])
 
 
-def _incoming(rng: np.random.Generator, world: World, members: Ints, day: Day) -> pl.DataFrame:
+def _draw_incoming(rng: np.random.Generator, world: World, members: Ints, day: Day) -> pl.DataFrame:
     """Return calls from other networks; calls between own subscribers are in the callers' records."""
-    who, start = _session_starts(rng, world, members, day, "incoming")
+    who, start = _draw_session_starts(rng, world, members, day, "incoming")
     seconds = call_seconds(rng, world.profile, len(who))
     seconds[rng.random(len(who)) < 2 * world.profile.unanswered_share] = 0
-    node, cell = _serving_cells(rng, world, who)
+    node, cell = _draw_serving_cells(rng, world, who)
     return session_frame(
         {
             "service": INCOMING, "subscriber": who, "peer": world.graph.numbers.strangers(rng, len(who)), "node": node,
@@ -157,9 +157,9 @@ def _incoming(rng: np.random.Generator, world: World, members: Ints, day: Day) -
     )  # fmt: skip
 
 
-def _data(rng: np.random.Generator, world: World, region: int, members: Ints, day: Day) -> pl.DataFrame:
+def _draw_data(rng: np.random.Generator, world: World, region: int, members: Ints, day: Day) -> pl.DataFrame:
     profile = world.profile
-    who, start = _session_starts(rng, world, members, day, "data")
+    who, start = _draw_session_starts(rng, world, members, day, "data")
     seconds = np.clip(profile.data_median_s * np.exp(profile.data_sigma * rng.standard_normal(len(who))), 1, LONGEST_DATA_S)
     tail = (profile.volume_tail_share, profile.volume_tail_index, float(profile.volume_tail_from_kb))
     volume = heavy_tailed(rng, len(who), (profile.volume_median_kb, profile.volume_sigma), tail)
@@ -175,8 +175,8 @@ def _data(rng: np.random.Generator, world: World, region: int, members: Ints, da
     )  # fmt: skip
 
 
-def _roaming(rng: np.random.Generator, world: World, region: int, members: Ints, day: Day) -> pl.DataFrame:
-    who, start = _session_starts(rng, world, members, day, "roaming")
+def _draw_roaming(rng: np.random.Generator, world: World, region: int, members: Ints, day: Day) -> pl.DataFrame:
+    who, start = _draw_session_starts(rng, world, members, day, "roaming")
     seconds = call_seconds(rng, world.profile, len(who))
     start = _queue_calls(who, start, seconds)
     starts_today = start < day.end_us

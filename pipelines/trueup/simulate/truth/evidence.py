@@ -48,7 +48,7 @@ def evidence_of(lake: Lake) -> Evidence:
     latest = seen["seen"].max()
     assert latest is None or isinstance(latest, datetime)
     public = findings.drop("usage_event_ids", "charge_event_ids", "raised_position")
-    return Evidence(public, _members(lake, findings_read), position, lake.last_position(), latest)
+    return Evidence(public, _read_members(lake, findings_read), position, lake.last_position(), latest)
 
 
 def seen_times(lake: Lake, upto: int) -> pl.DataFrame:
@@ -60,7 +60,7 @@ def seen_times(lake: Lake, upto: int) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _members(lake: Lake, findings_read: pl.DataFrame) -> pl.DataFrame:
+def _read_members(lake: Lake, findings_read: pl.DataFrame) -> pl.DataFrame:
     sides = [
         findings_read.select("finding_id", event_id=column, charge=pl.lit(charge)).explode("event_id").drop_nulls()
         for column, charge in (("usage_event_ids", False), ("charge_event_ids", True))

@@ -85,10 +85,10 @@ def truth_of(ledger: Ledger, incidents: pl.DataFrame, names: Names) -> pl.DataFr
     sessions = _with_records(ledger, names)
     ordinary = sessions.filter(pl.col("incident") == NO_NUMBER)
     parts = [
-        _leak_rows(ordinary.filter((pl.col("leak") > 0) & ~pl.col("leak").is_in(LOST)), names),
-        _lost_file_rows(sessions.filter(pl.col("window") != NO_NUMBER), names),
-        _look_alike_rows(sessions.filter((pl.col("leak") == 0) & pl.col("undecidable"))),
-        _case_rows(sessions.filter(pl.col("incident") != NO_NUMBER), incidents),
+        _build_leak_rows(ordinary.filter((pl.col("leak") > 0) & ~pl.col("leak").is_in(LOST)), names),
+        _build_lost_file_rows(sessions.filter(pl.col("window") != NO_NUMBER), names),
+        _build_look_alike_rows(sessions.filter((pl.col("leak") == 0) & pl.col("undecidable"))),
+        _build_case_rows(sessions.filter(pl.col("incident") != NO_NUMBER), incidents),
         *ledger.plain,
     ]
     rows = pl.concat([_complete_rows(part) for part in parts])
@@ -101,15 +101,15 @@ def truth_of(ledger: Ledger, incidents: pl.DataFrame, names: Names) -> pl.DataFr
 
 def repeated_usage(keys: pl.Series, records: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return one row per usage record that was sent again unchanged."""
-    return _single_rows(
-        "retransmitted_record", records, names, usage_record_keys=_one_each(keys), knowable_at=records["stamp_us"].cast(UTC)
+    return _build_single_rows(
+        "retransmitted_record", records, names, usage_record_keys=_list_each(keys), knowable_at=records["stamp_us"].cast(UTC)
     )
 
 
 def repeated_charges(keys: pl.Series, charges: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return one row per charge that was sent again unchanged."""
     when = charges["billed_at"]
-    return _single_rows("retransmitted_record", charges, names, charge_record_keys=_one_each(keys), knowable_at=when)
+    return _build_single_rows("retransmitted_record", charges, names, charge_record_keys=_list_each(keys), knowable_at=when)
 
 
 def repeated_file(keys: pl.Series, records: pl.DataFrame) -> pl.DataFrame:
@@ -144,12 +144,12 @@ def missing_states(people: Population, names: Names) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _single_rows(kind: str, frame: pl.DataFrame, names: Names, **columns: pl.Series) -> pl.DataFrame:
+def _build_single_rows(kind: str, frame: pl.DataFrame, names: Names, **columns: pl.Series) -> pl.DataFrame:
     service = pl.Series(NAMES).gather(frame["service"].cast(pl.UInt32))
     return frame.select(kind=pl.lit(kind), service=service, subscriber=names.subscriber(frame), **columns)
 
 
-def _one_each(keys: pl.Series) -> pl.Series:
+def _list_each(keys: pl.Series) -> pl.Series:
     return keys.reshape((len(keys), 1)).arr.to_list() if len(keys) else pl.Series(dtype=pl.List(pl.String))
 
 
@@ -203,7 +203,7 @@ def _with_records(ledger: Ledger, names: Names) -> pl.DataFrame:
     )
 
 
-def _leak_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
+def _build_leak_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return one row per leaking session, at the grain of the expected finding."""
     leak = pl.col("leak")
     difference = pl.col("expected_micros") - pl.col("main_micros")
@@ -221,18 +221,18 @@ def _leak_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     # Without a shared key, quantities that differ have no nearest match: reconciliation raises two findings, not one.
     unmatchable = ~pl.col("keyed") & (pl.col("service_name") != "iot") & leak.is_in(_QUANTITIES)
     within_tolerance = (leak == CODES["wrong_rounding"]) & (difference.abs() <= AMOUNT_TOLERANCE_MICROS)
-    expected = pl.when(within_tolerance).then(None).otherwise(_kind_texts("expected_kind"))
+    expected = pl.when(within_tolerance).then(None).otherwise(_replace_kinds("expected_kind"))
     # Charges in another currency do not match their usage: again two findings.
     kernel = (
         pl.when(within_tolerance | unmatchable | pl.col("undecidable") | pl.col("foreign"))
         .then(None)
-        .otherwise(_kind_texts("kernel_kind"))
+        .otherwise(_replace_kinds("kernel_kind"))
     )
     return sessions.with_columns(
-        kind=_kind_texts("name"), variant=pl.when("hard").then(pl.lit("hard")).otherwise(pl.lit("plain")),
+        kind=_replace_kinds("name"), variant=pl.when("hard").then(pl.lit("hard")).otherwise(pl.lit("plain")),
         expected_kind=expected, kernel_kind=kernel, decidable=~(pl.col("undecidable") | unmatchable | within_tolerance),
         reason=pl.when((leak == CODES["wrong_tariff_version"]) & pl.col("hard")).then(pl.lit("coming_version"))
-        .otherwise(_kind_texts("reason")),
+        .otherwise(_replace_kinds("reason")),
         expected_status=pl.when(leak == _LATE).then(pl.lit("resolved")).when(expected.is_not_null()).then(pl.lit("open")),
         service=pl.col("service_name"), subscriber=pl.col("subscriber_name"), usage_record_keys=pl.when(pl.col("lost_records") > 0)
         .then("arrived_keys").otherwise("usage_record_keys"),
@@ -240,16 +240,16 @@ def _leak_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
         impact_micros=impact, exposure_micros=pl.lit(0, pl.Int64),
         knowable_at=pl.when(by_frontier).then(grace_end).otherwise(pl.max_horizontal("delivered_at", pl.col("last_us").cast(UTC))),
         resolved_at=pl.when(leak == _LATE).then("delivered_at"),
-        details=_details_text(names),
+        details=_format_details(names),
     )  # fmt: skip
 
 
-def _kind_texts(field_name: str) -> pl.Expr:
+def _replace_kinds(field_name: str) -> pl.Expr:
     texts = [None, *(getattr(kind, field_name) for kind in KINDS.values())]
     return pl.col("leak").replace_strict(list(range(len(KIND_NAMES))), texts, return_dtype=pl.String)
 
 
-def _details_text(names: Names) -> pl.Expr:
+def _format_details(names: Names) -> pl.Expr:
     prefixes = [f"+{d.prefix}" for d in destinations()]
     return pl.struct(
         node=pl.col("node").replace_strict(list(range(len(names.network.names))), names.network.names.to_list(), default=None),
@@ -260,7 +260,7 @@ def _details_text(names: Names) -> pl.Expr:
     ).struct.json_encode()  # fmt: skip
 
 
-def _lost_file_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
+def _build_lost_file_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return one row per lost file or lost part of a file: the lost records and the charges without usage."""
     # Where a session also leaks in another way, the row of that leak has its money.
     by_loss = pl.col("leak").is_in(LOST)
@@ -277,8 +277,8 @@ def _lost_file_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     nodes = names.network.names.to_list()
     node = pl.col("node").replace_strict(list(range(len(nodes))), nodes, return_dtype=pl.String)
     return grouped.with_columns(
-        kind=_kind_texts("name"), variant=pl.lit("plain"), expected_kind=_kind_texts("expected_kind"),
-        kernel_kind=_kind_texts("kernel_kind"), decidable=pl.lit(True), expected_status=pl.lit("open"),
+        kind=_replace_kinds("name"), variant=pl.lit("plain"), expected_kind=_replace_kinds("expected_kind"),
+        kernel_kind=_replace_kinds("kernel_kind"), decidable=pl.lit(True), expected_status=pl.lit("open"),
         service=pl.when(pl.col("services") == 1).then("service"), subscriber=pl.lit(None, pl.String),
         exposure_micros=pl.col("lost_micros"), knowable_at="known", resolved_at=pl.lit(None, UTC),
         details=pl.struct(
@@ -289,7 +289,7 @@ def _lost_file_rows(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _look_alike_rows(sessions: pl.DataFrame) -> pl.DataFrame:
+def _build_look_alike_rows(sessions: pl.DataFrame) -> pl.DataFrame:
     """Return one row per clean session that a nearest match may mistake for another."""
     return sessions.with_columns(
         kind=pl.lit(KIND_NAMES[_LOOK_ALIKE]), variant=pl.lit("plain"), expected_kind=pl.lit(None, pl.String),
@@ -300,7 +300,7 @@ def _look_alike_rows(sessions: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _case_rows(sessions: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
+def _build_case_rows(sessions: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
     """Return one row per fraud case or innocent case, with all its records."""
     grouped = sessions.group_by("incident").agg(
         usage_record_keys=pl.col("arrived_keys").list.explode(keep_nulls=False, empty_as_null=False).sort(),

@@ -7,18 +7,18 @@ are compared by their usage records; `charge_without_usage`, `duplicate_charge` 
 others by both. A leak's compared records are its record keys in the streams of its `kernel_kind`.
 
 *Found.* A leak is scored when reconciliation decides it: category `leak`, decided by `kernel`, decidable, with a `kernel_kind`.
-Its candidates are the findings of that kind and of the expected status that share a compared record with it. The leak is found
-when its candidates together hold exactly its compared records. Their impacts must add up to its `impact_micros`, to the micro and
-in its currency. Several findings answer one leak where each is about one record, as with two charges of one session that are
-both sent again. The expected status is `resolved` for late charges (raised as `unbilled`, then resolved by the charge) and `open`
-for all others. `wrong_money` means that the records agree and the money differs. Every other scored leak is missed. decidable =
-found + missed + wrong money.
+The candidates of a leak are the findings of that kind and of the expected status that share a compared record with the leak. The
+leak is found when its candidates together hold exactly its compared records. The impacts of the candidates must add up to the
+leak's `impact_micros`, to the micro and in its currency. Several findings answer one leak where each is about one record, as with
+two charges of one session that are both sent again. The expected status is `resolved` for late charges (raised as `unbilled`, then
+resolved by the charge) and `open` for all others. `wrong_money` means that the records agree and the money differs. Every other
+scored leak is missed. decidable = found + missed + wrong money.
 
 *Explained.* An open or resolved finding is explained by a leak that causes findings of its kind and status and has all of its
-compared records. It does not matter which part of the product decides that leak. A finding that no leak explains is undecidable
-when it shares a record with an undecidable row of the truth. Where that row names a `kernel_kind`, only findings of that kind
-count. All other findings are unexplained. Precision of a kind of finding = explained / (explained + unexplained). Retracted
-findings, which later records disproved, are counted and belong to neither.
+compared records. Any part of the product may decide such a leak. A finding that no leak explains is undecidable when it shares a
+record with an undecidable row of the truth. Where that row names a `kernel_kind`, only findings of that kind count. All other
+findings are unexplained. Precision of a kind of finding = explained / (explained + unexplained). Retracted findings, which later
+records disproved, are counted and belong to neither.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ CAUSED = {
 }  # fmt: skip
 """The findings that some leaks cause in addition to their `kernel_kind`, or instead of it.
 
-Examples are sessions that lost only some of their records, and charges in another currency than their usage. Others are a second
-charge until its reversal, and the state of a subscription.
+Examples are sessions that lost only some of their records, and charges in another currency than their usage. Further examples are a
+second charge until its reversal, and the state of a subscription.
 """
 _TRANSIENT = ("reversed_duplicate",)
 """Kinds whose findings resolve without a correction; the truth expects no open one."""
@@ -108,8 +108,8 @@ class Scorecard:
 
     `misses`: leak_id, kind, finding_kind, service, currency, impact_micros, found_micros, usage_record_keys, charge_record_keys,
     reason; leaks with wrong money included. `unexplained`: finding_id, kind, status, service, day, currency, impact_micros,
-    usage_record_keys, charge_record_keys. `hops` (`HOP_SCORE`) are losses between systems; `stray_losses` (`HOP_LOSS`) are those of
-    a chain that no such leak explains. `invoices` (`INVOICE_SCORE`) are mistakes about invoices; `stray_invoices`
+    usage_record_keys, charge_record_keys. `hops` (`HOP_SCORE`) are losses between systems; `stray_losses` (`HOP_LOSS`) are losses
+    of a chain that no such leak explains. `invoices` (`INVOICE_SCORE`) are mistakes about invoices; `stray_invoices`
     (`INVOICE_FINDING`) are findings about invoices that no such mistake explains.
     """
 
@@ -159,7 +159,7 @@ def score(
     states = findings.filter(pl.col("kind").is_in(about)).select("finding", stream=pl.lit(_SUBSCRIPTION), record_key="subscriber")
     members = pl.concat([members, states.select(members.columns)])
     rows = truth.with_row_index("leak").with_columns(pl.col("leak").cast(pl.Int64))
-    compared = _compared_records(findings, members)
+    compared = _list_compared_records(findings, members)
     verdicts = _judge_findings(rows, findings, members, compared)
     scored = rows.filter(_is_scored())
     answers = _match_leaks(scored, findings, compared)
@@ -211,7 +211,7 @@ def _is_scored() -> pl.Expr:
     return decided & pl.col("decidable") & pl.col("kernel_kind").is_not_null()
 
 
-def _truth_records(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+def _list_truth_records(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
     """Return one row per record that the truth names: `names`, stream, record_key."""
     sides = [
         rows.select(*names, record_key=f"{stream}_record_keys").explode("record_key").drop_nulls("record_key")
@@ -229,7 +229,7 @@ def _is_compared(kind: str) -> pl.Expr:
     return ~pl.any_horizontal(*rows, subscription)
 
 
-def _compared_records(findings: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+def _list_compared_records(findings: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     """Return the compared records of open and resolved findings: finding, kind, status, stream, record_key, size."""
     counted = findings.filter(pl.col("status") != "retracted").select("finding", "kind", "status")
     compared = members.join(counted, on="finding").filter(_is_compared("kind"))
@@ -244,7 +244,7 @@ def _expected_status() -> pl.Expr:
 def _match_leaks(scored: pl.DataFrame, findings: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
     """Return the scored leaks with `outcome` (found, wrong_money or missed), `answer_micros`, `raised_at` and `answering`."""
     leaks = scored.with_columns(status=_expected_status())
-    leak_records = _truth_records(leaks, "leak", "kernel_kind", "status").filter(_is_compared("kernel_kind"))
+    leak_records = _list_truth_records(leaks, "leak", "kernel_kind", "status").filter(_is_compared("kernel_kind"))
     sizes = leak_records.group_by("leak").agg(leak_records=pl.len())
     shared = leak_records.join(
         compared, left_on=["kernel_kind", "status", "stream", "record_key"], right_on=["kind", "status", "stream", "record_key"]
@@ -274,7 +274,7 @@ def _judge_findings(rows: pl.DataFrame, findings: pl.DataFrame, members: pl.Data
     """
     explained = _explain_findings(rows, compared)
     undecidable = rows.filter(~pl.col("decidable"))
-    of_undecidable = _truth_records(undecidable, "leak", "kernel_kind").join(members, on=["stream", "record_key"])
+    of_undecidable = _list_truth_records(undecidable, "leak", "kernel_kind").join(members, on=["stream", "record_key"])
     kinds = findings.select("finding", "kind")
     of_undecidable = of_undecidable.join(kinds, on="finding").filter(
         pl.col("kernel_kind").is_null() | (pl.col("kernel_kind") == pl.col("kind"))
@@ -297,7 +297,7 @@ def _explain_findings(rows: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFram
         ),
         status=_expected_status(),
     ).with_columns(causes=pl.coalesce("causes", pl.concat_list("kernel_kind"))).explode("causes").drop_nulls("causes")  # fmt: skip
-    named = _truth_records(causing, "leak", "causes", "status")
+    named = _list_truth_records(causing, "leak", "causes", "status")
     shared = named.join(
         compared, left_on=["causes", "status", "stream", "record_key"], right_on=["kind", "status", "stream", "record_key"]
     )
@@ -364,7 +364,7 @@ def _sum_unscored(rows: pl.DataFrame, verdicts: pl.DataFrame, by: str) -> pl.Dat
 def _list_misses(answers: pl.DataFrame, findings: pl.DataFrame, members: pl.DataFrame, log_time: datetime | None) -> pl.DataFrame:
     """Return the leaks that were not found, each with the reason that the findings show."""
     missed = answers.filter(pl.col("outcome") != "found")
-    touching = _truth_records(missed, "leak").join(members, on=["stream", "record_key"]).join(
+    touching = _list_truth_records(missed, "leak").join(members, on=["stream", "record_key"]).join(
         findings.select("finding", "kind", "status"), on="finding"
     )  # fmt: skip
     rows = touching.select("leak", text=pl.format("{} ({})", "kind", "status")).unique().sort("leak", "text")

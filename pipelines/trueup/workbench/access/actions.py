@@ -1,6 +1,6 @@
 """The log of actions: each action of a person on the page, one JSON object per line, chained by hashes.
 
-It is a file and not a table of the lake, so a reader of a page neither waits for a writer nor delays one. Decisions are recorded as
+The log is a file outside the lake, so a reader of a page neither waits for a writer nor delays one. Decisions are recorded as
 events of the lake as well.
 """
 
@@ -70,7 +70,7 @@ class ActionLog:
         previous: dict[str, Any] = {"sequence_no": 0, "hash": ""}
         with self.path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                entry = _parsed(line)
+                entry = _parse_entry(line)
                 follows = entry is not None and entry.get("previous_hash") == previous["hash"] and entry["hash"] == _hash_of(entry)
                 if entry is None or not follows or entry["sequence_no"] != previous["sequence_no"] + 1:
                     raise TrueupError(
@@ -88,13 +88,13 @@ def _last_entry(path: Path) -> dict[str, Any] | None:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 64 * _MOST_CHARACTERS))
         last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-    entry = _parsed(last.decode("utf-8", "replace"))
+    entry = _parse_entry(last.decode("utf-8", "replace"))
     if entry is None:
         raise TrueupError("the log of actions ends within a line", where=str(path), todo="move it away, and keep it")
     return entry
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
+def _parse_entry(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
     except ValueError:

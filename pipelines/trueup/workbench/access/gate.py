@@ -35,7 +35,7 @@ class Gate:
     sessions: Sessions
     actions: ActionLog
     names: frozenset[str]
-    """Host names by which the page may be reached; another name would be that of another site that points at this address."""
+    """Host names by which the page may be reached; another name belongs to another site that points at this address."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on with its session."""

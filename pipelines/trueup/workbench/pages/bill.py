@@ -79,7 +79,7 @@ async def _examples(workbench: Workbench) -> None:
     with section("Subscribers with most money in findings"):
         for row in rows:
             with ui.element("div").classes("tu-line"):
-                ui.link(str(row["subscriber"]), f"/bill?subscriber={_quoted(row['subscriber'])}")
+                ui.link(str(row["subscriber"]), f"/bill?subscriber={_quote(row['subscriber'])}")
                 text("span", money_text(row["money"], row["currency"])).classes("tu-amount")
         if not rows:
             empty("No finding has money. Enter the number of a subscriber.")
@@ -94,7 +94,7 @@ async def _content(workbench: Workbench, session: Session, state: UrlState) -> N
         empty(str(error))
         return
     states = await workbench.questions.rows("bill/subscriber", subscriber=subscriber)
-    lines = [_shown(number, line) for number, line in enumerate(bill.lines)]
+    lines = [_build_row(number, line) for number, line in enumerate(bill.lines)]
     _facts(bill, lines)
     with ui.element("div").classes("tu-columns"):
         with section(
@@ -104,12 +104,12 @@ async def _content(workbench: Workbench, session: Session, state: UrlState) -> N
         ):
             _lines(workbench, session, subscriber, lines)
         with section("Charged by service"):
-            _by_service(lines)
+            _draw_by_service(lines)
         with section("Subscription", "As network and billing know it."):
             grid(_STATES, states, label="States of the subscription")
 
 
-def _shown(number: int, line: Row) -> Row:
+def _build_row(number: int, line: Row) -> Row:
     impact = sum((finding["impact"] for finding in line["findings"]), Decimal(0)) if line["findings"] else None
     target = line["findings"][0]["finding_id"] if line["findings"] else line["event_id"]
     return {**line, "impact": impact, "key": f"{number}:{target}"}
@@ -141,7 +141,7 @@ def _lines(workbench: Workbench, session: Session, subscriber: str, lines: Seque
     ui.button("CSV", icon="download", on_click=guarded(workbench, session, "reader", export)).props("flat dense no-caps")
 
 
-def _by_service(lines: Sequence[Row]) -> None:
+def _draw_by_service(lines: Sequence[Row]) -> None:
     amounts: dict[tuple[str, str], Decimal] = {}
     for line in lines:
         if line["amount"] is not None:
@@ -164,5 +164,5 @@ def _by_service(lines: Sequence[Row]) -> None:
     )
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     return quote(str(value or ""), safe="")

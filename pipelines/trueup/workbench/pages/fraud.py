@@ -1,4 +1,4 @@
-"""Fraud: suspected parties, the greatest expected loss first, with reasons, links and time line of the one that is selected."""
+"""Fraud: suspected parties, the greatest expected loss first, with reasons, links and time line of the selected party."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def register(workbench: Workbench) -> None:
 
 
 class _Parties(Queue):
-    """The queue of suspected parties, and the one that is selected."""
+    """The queue of suspected parties, and the selected party."""
 
     name, label, columns, subject = "fraud", "Suspected parties", COLUMNS, "fraud"
 
@@ -132,7 +132,7 @@ async def fraud_case(workbench: Workbench, session: Session, row: Row, *, with_a
             text("span", words(status)).classes(f"tu-chip {status}").mark("status")
             if with_actions:
                 _actions(workbench, session, case_id)
-            ui.link("Bill of this number", f"/bill?subscriber={_quoted(row['party'])}")
+            ui.link("Bill of this number", f"/bill?subscriber={_quote(row['party'])}")
     with ui.element("div").classes("tu-columns"):
         with section("Why", _why(reasons)):
             _reasons(reasons)
@@ -275,5 +275,5 @@ def _milliseconds(moment: datetime) -> int:
     return int(moment.astimezone(UTC).timestamp() * 1000)
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     return quote(str(value or ""), safe="")

@@ -130,7 +130,7 @@ class _Editor:
 
     async def _run(self, *_: object) -> None:
         query = self.editor.value[:MOST_QUERY]
-        ui.navigate.history.replace(f"/sql?query={_quoted(query)}")
+        ui.navigate.history.replace(f"/sql?query={_quote_query(query)}")
         self.answer.clear()
         with self.answer:
             ui.spinner().props('aria-label="The query runs"')
@@ -157,7 +157,7 @@ class _Editor:
                 return
             more = f", the first {MOST_SHOWN:,} are shown" if answered.has_more else ""
             text("div", f"{count_text(len(answered.rows), 'row')}{more}, {seconds:.2f} s").classes("tu-quiet tu-note").mark("rows")
-            columns, rows = _shown(answered)
+            columns, rows = _build_grid(answered)
             grid(columns, rows, label="Answer", height=f"{min(max(len(rows), 2), 16) * 36 + 44}px")
 
     async def _export(self, *_: object) -> None:
@@ -199,7 +199,7 @@ def ask(project: Project, query: str, most: int) -> Answered:
         return Answered(list(answer.columns), rows, False)
 
 
-def _shown(answered: Answered) -> tuple[list[Column], list[dict[str, Any]]]:
+def _build_grid(answered: Answered) -> tuple[list[Column], list[dict[str, Any]]]:
     """Return the columns and rows of a grid; its keys are numbers, because names of columns are data."""
     columns = []
     for index, name in enumerate(unique_names(answered.columns)):
@@ -219,7 +219,7 @@ def _csv(answered: Answered) -> bytes:
     return b"\xef\xbb\xbf" + written.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _quoted(query: str) -> str:
+def _quote_query(query: str) -> str:
     return quote(query, safe="")
 
 

@@ -106,7 +106,7 @@ async def _content(workbench: Workbench, period: Period) -> None:
         with section(
             "Leakage and overcharge by day", "Above the line: earned and not billed. Below: billed and not earned.", width="tu-two"
         ):
-            _by_day(period, leakage)
+            _draw_by_day(period, leakage)
         with section("Cases to decide first", "By undecided money × confidence.", width="tu-third"):
             _cases(cases)
         with section("Where the money went", _sentence(period, sums[0], standing), width="tu-span"):
@@ -141,7 +141,7 @@ def _facts(period: Period, leakage: Sequence[Row], sums: Row, counts: Row) -> No
         fact("Fraud cases", count_text(counts["fraud_cases"]), "open in these days", "leak")
 
 
-def _by_day(period: Period, leakage: Sequence[Row]) -> None:
+def _draw_by_day(period: Period, leakage: Sequence[Row]) -> None:
     if not leakage:
         empty("Nothing leaks in these days.")
         return
@@ -179,7 +179,7 @@ def _cases(cases: Sequence[Row]) -> None:
 def _sentence(period: Period, sums: Row, standing: Sequence[Row]) -> str:
     """Return the conservation of the period as a sentence, computed from its parts and not from their difference.
 
-    It includes findings of every status, and provisional ones, so its leakage may exceed that of the leakage views.
+    The sentence includes findings of every status, also provisional ones, so its leakage may exceed the leakage views.
     """
     lost, over = (sum(row[f"{side}_micros"] for row in standing) for side in ("leakage", "overcharge"))
     tolerated = sums["tolerated_under_micros"] - sums["tolerated_over_micros"]

@@ -123,7 +123,7 @@ async def _options(workbench: Workbench, choice: Choice, subjects: Sequence[str]
     else:
         parts = await workbench.questions.of_lake(lambda warehouse: parts_of(warehouse, case_id))
         options = {
-            part.condition: f"{_named(part.condition)}: {_size(part.findings, Decimal(part.money_micros) / MICROS, currency)}"
+            part.condition: f"{_format_part(part.condition)}: {_size(part.findings, Decimal(part.money_micros) / MICROS, currency)}"
             for part in parts
         }
     if not options:
@@ -138,7 +138,7 @@ def _size(findings: int, money: Decimal, currency: str | None) -> str:
     return f"{count_text(findings, 'finding')}, {money_text(money, currency)}"
 
 
-def _named(condition: str) -> str:
+def _format_part(condition: str) -> str:
     name, _, value = condition.partition("=")
     return f"{words(name.removeprefix('attribute:'))} {value}"
 

@@ -60,7 +60,7 @@ class Queue(ABC):
     def draw_actions(self) -> None:
         """Draw the buttons that decide on selected rows, open one, and download all rows."""
         with ui.element("div").classes("tu-actions tu-push"):
-            decision_buttons(self.workbench, self.session, self.selected, self._decided, self.subject)
+            decision_buttons(self.workbench, self.session, self.selected, self._reload_decided, self.subject)
             ui.button("Open", on_click=self._open_selected).props('outline dense no-caps data-key="Enter" title="Open (Enter)"')
             ui.button("CSV", icon="download", on_click=guarded(self.workbench, self.session, "reader", self._export)).props(
                 'flat dense no-caps title="Download as CSV"'
@@ -98,7 +98,7 @@ class Queue(ABC):
         self.grid.options["rowData"] = [cells(self.columns, row) for row in self.rows]
         self.grid.update()
 
-    async def _decided(self, _: Sequence[Recorded]) -> None:
+    async def _reload_decided(self, _: Sequence[Recorded]) -> None:
         await self._reload()
         await self.after_decision()
 

@@ -28,7 +28,7 @@ class Column:
     form: str = "text"
     """text, words (underscores become blanks), money, number, share, time, day or id."""
     width: int = 0
-    """The width in pixels; 0 shares what is left."""
+    """The width in pixels; 0 shares the remaining width."""
     hidden: bool = False
     grow: int = 1
 
@@ -72,7 +72,7 @@ def grid(columns: Sequence[Column], rows: Sequence[Row], *, label: str, select: 
 
 
 def cells(columns: Sequence[Column], row: Row) -> Row:
-    """Return a row as JSON that loses nothing: decimals and times are text, control characters are escapes."""
+    """Return a row as lossless JSON: decimals and times are text, control characters are escapes."""
     kept = {column.key for column in columns} | {"key", "currency"}
     return {key: _cell(value) for key, value in row.items() if key in kept}
 

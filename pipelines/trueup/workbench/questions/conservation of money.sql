@@ -1,2 +1,2 @@
--- Expected - billed = impact + tolerated + pending; difference_micros must be 0.
+-- Expected - billed = impact + tolerated + pending. The column difference_micros must be 0.
 SELECT * FROM conservation WHERE difference_micros <> 0

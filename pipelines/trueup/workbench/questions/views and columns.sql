@@ -1,4 +1,4 @@
--- Every view and column, with what it means.
+-- Every view and column, with its meaning.
 SELECT v.view_name, c.column_name, c.data_type, c.comment
 FROM duckdb_columns() c
 JOIN duckdb_views() v ON v.view_name = c.table_name AND v.schema_name = c.schema_name

@@ -1,8 +1,8 @@
 """Queries that the browser itself sends: cross-filters of the page Explore, under the guard.
 
-They run in a DuckDB of their own, with the copy of the views attached read-only. It is locked as `trueup sql` is: no file, no
-network, no setting. Each text is checked in DuckDB's own parse tree. The one thing a browser may create is a pre-aggregate: a
-table in memory with a name that Mosaic computes, of a permitted SELECT.
+The queries run in a separate DuckDB, with the copy of the views attached read-only. This DuckDB is locked like `trueup sql`: no
+file, no network, no setting. Each text is checked in DuckDB's own parse tree. The one thing a browser may create is a
+pre-aggregate: a table in memory with a name that Mosaic computes, of a permitted SELECT.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class BrowserQueries:
         """Return the answer to one SELECT as an Arrow IPC stream; raise `QueryError` for any other text."""
         import pyarrow as pa
 
-        database = self._of_newest_copy()
-        with database.cursor() as connection, _limited(connection, self._bounds):
+        database = self._open_newest_copy()
+        with database.cursor() as connection, _limit_query(connection, self._bounds):
             text = guard.permitted_statement(connection, _short(sql))
             table = connection.execute(text).to_arrow_table()
             if table.nbytes > MOST_ANSWER_BYTES:
@@ -78,15 +78,15 @@ class BrowserQueries:
         match = _AGGREGATE.fullmatch(text)
         if match is None:
             raise QueryError("a browser may create nothing but a pre-aggregate", todo=_TODO)
-        database = self._of_newest_copy()
-        with database.cursor() as connection, _limited(connection, self._bounds):
+        database = self._open_newest_copy()
+        with database.cursor() as connection, _limit_query(connection, self._bounds):
             query = guard.permitted_statement(connection, match["query"])
             if connection.extract_statements(query)[0].type != duckdb.StatementType.SELECT:
                 raise QueryError("a pre-aggregate is of one SELECT", todo=_TODO)
             database.count_aggregate(match["name"])
             connection.execute(f"CREATE TABLE IF NOT EXISTS memory.main.{match['name']} AS {query}")
 
-    def _of_newest_copy(self) -> _Database:
+    def _open_newest_copy(self) -> _Database:
         version = self._copy.current
         with self._lock:
             if self._database is None or self._database.version is not version:
@@ -122,7 +122,7 @@ class _Database:
 
 
 @contextmanager
-def _limited(connection: duckdb.DuckDBPyConnection, bounds: SqlConfig) -> Iterator[None]:
+def _limit_query(connection: duckdb.DuckDBPyConnection, bounds: SqlConfig) -> Iterator[None]:
     """Bound the time of one query, and turn an error of DuckDB into a `QueryError`."""
     with TimeLimit(connection, bounds) as time_limit:
         try:

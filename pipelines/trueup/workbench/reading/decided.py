@@ -43,8 +43,8 @@ class Decided:
     """The shown state of one copy: its tables, with the changes by decisions since then.
 
     `snapshot` is the commit up to which decisions are shown, `commits` the number of those that brought them. `needs_copy` is true
-    if a decision has changed more than this class computes. It moved findings to another case, or concerned a feed, which changes
-    which findings are provisional.
+    if a decision has changed more than this class computes. Such a decision moved findings to another case, or concerned a feed,
+    which changes which findings are provisional.
     """
 
     def __init__(self, root: duckdb.DuckDBPyConnection, project: Project, snapshot: int) -> None:

@@ -36,7 +36,7 @@ Behind = Literal["nothing", "decisions", "more"]
 
 @dataclass
 class CopyVersion:
-    """One copy, with the lake's snapshot and position that it shows. It is deleted once it is replaced and no longer read."""
+    """One copy, with the lake's snapshot and position that it shows. A copy is deleted once it is replaced and no longer read."""
 
     path: Path
     snapshot: int

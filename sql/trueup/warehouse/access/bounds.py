@@ -1,8 +1,8 @@
 """Bounds of one question: time, memory, threads and temporary files, and the error that names an exceeded bound.
 
-DuckDB enforces memory, threads and temporary files itself, once `guard.lock` has set them. It has no time limit: another thread
-interrupts the query. DuckDB does not count the memory of long values and of rows on their way to the output. `parts` bounds the
-rows that become Python values at once; on Linux `process_within` bounds the data of the whole process.
+DuckDB enforces memory, threads and temporary files itself, once `guard.lock` has set them. DuckDB has no time limit, so another
+thread interrupts the query. DuckDB does not count the memory of long values and of rows on their way to the output. `parts` bounds
+the rows that become Python values at once; on Linux `process_within` bounds the data of the whole process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OVERDUE_AFTER_S = 5.0
 PART_WEIGHT = 16 << 20
 """Estimated bytes of Python values that rows become at once, unless one row has more."""
 PER_VALUE, PER_BYTE = 120, 6
-"""Most bytes that a value, and each byte of it, takes as Python value and as output text."""
+"""Most bytes that a value, and each byte of the value, takes as Python value and as output text."""
 _LONGEST_WAIT_S = 3600.0
 _UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
 _GIB = 1 << 30
@@ -127,14 +127,14 @@ def process_within(bounds: SqlConfig) -> Iterator[None]:
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
     known = [limit for limit in before if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min([_data_bytes() + 2 * bounds.memory + _GIB, *known]), before[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (min([_measure_data_bytes() + 2 * bounds.memory + _GIB, *known]), before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def _data_bytes() -> int:
+def _measure_data_bytes() -> int:
     """Return the size of this process's data, as Linux counts it against `RLIMIT_DATA`."""
     lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:"))
@@ -142,7 +142,7 @@ def _data_bytes() -> int:
 
 def parts(batch: pa.RecordBatch, bounds: SqlConfig) -> Iterator[pa.RecordBatch]:
     """Divide a batch into parts that are small as Python values; raises `QueryError` for one row larger than `memory`."""
-    weight = sum(_weight(column) for column in batch.columns)
+    weight = sum(_estimate_bytes(column) for column in batch.columns)
     if weight <= PART_WEIGHT or (batch.num_rows == 1 and weight <= bounds.memory):
         yield batch
     elif batch.num_rows == 1:
@@ -156,18 +156,18 @@ def parts(batch: pa.RecordBatch, bounds: SqlConfig) -> Iterator[pa.RecordBatch]:
         yield from parts(batch.slice(half), bounds)
 
 
-def _weight(values: pa.Array) -> int:
+def _estimate_bytes(values: pa.Array) -> int:
     """Estimate from above how many bytes these values take as Python values and text."""
     from pyarrow import types  # A command without a query starts sooner without it.
 
     kind, own = values.type, PER_VALUE * len(values)
     if types.is_dictionary(kind):
-        return _weight(values.dictionary_decode())
+        return _estimate_bytes(values.dictionary_decode())
     if types.is_struct(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         inner = values.flatten()
-        return own + sum(_weight(one) for one in (inner if isinstance(inner, list) else [inner]))
+        return own + sum(_estimate_bytes(one) for one in (inner if isinstance(inner, list) else [inner]))
     if types.is_map(kind):
-        return own + _weight(values.keys) + _weight(values.items)
+        return own + _estimate_bytes(values.keys) + _estimate_bytes(values.items)
     return own + PER_BYTE * int(values.nbytes)
 
 
@@ -177,13 +177,13 @@ def naming_limits(bounds: SqlConfig, time_limit: TimeLimit) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, MemoryError) as error:
-        exceeded = _exceeded(error, bounds, time_limit)
+        exceeded = _exceeded_error(error, bounds, time_limit)
         if exceeded is None:
             raise
         raise exceeded from None
 
 
-def _exceeded(error: Exception, bounds: SqlConfig, time_limit: TimeLimit) -> QueryError | None:
+def _exceeded_error(error: Exception, bounds: SqlConfig, time_limit: TimeLimit) -> QueryError | None:
     text = str(error)
     if time_limit.is_over and text.startswith("INTERRUPT Error"):
         return too_long(bounds)

@@ -81,7 +81,7 @@ def permitted_statement(connection: duckdb.DuckDBPyConnection, text: str) -> str
         raise QueryError(f"the query has {len(statements)} statements" if statements else "the query is empty", todo=_TODO)
     kind = statements[0].type
     if kind == duckdb.StatementType.EXPLAIN:
-        return _explain(connection, text)
+        return _rebuild_explain(connection, text)
     if kind != duckdb.StatementType.SELECT:
         raise QueryError(f"{kind.name} is refused", todo=_TODO)
     _check_tree(_parse_tree(connection, text))
@@ -94,7 +94,7 @@ def duckdb_error_line(error: Exception) -> str:
     return " ".join(line.strip() for line in lines if line.strip())
 
 
-def _explain(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+def _rebuild_explain(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     """Rebuild an EXPLAIN around its query, so that the query that was checked is the query that runs."""
     match = _EXPLAIN.fullmatch(text)
     if match is None:
@@ -119,23 +119,23 @@ def _parse_tree(connection: duckdb.DuckDBPyConnection, text: str) -> dict[str, A
 
 def _check_tree(tree: dict[str, Any]) -> None:
     table_functions: set[int] = set()  # Nodes of functions in the place of a table.
-    for node in _nodes(tree):
+    for node in _walk_nodes(tree):
         if node.get("type") == "TABLE_FUNCTION" and isinstance(node.get("function"), dict):
             table_functions.add(id(node["function"]))
             _check_table_function(node["function"])
         elif node.get("type") == "BASE_TABLE":
             _check_table(node)
-        elif "function_name" in node and id(node) not in table_functions and _name(node, "function_name") in REFUSED_FUNCTIONS:
+        elif "function_name" in node and id(node) not in table_functions and _read_name(node, "function_name") in REFUSED_FUNCTIONS:
             raise QueryError(f"the function {node['function_name']} is refused", todo="it reaches beyond the warehouse")
 
 
 def _check_table_function(function: dict[str, Any]) -> None:
-    if _name(function, "function_name") not in TABLE_FUNCTIONS:
+    if _read_name(function, "function_name") not in TABLE_FUNCTIONS:
         raise QueryError(f"the table function {function.get('function_name')} is refused", todo="read the views instead")
 
 
 def _check_table(table: dict[str, Any]) -> None:
-    catalog, schema, name = _name(table, "catalog_name"), _name(table, "schema_name"), _name(table, "table_name")
+    catalog, schema, name = _read_name(table, "catalog_name"), _read_name(table, "schema_name"), _read_name(table, "table_name")
     system = name.startswith(("duckdb_", "pragma_", "sqlite_")) and name not in SYSTEM_VIEWS
     if (catalog, schema) not in SCHEMAS or system:
         where = ".".join(part for part in (catalog, schema, name) if part)
@@ -144,11 +144,11 @@ def _check_table(table: dict[str, Any]) -> None:
         raise QueryError(f"{name!r} would be a file, which is refused", todo="read the views instead")
 
 
-def _name(node: dict[str, Any], key: str) -> str:
+def _read_name(node: dict[str, Any], key: str) -> str:
     return str(node.get(key) or "").lower()
 
 
-def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _walk_nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield every object of a parse tree, parents before their children."""
     unvisited: list[Any] = [tree]
     while unvisited:

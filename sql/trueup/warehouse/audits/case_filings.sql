@@ -1,5 +1,5 @@
--- A finding is filed in a case that was opened before, whose kind and currency it has; and no case was opened twice.
--- A row: a filing or an opening that breaks this.
+-- A finding is filed only in a case of its kind and currency that was opened before the filing. No case is opened twice.
+-- A row: a filing or an opening that breaks this rule.
 SELECT lower(hex(f.finding_id)) AS finding_id, lower(hex(f.case_id)) AS case_id, f.filed_at
 FROM steps.case_filing f
 LEFT JOIN steps.case_opening o ON o.case_id = f.case_id

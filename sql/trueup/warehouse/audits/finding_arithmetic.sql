@@ -1,6 +1,6 @@
--- The impacts of the findings of a booking, and what is tolerated, add up to its expected money less its billed money.
--- A row: a booking of which that is not so; or a finding whose impact differs from its millionths, or which lacks a currency or a part
--- of its identity. Cells with open findings of an earlier version, which have no booking, are left out.
+-- For each booking, the impacts of its findings plus the tolerated money equal expected - billed.
+-- A row: a booking whose sum differs; or a finding with an impact that differs from its millionths, or without a currency or
+-- identity. Cells with open findings of an earlier version, which have no booking, are left out.
 WITH standing AS MATERIALIZED (
     SELECT
         f.finding_id, f.kind, f.service, f.day, f.currency, f.booking_id, f.control, f.impact_micros, f.whole_expected_micros,

@@ -1,5 +1,5 @@
 -- The impacts of the kernel's ledger and of the findings are equal.
--- A row: a service, day and currency in which they differ.
+-- A row: a service, day and currency in which the impacts differ.
 WITH entries AS (
     SELECT coalesce(l.service, '') AS service, l.day, l.currency, l.impact_micros AS ledger_micros, 0 AS findings_micros
     FROM lake.events.ledger l

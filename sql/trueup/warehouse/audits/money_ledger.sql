@@ -1,5 +1,5 @@
--- The accounts of the money ledger add up to zero in every entry, and those of an item, but for `assessed` and `recovered`,
--- to its money now.
+-- The accounts of the money ledger add up to zero in every entry. The accounts of an item, without `assessed` and `recovered`, add
+-- up to its money now.
 -- A row: an entry or an item that does not add up.
 WITH items AS (
     SELECT i.item_id, any_value(i.micros) AS micros FROM steps.money_item i GROUP BY i.item_id

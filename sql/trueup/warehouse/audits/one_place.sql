@@ -1,5 +1,5 @@
 -- No money is counted twice: each record belongs to at most one open finding with an impact.
--- A row: a record that belongs to two.
+-- A row: a record that belongs to two such findings.
 SELECT r.stream, r.event_id, count(*) AS findings, list(r.finding_id ORDER BY r.finding_id) AS finding_ids
 FROM main.finding_records r
 JOIN steps.finding_now f ON lower(hex(f.finding_id)) = r.finding_id

@@ -1,5 +1,5 @@
--- Positions run from 1 without gaps or repeats, and no consumer is ahead of the newest.
--- A row: a position after a gap, a repeated position, or a consumer ahead of the newest.
+-- Positions run from 1 without gaps or repeats, and no consumer is ahead of the newest position.
+-- A row: a position after a gap, a repeated position, or a consumer ahead of the newest position.
 SELECT p.position, 'gap or repeat' AS fault, lag(p.position) OVER (ORDER BY p.position) AS other
 FROM lake.events.position p
 QUALIFY p.position <> coalesce(lag(p.position) OVER (ORDER BY p.position), 0) + 1

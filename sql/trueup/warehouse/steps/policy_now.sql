@@ -1,4 +1,4 @@
--- The policy in force at the requested position: the last one declared up to it.
+-- The policy in force at the requested position: the last policy declared up to it.
 -- Grain: one row, or none before the first policy. Owner: warehouse.
 SELECT
     d.content,                                    -- the policy as JSON: services, default, sources, timezone, currency

@@ -1,6 +1,6 @@
--- Money of findings that correcting charges brought back or returned.
+-- Money of findings that correcting charges recovered or returned.
 -- Grain: one row per finding and position. Owner: warehouse.
--- A change by a correcting charge recovers as much as it takes from the impact: all of it, or a part.
+-- A change by a correcting charge recovers the amount that it takes off the impact: all of it, or a part.
 WITH changes AS (
     SELECT
         c.*, if(c.stands, c.impact_micros, 0) AS after_micros,
@@ -10,14 +10,14 @@ WITH changes AS (
 SELECT
     c.finding_id,                                 -- 16 bytes
     c.position,                                   -- the position of the correcting charge
-    c.action,                                     -- revised: a part of it; resolved: all of it
-    c.kind,                                       -- what was wrong
-    c.service,                                    -- of the finding
-    c.subscriber,                                 -- of the finding
-    c.day,                                        -- of the finding
-    c.currency,                                   -- of the amounts
-    c.before_micros,                              -- its impact before
-    c.after_micros,                               -- its impact after; 0 where all is recovered
-    c.before_micros - c.after_micros AS recovered_micros -- positive: billed later; negative: credited
+    c.action,                                     -- revised: a part is recovered; resolved: all is recovered
+    c.kind,                                       -- kind of the finding
+    c.service,                                    -- service of the finding
+    c.subscriber,                                 -- subscriber of the finding
+    c.day,                                        -- day of the finding
+    c.currency,                                   -- currency of the amounts
+    c.before_micros,                              -- impact before the charge
+    c.after_micros,                               -- impact after the charge; 0 where all is recovered
+    c.before_micros - c.after_micros AS recovered_micros -- recovered money; positive: billed later; negative: credited
 FROM changes c
 WHERE c.cause = 'recovery' AND abs(c.after_micros) < abs(c.before_micros)

@@ -1,4 +1,5 @@
--- Services whose records share an allowance, or are priced by the volume of the period: the price of one depends on the others.
+-- Services whose records share an allowance, or whose price depends on the volume of the period. The price of one record then
+-- depends on the others.
 -- Grain: one row per service and pool. Owner: warehouse.
 WITH terms AS (
     SELECT
@@ -9,10 +10,10 @@ WITH terms AS (
 )
 SELECT DISTINCT
     a.services AS pool,                           -- the services of the pool, as the tariff book lists them
-    trim(unnest(string_split(a.services, ','))) AS service, -- one of them
+    trim(unnest(string_split(a.services, ','))) AS service, -- one service of the pool
     a.period,                                     -- day, week, month or cycle
-    a.timezone,                                   -- in which the period is counted
-    a.by_account                                  -- whether all subscribers of an account draw on it
+    a.timezone,                                   -- time zone in which the period is counted
+    a.by_account                                  -- whether all subscribers of an account draw on the pool
 FROM terms a
 WHERE a.item = 'allowance'
 UNION

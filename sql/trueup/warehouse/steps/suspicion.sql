@@ -1,4 +1,4 @@
--- Suspicious transactions by the champion and by alerting rules, and whom they accuse.
+-- Suspicious transactions by the champion and by alerting rules, with the parties that they accuse.
 -- Grain: one row per suspicious transaction and accused party. Owner: fraud.
 WITH accused AS (
     SELECT
@@ -16,23 +16,23 @@ WITH accused AS (
     GROUP BY s.event_id, s.party
 )
 SELECT
-    a.event_id,                                   -- 16 bytes, of the usage record
-    a.position,                                   -- the position of the record; of a later score, the position of the scoring
-    a.scored_snapshot,                            -- the commit of its first score
-    a.day,                                        -- UTC day
-    a.started_at,                                 -- UTC
-    a.service,                                    -- of the record
-    a.subscriber,                                 -- of the record
-    a.peer,                                       -- of the record
-    a.party,                                      -- who is suspected: the one whose behaviour the reasons describe
-    row_number() OVER (PARTITION BY a.event_id ORDER BY a.party_rank, a.last_snapshot DESC, a.party) = 1 AS is_first, -- the party first accused
-    a.probability,                                -- of the model; NULL where only rules alert
-    a.margin,                                     -- of the same model
-    a.model_id,                                   -- of the same model
-    a.in_sample,                                  -- whether the training of the same model covered its day
-    a.rules,                                      -- those that alert
+    a.event_id,                                   -- id of the usage record, 16 bytes
+    a.position,                                   -- the position of the record; of a later score, the position of the scoring run
+    a.scored_snapshot,                            -- the commit of the first score of the transaction
+    a.day,                                        -- day in UTC
+    a.started_at,                                 -- time of the transaction, UTC
+    a.service,                                    -- as in the usage record
+    a.subscriber,                                 -- as in the usage record
+    a.peer,                                       -- as in the usage record
+    a.party,                                      -- the suspected party, whose behaviour the reasons describe
+    row_number() OVER (PARTITION BY a.event_id ORDER BY a.party_rank, a.last_snapshot DESC, a.party) = 1 AS is_first, -- whether the party is the one first accused
+    a.probability,                                -- probability by the model; NULL where only rules alert
+    a.margin,                                     -- margin by the same model
+    a.model_id,                                   -- id of the same model
+    a.in_sample,                                  -- whether the training of the model covered the day of the transaction
+    a.rules,                                      -- the alerting rules
     a.reasons,                                    -- JSON: sentences, typology, action, base, adds
-    CASE WHEN is_first THEN a.loss_micros END AS loss_micros, -- what it costs if it is fraud; only of the party first accused
-    a.currency,                                   -- of the loss
-    left(sha256('case;' || coalesce(a.party, '') || ';' || a.day), 32) AS case_id -- party and day, hashed
+    CASE WHEN is_first THEN a.loss_micros END AS loss_micros, -- the loss if the transaction is fraud; only for the party first accused
+    a.currency,                                   -- currency of the loss
+    left(sha256('case;' || coalesce(a.party, '') || ';' || a.day), 32) AS case_id -- hash of party and day
 FROM accused a

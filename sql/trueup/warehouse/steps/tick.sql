@@ -1,4 +1,4 @@
--- Every tick of the clock up to the requested position, and the position from which it is void.
+-- Every tick of the clock up to the requested position, and the position from which the tick is void.
 -- Grain: one row per tick. Owner: warehouse.
 WITH superseding AS (
     SELECT CAST(d.content ->> '$.supersedes' AS BIGINT) AS position, min(p.position) AS superseded_at
@@ -10,9 +10,9 @@ WITH superseding AS (
     GROUP BY ALL
 )
 SELECT
-    p.position,                                   -- the position that declared it
-    d.through,                                    -- the time that it declared
-    s.superseded_at                               -- the position it is void from; NULL while it is in force
+    p.position,                                   -- the position of the declaration
+    d.through,                                    -- the time that the tick declared
+    s.superseded_at                               -- the position from which the tick is void; NULL while the tick is in force
 FROM lake.events.declaration d
 JOIN lake.events.position p ON p.snapshot_id = d.snapshot_id
 LEFT JOIN superseding s ON s.position = p.position

@@ -1,5 +1,5 @@
--- Records of one source by node, destination, hour and commit; those whose other party has none are not here.
--- Grain: one of each. Owner: quality.
+-- Number of records of one source by node, destination, hour and commit. Records whose peer has no destination are left out.
+-- Grain: one node, destination, hour and commit. Owner: quality.
 WITH records AS (
     SELECT
         coalesce(e.node, '') AS node, regexp_extract(e.peer, $pattern, $group) AS destination,

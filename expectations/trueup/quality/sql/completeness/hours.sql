@@ -1,4 +1,5 @@
--- Records of one source by node, service, hour and commit, and where their numbers lie. Grain: one of each. Owner: quality.
+-- Number of records of one source by node, service, hour and commit, with the mean and spread of their record numbers. Grain: one
+-- node, service, hour and commit. Owner: quality.
 WITH records AS (
     SELECT
         coalesce(e.node, '') AS node, coalesce(e.service, '') AS service,

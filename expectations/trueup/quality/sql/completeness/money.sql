@@ -1,5 +1,6 @@
 -- Usage and charges by feed, service, UTC day, currency and commit, with sums of amounts and of their squares in whole units.
--- Grain: one of each. Owner: quality. Statistics for an estimate: they enter no sum of money owed.
+-- Grain: one feed, service, day, currency and commit. Owner: quality. The sums are statistics for an estimate and enter no sum of
+-- money owed.
 WITH by_unit AS (
     SELECT
         u.source_id, coalesce(u.service, '') AS service, u.day, u.snapshot_id, CAST(NULL AS VARCHAR) AS currency,

@@ -1,5 +1,5 @@
--- Record numbers of one source without a gap, by node and commit. Grain: one run. Owner: quality.
--- Most commits are one run of each node, which needs no ordering; only the others are read number by number.
+-- Runs of record numbers of one source without a gap, by node and commit. Grain: one run. Owner: quality.
+-- In most commits the numbers of each node are one run, which needs no ordering. Only the other commits are ordered by number.
 WITH numbered AS (
     SELECT
         coalesce(e.node, '') AS node, e.snapshot_id, epoch_us({own_time}) AS at_us,

@@ -1,4 +1,4 @@
--- Which commits brought rows of a feed of states. Grain: one feed and position. Owner: quality.
+-- Commits with rows of a feed of subscriptions. Grain: one feed and position. Owner: quality.
 SELECT DISTINCT c.stream, c.source, p.position
 FROM lake.events.control AS c
 JOIN lake.events.position AS p ON p.snapshot_id = c.snapshot_id

@@ -1,4 +1,4 @@
--- Ticks of the injected clock, and closings, each at its position. Grain: one declaration. Owner: quality.
+-- Ticks of the injected clock and closings, each with the position of the declaration. Grain: one declaration. Owner: quality.
 WITH superseding AS (
     SELECT CAST(d.content ->> '$.supersedes' AS BIGINT) AS position, min(p.position) AS superseded_at
     FROM lake.events.declaration AS d
@@ -8,7 +8,7 @@ WITH superseding AS (
 )
 SELECT
     d.kind, d.source, epoch_us(d.through) AS through_us, p.position,
-    s.superseded_at                               -- the position a tick is void from, NULL while it is in force
+    s.superseded_at                               -- the position from which the tick is void; NULL while the tick is in force
 FROM lake.events.declaration AS d
 JOIN lake.events.position AS p ON p.snapshot_id = d.snapshot_id
 LEFT JOIN superseding AS s ON s.position = p.position

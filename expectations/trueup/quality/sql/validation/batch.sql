@@ -1,4 +1,5 @@
--- What a validation looks at: a day of a feed (a whole feed of states) as of a position, its ids readable. Grain: one event.
+-- The events that a validation checks: one day of a feed (of subscriptions the whole feed), as of a position, with readable ids.
+-- Grain: one event.
 -- Owner: quality.
 SELECT
     e.* REPLACE (lower(hex(e.event_id)) AS event_id)

@@ -1,2 +1,2 @@
--- Copy the records of the days of a feed to validate, once for all queries about them. Owner: quality.
+-- Copies the records of the days to validate, so that all queries read the log once. Owner: quality.
 CREATE OR REPLACE TEMP TABLE due AS {query}

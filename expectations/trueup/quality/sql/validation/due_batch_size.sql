@@ -1,2 +1,2 @@
--- How many events the batch under validation holds. Owner: quality.
+-- Number of events of the batch under validation. Owner: quality.
 SELECT count(*) FROM {batch}

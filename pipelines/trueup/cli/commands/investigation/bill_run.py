@@ -55,10 +55,10 @@ def bill_run(
     from trueup.investigation.bill_run import check_bill_run
 
     opened = load(project)
-    limit = _threshold(opened, threshold)
+    limit = _parse_threshold(opened, threshold)
     first = day(cycle, "--cycle")
     assert first is not None
-    checked = check_bill_run(opened, first, [_draft(text) for text in draft or ()], log=output.note)
+    checked = check_bill_run(opened, first, [_parse_draft(text) for text in draft or ()], log=output.note)
     if out is not None:
         _write(checked, out)
     if json:
@@ -69,7 +69,7 @@ def bill_run(
         raise typer.Exit(EXCEEDED)
 
 
-def _threshold(project: Project, text: str | None) -> Decimal:
+def _parse_threshold(project: Project, text: str | None) -> Decimal:
     from trueup.config import decimal_micros
 
     try:
@@ -81,7 +81,7 @@ def _threshold(project: Project, text: str | None) -> Decimal:
     return Decimal(micros).scaleb(-6)
 
 
-def _draft(text: str) -> tuple[str, Path]:
+def _parse_draft(text: str) -> tuple[str, Path]:
     source, sign, path = text.partition("=")
     if not (sign and source and path):
         raise TrueupError(

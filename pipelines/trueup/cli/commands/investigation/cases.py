@@ -79,7 +79,7 @@ def cases(
     if json:
         output.json_value(rows)
         return
-    output.dictionaries([_short(row) for row in rows], _SHOWN)
+    output.dictionaries([_shorten_row(row) for row in rows], _SHOWN)
     if not rows:
         output.line("no cases; `trueup cases --search` groups the findings")
     for left in unexplained:
@@ -95,7 +95,7 @@ def summary_line(done: Investigated) -> str:
     return f"{opened} opened, {filed} filed, {done.unexplained} in no case, up to position {done.position}"
 
 
-def _short(row: dict[str, object]) -> dict[str, object]:
+def _shorten_row(row: dict[str, object]) -> dict[str, object]:
     members = row["findings"] if row["type"] == "root_cause" else row["transactions"]
     confidence = f"{float(str(row['confidence'])):.2f}"
     return {**row, "case": str(row["case_id"])[:_SHORT_ID], "members": members, "confidence": confidence}

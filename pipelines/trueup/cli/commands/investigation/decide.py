@@ -67,7 +67,7 @@ def decide(
     opened = load(project)
     made = Decision(
         decision, note, by, None if amount is None else amount_micros_of(amount),
-        None if until is None else _moment(opened, until), assignee, parse_day(on, "--on"), action,
+        None if until is None else _parse_moment(opened, until), assignee, parse_day(on, "--on"), action,
     )  # fmt: skip
     reshaped = {"merged": into is not None, "split": bool(where)}
     for name, is_given in reshaped.items():
@@ -105,7 +105,7 @@ def _show(done: Recorded, made: Decision, *, json: bool) -> None:
         output.line("a second person has to agree: the same command with another --by")
 
 
-def _moment(project: Project, text: str) -> datetime:
+def _parse_moment(project: Project, text: str) -> datetime:
     """Return the end that a duration from now, a day or a time names."""
     from trueup.clock import system_clock
     from trueup.config.values import duration_us

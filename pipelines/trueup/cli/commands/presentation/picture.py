@@ -41,9 +41,9 @@ def picture(
         raise TrueupError("the file must end in .svg", where=str(out), todo="name another file")
     opened = load(project)
     if subject == "leakage":
-        text = _leakage(opened, currency, as_of)
+        text = _draw_leakage(opened, currency, as_of)
     else:
-        text = _finding(opened, identity, as_of) if subject == "finding" else _calibration(opened, identity)
+        text = _draw_finding(opened, identity, as_of) if subject == "finding" else _draw_calibration(opened, identity)
     out.write_text(text, "utf-8")
     if json:
         output.json_value({"path": str(out), "bytes": len(text.encode())})
@@ -51,7 +51,7 @@ def picture(
         output.line(f"wrote {out}")
 
 
-def _leakage(project: Project, currency: str | None, as_of: str | None) -> str:
+def _draw_leakage(project: Project, currency: str | None, as_of: str | None) -> str:
     from trueup.pictures.svg import leakage_svg
     from trueup.warehouse.query import with_retries
 
@@ -64,7 +64,7 @@ def _leakage(project: Project, currency: str | None, as_of: str | None) -> str:
     return leakage_svg(rows, str(rows[0]["currency"]))
 
 
-def _finding(project: Project, identity: str, as_of: str | None) -> str:
+def _draw_finding(project: Project, identity: str, as_of: str | None) -> str:
     from trueup.pictures.svg import waterfall_svg
     from trueup.warehouse.explain import finding_id_of
     from trueup.warehouse.query import Warehouse, with_retries
@@ -76,7 +76,7 @@ def _finding(project: Project, identity: str, as_of: str | None) -> str:
     return waterfall_svg(finding["expected"], finding["billed"], finding["impact"], finding["currency"] or "")
 
 
-def _calibration(project: Project, identity: str) -> str:
+def _draw_calibration(project: Project, identity: str) -> str:
     from trueup.pictures.svg import calibration_svg
 
     folder = project.directory / "models"

@@ -57,14 +57,14 @@ def verify(
     opened, archives = load(project), archive_folders(raw or [])
     if id_prefix is None:
         checked = check_all(opened, anchors, public_keys)
-        result = with_retries(opened, lambda warehouse: _everything(warehouse, archives))
+        result = with_retries(opened, lambda warehouse: _verify_lake(warehouse, archives))
         result = result if checked is None else with_anchors(result, checked)
         _show(result, checked, json=json)
         sound = result.sound
     elif anchors or public_keys:
         raise TrueupError("anchors are checked for the whole log, not for one record", where="--anchor", todo="leave out the ID")
     else:
-        records = with_retries(opened, lambda warehouse: _records(warehouse, id_prefix, archives))
+        records = with_retries(opened, lambda warehouse: _verify_records(warehouse, id_prefix, archives))
         _show_records(records, json=json)
         sound = all(record.verdict in SOUND for record in records)
     if not sound:
@@ -79,13 +79,13 @@ def archive_folders(folders: list[Path]) -> tuple[Path, ...]:
     return tuple(folder.resolve() for folder in folders)
 
 
-def _everything(warehouse: Warehouse, archives: tuple[Path, ...]) -> Verification:
+def _verify_lake(warehouse: Warehouse, archives: tuple[Path, ...]) -> Verification:
     from trueup.proof.verify import verify as verified
 
     return verified(warehouse.lake, archives=archives, log=output.note)
 
 
-def _records(warehouse: Warehouse, id_prefix: str, archives: tuple[Path, ...]) -> list[VerifyResult]:
+def _verify_records(warehouse: Warehouse, id_prefix: str, archives: tuple[Path, ...]) -> list[VerifyResult]:
     from trueup.proof.raw.records import verify_record
     from trueup.warehouse.explain import event_ids_of
 
@@ -135,7 +135,7 @@ def _show(result: Verification, checked: AnchorCheck | None, *, json: bool) -> N
 def show_checks(result: Verification) -> None:
     """Print each check with its count, then the faults."""
     for check in result.checks:
-        output.line(f"{_verdict(check):<8}{check.name.replace('_', ' ')}: {_compared(check)}")
+        output.line(f"{_format_verdict(check):<8}{check.name.replace('_', ' ')}: {_describe_comparison(check)}")
         for note in check.notes:
             output.line(f"        note: {note}")
     for fault in result.faults[:_SHOWN_FAULTS]:
@@ -145,11 +145,11 @@ def show_checks(result: Verification) -> None:
         output.line(f"… and {len(result.faults) - _SHOWN_FAULTS} more; --json lists all")
 
 
-def _verdict(check: Check) -> str:
+def _format_verdict(check: Check) -> str:
     return "SKIPPED" if check.not_made else "FAILED" if check.faults else "ok"
 
 
-def _compared(check: Check) -> str:
+def _describe_comparison(check: Check) -> str:
     if check.not_made:
         return f"not made, {check.not_made}"
     plural = f"changes of {check.unit.removeprefix('change of a ')}s" if check.unit.startswith("change of a ") else f"{check.unit}s"

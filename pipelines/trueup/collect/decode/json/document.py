@@ -60,7 +60,7 @@ class _Tokens:
         codes = np.frombuffer(data, np.uint8)
         quotes = np.flatnonzero(codes == _QUOTE)
         if b"\\" in data:
-            quotes = quotes[~_escaped(codes, quotes)]
+            quotes = quotes[~_mark_escaped_quotes(codes, quotes)]
         at = np.flatnonzero(_SIGNS[codes])
         is_inside: Mask = (np.searchsorted(quotes, at) + self.in_string) % 2 == 1
         at = at[~is_inside]
@@ -70,7 +70,7 @@ class _Tokens:
         return _Signs(at + offset, codes[at], depth)
 
 
-def _escaped(codes: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type-arg]
+def _mark_escaped_quotes(codes: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type-arg]
     """Return which quotes follow an odd number of backslashes."""
     others = np.flatnonzero(codes != _BACKSLASH)
     before = np.searchsorted(others, quotes) - 1
@@ -113,7 +113,7 @@ class DocumentScan:
             while index < len(signs.at):
                 index = self._advance(signs, index, starts, ends)
             if starts:
-                yield from self._lines(np.concatenate(starts), np.concatenate(ends))
+                yield from self._take_records(np.concatenate(starts), np.concatenate(ends))
             self._release(offset)
         self.is_closed = not self._tokens.in_string and self._tokens.depth == 0 and not self._frames
 
@@ -122,14 +122,14 @@ class DocumentScan:
     def _advance(self, signs: _Signs, index: int, starts: list[Offsets], ends: list[Offsets]) -> int:
         """Process the sign at an index, or all signs up to the end of a list or of a skipped value; return the next index."""
         if self._list_depth:
-            return self._through_list(signs, index, starts, ends)
+            return self._pass_list(signs, index, starts, ends)
         if self._skip_below:
-            return self._through_value(signs, index, starts, ends)
+            return self._pass_value(signs, index, starts, ends)
         at, code = int(signs.at[index]), int(signs.code[index])
         if code in (_OPEN_OBJECT, _OPEN_LIST):
             self._open(at, code, int(signs.depth[index]))
         elif code == _COLON:
-            self._matched = self._match(self._data[self._mark + 1 - self._base : at - self._base])
+            self._matched = self._match_key(self._data[self._mark + 1 - self._base : at - self._base])
             self._value_at = at + 1 if self._is_target else None
         else:
             self._end_scalar(at, starts, ends)
@@ -156,7 +156,7 @@ class DocumentScan:
         else:
             self._frames.append((code, matched))
 
-    def _match(self, key: bytes) -> int:
+    def _match_key(self, key: bytes) -> int:
         """Return how many names of the path this key completes; -1 where the member is not on the path."""
         kind, matched = self._frames[-1] if self._frames else (_OPEN_LIST, 0)
         try:
@@ -175,7 +175,7 @@ class DocumentScan:
                 ends.append(np.array([at]))
         self._value_at, self._matched = None, -1
 
-    def _through_value(self, signs: _Signs, index: int, starts: list[Offsets], ends: list[Offsets]) -> int:
+    def _pass_value(self, signs: _Signs, index: int, starts: list[Offsets], ends: list[Offsets]) -> int:
         """Go on to the end of an object that is a record, or to the end of a skipped value."""
         end = signs.first_below(self._skip_below, index)
         if end == len(signs.at):
@@ -187,7 +187,7 @@ class DocumentScan:
         self._mark = int(signs.at[end])
         return end + 1
 
-    def _through_list(self, signs: _Signs, index: int, starts: list[Offsets], ends: list[Offsets]) -> int:
+    def _pass_list(self, signs: _Signs, index: int, starts: list[Offsets], ends: list[Offsets]) -> int:
         """Go on to the end of the list, and add its complete items."""
         end = signs.first_below(self._list_depth, index)
         within = slice(index, end)
@@ -206,7 +206,7 @@ class DocumentScan:
 
     # --- bytes in memory ------------------------------------------------------------------------------------------------
 
-    def _lines(self, starts: Offsets, ends: Offsets) -> Iterator[Lines]:
+    def _take_records(self, starts: Offsets, ends: Offsets) -> Iterator[Lines]:
         """Yield records; a record of which only the beginning is in memory is a piece of its own."""
         is_cut = starts[:1] < self._base
         if is_cut.any():

@@ -21,22 +21,23 @@ _LONG_BYTES, _CHUNK_BYTES = 1 << 20, 1 << 20
 def listed_items(pieces: Iterable[Lines], path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
     """Yield the items of the list at `path` of each line as records, numbered from 0.
 
-    An object instead of the list is one record. A scalar is one too, and the decoder rejects it. A line without the list has no
-    record. A line that is not a JSON object, or is longer than `record_bytes`, is itself a record that the decoder rejects.
+    An object instead of the list is one record. A scalar counts as one record too, and the decoder rejects it. A line without the
+    list has no record. A line that is not a JSON object, or is longer than `record_bytes`, is itself a record that the decoder
+    rejects.
     """
     row = 0
     for lines in pieces:
-        for records in _records(lines, path, record_bytes):
+        for records in _cut_records(lines, path, record_bytes):
             yield replace(records, rows=np.arange(row, row + len(records)))
             row += len(records)
 
 
-def _records(lines: Lines, path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
+def _cut_records(lines: Lines, path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
     is_long = len(lines) == 1 and _LONG_BYTES < lines.lengths[0] <= record_bytes
     if is_long and (records := list_of_long_line(lines, path)) is not None:
         yield from records
         return
-    starts, ends = _spans(lines, path, record_bytes)
+    starts, ends = _find_spans(lines, path, record_bytes)
     if len(starts):
         yield replace(lines, starts=starts, ends=ends, rows=np.arange(len(starts)))
 
@@ -56,7 +57,7 @@ def list_of_long_line(line: Lines, path: Sequence[str]) -> Iterator[Lines] | Non
     return scanned(DocumentScan(path, bounds)) if check.is_closed else None
 
 
-def _spans(lines: Lines, path: Sequence[str], record_bytes: int) -> tuple[Offsets, Offsets]:
+def _find_spans(lines: Lines, path: Sequence[str], record_bytes: int) -> tuple[Offsets, Offsets]:
     """Return where the records of lines begin and end in their block."""
     good = lines.only(lines.lengths <= record_bytes)
     good = screen_lines(good, "utf-8").lines

@@ -75,7 +75,7 @@ def read_ndjson(
     """
     screened = screen_lines(lines, encoding)
     screened = screened.without(~is_object(screened.text), "unparsable", "line: is a JSON object")
-    is_too_deep = _depths(screened.text) > limits.depth
+    is_too_deep = _count_line_depths(screened.text) > limits.depth
     screened = screened.without(is_too_deep, "over_limit", f"line: is nested {limits.depth} deep at most (depth in [limits])")
     members = members_of(screened.text)
     has_too_many = np.bincount(members.line, minlength=len(screened.text)) > limits.members
@@ -96,8 +96,8 @@ def read_ndjson(
         is_unmapped[paths.rows(name)] = name in kept
     fields = slice_cells(screened.text, {name: (starts, ends) for name, (starts, ends, *_) in cells.items()})
     if b"\\" in screened.text.data:
-        fields = fields.with_columns(_unescaped(fields[name], is_string) for name, (_, _, is_string, _) in cells.items())
-    attribute_texts = _objects_of(screened.text, members.only(is_unmapped)) if attributes else _none(len(screened.text))
+        fields = fields.with_columns(_unescape_texts(fields[name], is_string) for name, (_, _, is_string, _) in cells.items())
+    attribute_texts = _build_objects(screened.text, members.only(is_unmapped)) if attributes else _make_nulls(len(screened.text))
     return Batch(
         fields.select(mapped),
         attribute_texts,
@@ -125,16 +125,16 @@ def members_of(text: Lines) -> Members:
     """Find the members of the outermost objects of lines that are valid JSON objects."""
     numbers = text.codes
     opens, closes = strings_of(text)
-    colon = _after_blanks(numbers, closes + 1)
+    colon = _skip_blanks(numbers, closes + 1)
     is_key = numbers[colon] == _COLON
-    is_key &= _depth(text, opens, closes) == 1
+    is_key &= _count_depth(text, opens, closes) == 1
     key_start, key_end = opens[is_key], closes[is_key] + 1
-    value_start = _after_blanks(numbers, colon[is_key] + 1)
+    value_start = _skip_blanks(numbers, colon[is_key] + 1)
     line = np.searchsorted(text.ends, key_start, side="right")
     following = np.append(key_start[1:], 0)
     is_last = np.append(line[1:] != line[:-1], True)[: len(line)]
-    following = np.where(is_last, _object_ends(text)[line], following)
-    return Members(line, key_start, key_end, value_start, _before_blanks(numbers, following))
+    following = np.where(is_last, _find_object_ends(text)[line], following)
+    return Members(line, key_start, key_end, value_start, _skip_blanks_back(numbers, following))
 
 
 def strings_of(text: Lines) -> tuple[Offsets, Offsets]:
@@ -146,19 +146,19 @@ def strings_of(text: Lines) -> tuple[Offsets, Offsets]:
     inside[inside] = text.starts[line[inside]] <= quotes[inside]
     quotes = quotes[inside]
     if b"\\" in text.data and len(quotes):
-        quotes = quotes[~_escaped(numbers, quotes)]
+        quotes = quotes[~_mark_escaped_quotes(numbers, quotes)]
     return quotes[0::2], quotes[1::2]
 
 
-def _escaped(numbers: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type-arg]
+def _mark_escaped_quotes(numbers: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type-arg]
     """Return which quotes follow an odd number of backslashes."""
     backslashes = np.zeros(256, np.bool_)
     backslashes[_BACKSLASH] = True
-    odd: Mask = (quotes - _back_over(numbers, quotes, backslashes)) % 2 == 1
+    odd: Mask = (quotes - _step_back_over(numbers, quotes, backslashes)) % 2 == 1
     return odd
 
 
-def _depth(text: Lines, opens: Offsets, closes: Offsets) -> Offsets:
+def _count_depth(text: Lines, opens: Offsets, closes: Offsets) -> Offsets:
     """Return the depth in objects and arrays of each string."""
     if _is_flat(text):
         return np.ones(len(opens), np.int64)
@@ -184,7 +184,7 @@ def brackets_of(text: Lines, opens: Offsets, closes: Offsets) -> tuple[Offsets, 
     return brackets, np.cumsum(np.where(np.isin(numbers[brackets], _OPENING), 1, -1))
 
 
-def _depths(text: Lines) -> Offsets:
+def _count_line_depths(text: Lines) -> Offsets:
     """Return the depth of nesting of each line's object; the lines are valid JSON objects."""
     deepest = np.ones(len(text), np.int64)
     if not _is_flat(text):
@@ -193,12 +193,12 @@ def _depths(text: Lines) -> Offsets:
     return deepest
 
 
-def _object_ends(text: Lines) -> Offsets:
+def _find_object_ends(text: Lines) -> Offsets:
     """Return the position of the closing brace of each line's object."""
-    return _back_over(text.codes, text.ends, _BLANKS) - 1
+    return _step_back_over(text.codes, text.ends, _BLANKS) - 1
 
 
-def _after_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[type-arg]
+def _skip_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[type-arg]
     at = at.copy()
     blank = np.flatnonzero(_BLANKS[numbers[at]])
     for _ in range(_FEW if len(blank) else 0):
@@ -210,14 +210,14 @@ def _after_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[
     return at
 
 
-def _before_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[type-arg]
+def _skip_blanks_back(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[type-arg]
     """Return the end of the text before each position, skipping back over blanks and a comma."""
     gap = _BLANKS.copy()
     gap[_COMMA] = True
-    return _back_over(numbers, at, gap)
+    return _step_back_over(numbers, at, gap)
 
 
-def _back_over(numbers: np.ndarray, at: Offsets, gap: Mask) -> Offsets:  # type: ignore[type-arg]
+def _step_back_over(numbers: np.ndarray, at: Offsets, gap: Mask) -> Offsets:  # type: ignore[type-arg]
     """Move each position back to the end of the text before its gap; every position has text before it."""
     at = at.copy()
     unfinished = np.flatnonzero(gap[numbers[at - 1]])
@@ -233,7 +233,7 @@ def _back_over(numbers: np.ndarray, at: Offsets, gap: Mask) -> Offsets:  # type:
 # --- values of members ------------------------------------------------------------------------------------------------
 
 
-def _named(text: Lines, members: Members, name: str) -> Offsets:
+def _find_named_members(text: Lines, members: Members, name: str) -> Offsets:
     """Return the indices of members with this name."""
     key = json.dumps(name, ensure_ascii=False).encode()
     rows = np.flatnonzero(members.key_end - members.key_start == len(key))
@@ -258,7 +258,7 @@ class Paths:
     def rows(self, name: str) -> Offsets:
         """Return the indices of the outermost members with this name."""
         if name not in self._rows:
-            self._rows[name] = _named(self._text, self._members, name)
+            self._rows[name] = _find_named_members(self._text, self._members, name)
         return self._rows[name]
 
     def cells_of_name(self, name: str) -> Cells:
@@ -278,7 +278,7 @@ class Paths:
         rows = self.rows(first)
         is_repeated = np.bincount(self._members.line[rows], minlength=len(self._text)) > 1
         if not rest:
-            return (*_cells(self._text, self._members.only(rows)), is_repeated)
+            return (*_find_cells(self._text, self._members.only(rows)), is_repeated)
         starts, ends, strings = self._text.starts.copy(), self._text.starts.copy(), np.zeros(len(self._text), np.bool_)
         inner, line = self.inside(first)
         starts[line], ends[line], strings[line], repeated = inner.cells(rest)
@@ -316,7 +316,7 @@ def names_in(lines: Lines, encoding: str, *, nested: bool = False) -> tuple[str,
     return tuple(sorted(set(islice(paths.names(levels=_MOST_LEVELS if nested else 1), _MOST_NAMES))))
 
 
-def _cells(text: Lines, members: Members) -> tuple[Offsets, Offsets, Mask]:
+def _find_cells(text: Lines, members: Members) -> tuple[Offsets, Offsets, Mask]:
     """Return starts and ends of the values of one name by line, and which of them are strings.
 
     The range is empty where a line lacks the member, or its value is null or an empty string.
@@ -331,7 +331,7 @@ def _cells(text: Lines, members: Members) -> tuple[Offsets, Offsets, Mask]:
     return starts, ends, strings
 
 
-def _unescaped(texts: pl.Series, is_string: Mask) -> pl.Series:
+def _unescape_texts(texts: pl.Series, is_string: Mask) -> pl.Series:
     rows = (texts.str.contains("\\", literal=True).fill_null(False) & pl.Series(is_string)).arg_true()
     if not len(rows):
         return texts
@@ -339,10 +339,10 @@ def _unescaped(texts: pl.Series, is_string: Mask) -> pl.Series:
     return texts.scatter(rows, quoted.str.json_decode(pl.String))
 
 
-def _objects_of(text: Lines, members: Members) -> pl.Series:
+def _build_objects(text: Lines, members: Members) -> pl.Series:
     """Return each line's members as a JSON object with their original text; NULL for a line without members."""
     if not len(members.line):
-        return _none(len(text))
+        return _make_nulls(len(text))
     at = pl.DataFrame(
         {
             "line": members.line,
@@ -358,5 +358,5 @@ def _objects_of(text: Lines, members: Members) -> pl.Series:
     return out.scatter(objects["line"], objects.select(pl.lit("{") + pl.col("text") + "}").to_series())
 
 
-def _none(size: int) -> pl.Series:
+def _make_nulls(size: int) -> pl.Series:
     return pl.repeat(None, size, dtype=pl.String, eager=True)

@@ -44,7 +44,11 @@ class ParentedLines(DescribedLines):
         columns = {name: pl.Series(name, [row.get(name, _NONE)[0] for row in rows], dtype=pl.String) for name in parents}
         typed: dict[str, Mask] = {name: np.array([row.get(name, _NONE)[1] for row in rows], np.bool_) for name in parents}
         fields = batch.fields.with_columns(**columns) if batch.fields.width else pl.DataFrame(columns)
-        texts = [_joined(text, row, shown) for text, row in zip(batch.attributes.to_list(), rows, strict=True)] if shown else []
+        texts = (
+            [_join_attributes(text, row, shown) for text, row in zip(batch.attributes.to_list(), rows, strict=True)]
+            if shown
+            else []
+        )
         attributes = pl.Series(batch.attributes.name, texts, dtype=pl.String) if shown else batch.attributes
         return replace(batch, fields=fields.select(names), attributes=attributes, typed={**batch.typed, **typed})
 
@@ -63,7 +67,7 @@ class Parents:
             begins, ends, values = list[int](), list[int](), list[Mapping[str, _Value]]()
             for index in range(len(lines)):
                 begin, end = int(lines.starts[index]), int(lines.ends[index])
-                found = self._of_object(lines.data[begin:end]) if lines.lengths[index] <= record_bytes else None
+                found = self._find_items(lines.data[begin:end]) if lines.lengths[index] <= record_bytes else None
                 for first, last, around in [(0, end - begin, {})] if found is None else found:
                     begins.append(begin + first)
                     ends.append(begin + last)
@@ -73,15 +77,15 @@ class Parents:
                 row += len(begins)
                 yield ParentedLines(replace(lines, starts=np.array(begins), ends=np.array(ends), rows=rows), values)
 
-    def _of_object(self, data: bytes) -> list[tuple[int, int, Mapping[str, _Value]]] | None:
+    def _find_items(self, data: bytes) -> list[tuple[int, int, Mapping[str, _Value]]] | None:
         """Return where the items begin and end in an object, with their parents; None where it is no valid JSON object."""
         # Each byte becomes one character, so that offsets in the text are offsets in the file.
         text = data.decode("latin-1")
         try:
             data.decode("utf-8")
-            begin = _skipped(text, 0)
+            begin = _skip_blanks(text, 0)
             _, end = _DECODER.raw_decode(text, begin)
-            if text[begin] != "{" or _skipped(text, end) != len(text):
+            if text[begin] != "{" or _skip_blanks(text, end) != len(text):
                 return None
             return list(self._walk(text, begin, 0, {}))
         except (ValueError, RecursionError, IndexError):
@@ -92,7 +96,7 @@ class Parents:
     ) -> Iterator[tuple[int, int, Mapping[str, _Value]]]:
         """Yield the items below the value at a position, which is at `level` of the path."""
         if text[at] == "[":
-            for begin, end in _elements(text, at):
+            for begin, end in _list_elements(text, at):
                 if level == len(self.path):
                     yield begin, end, around
                 elif text[begin] == "{":
@@ -100,17 +104,17 @@ class Parents:
             return
         if level == len(self.path):
             if not text.startswith("null", at):
-                yield at, _end(text, at), around
+                yield at, _find_value_end(text, at), around
             return
         if text[at] != "{":
             return
-        members = dict(_members(text, at))
-        own = {**around, **{name: _value(text, members, rest) for name, rest in self._left_at(level)}}
+        members = dict(_list_members(text, at))
+        own = {**around, **{name: _find_value(text, members, rest) for name, rest in self._list_parents_left_at(level)}}
         following = members.get(self.path[level])
         if following is not None:
             yield from self._walk(text, following, level + 1, own)
 
-    def _left_at(self, level: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _list_parents_left_at(self, level: int) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield the parents whose path leaves the records' path at a level, each with the remainder of its path."""
         for name in self.names:
             path = tuple(name.split("."))
@@ -118,7 +122,7 @@ class Parents:
                 yield name, path[level:]
 
 
-def _joined(attributes: str | None, row: Mapping[str, _Value], shown: Sequence[str]) -> str | None:
+def _join_attributes(attributes: str | None, row: Mapping[str, _Value], shown: Sequence[str]) -> str | None:
     """Return the attributes of a record, together with the attributes of its parents that have a value."""
     values = [(name, *row.get(name, _NONE)) for name in shown]
     members = [
@@ -130,47 +134,47 @@ def _joined(attributes: str | None, row: Mapping[str, _Value], shown: Sequence[s
     return "{" + ",".join(inner) + "}" if inner else None
 
 
-def _skipped(text: str, at: int) -> int:
+def _skip_blanks(text: str, at: int) -> int:
     while at < len(text) and text[at] in _BLANKS:
         at += 1
     return at
 
 
-def _end(text: str, at: int) -> int:
+def _find_value_end(text: str, at: int) -> int:
     return int(_DECODER.raw_decode(text, at)[1])
 
 
-def _members(text: str, at: int) -> Iterator[tuple[str, int]]:
+def _list_members(text: str, at: int) -> Iterator[tuple[str, int]]:
     """Yield name and position of the value of each member of the object at a position."""
-    at = _skipped(text, at + 1)
+    at = _skip_blanks(text, at + 1)
     while text[at] != "}":
         if text[at] != '"':
             raise JSONDecodeError("a member without a name", text, at)
         name, at = _DECODER.raw_decode(text, at)
-        at = _skipped(text, _skipped(text, at) + 1)
-        yield _utf8(name), at
-        at = _skipped(text, _end(text, at))
-        at = _skipped(text, at + 1) if text[at] == "," else at
+        at = _skip_blanks(text, _skip_blanks(text, at) + 1)
+        yield _decode_name(name), at
+        at = _skip_blanks(text, _find_value_end(text, at))
+        at = _skip_blanks(text, at + 1) if text[at] == "," else at
 
 
-def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
+def _list_elements(text: str, at: int) -> Iterator[tuple[int, int]]:
     """Yield where the elements of the list at a position begin and end."""
-    at = _skipped(text, at + 1)
+    at = _skip_blanks(text, at + 1)
     while text[at] != "]":
-        end = _end(text, at)
+        end = _find_value_end(text, at)
         yield at, end
-        at = _skipped(text, end)
-        at = _skipped(text, at + 1) if text[at] == "," else at
+        at = _skip_blanks(text, end)
+        at = _skip_blanks(text, at + 1) if text[at] == "," else at
 
 
-def _value(text: str, members: Mapping[str, int], path: Sequence[str]) -> _Value:
+def _find_value(text: str, members: Mapping[str, int], path: Sequence[str]) -> _Value:
     """Return the value at a path of members; a nested value keeps its text, `null` and an empty text are missing."""
     at = members.get(path[0])
     if at is None:
         return _NONE
     if len(path) > 1:
-        return _value(text, dict(_members(text, at)), path[1:]) if text[at] == "{" else _NONE
-    end = _end(text, at)
+        return _find_value(text, dict(_list_members(text, at)), path[1:]) if text[at] == "{" else _NONE
+    end = _find_value_end(text, at)
     raw = text[at:end].encode("latin-1").decode("utf-8")
     if raw.startswith('"'):
         loaded: Any = json.loads(raw)
@@ -178,7 +182,7 @@ def _value(text: str, members: Mapping[str, int], path: Sequence[str]) -> _Value
     return _NONE if raw == "null" else (raw, raw[0] in "-0123456789")
 
 
-def _utf8(name: str) -> str:
+def _decode_name(name: str) -> str:
     """Return the UTF-8 name whose bytes were read as characters; a name with escapes of other characters stays as written."""
     try:
         return name.encode("latin-1").decode("utf-8")

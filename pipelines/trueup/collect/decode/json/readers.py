@@ -28,14 +28,14 @@ def _has_paths(source: SourceConfig) -> bool:
     return any("." in text for text in (*texts, source.where or ""))
 
 
-def _paths(unit: Unit, first: _Piece | None) -> Sequence[str]:
+def _list_paths(unit: Unit, first: _Piece | None) -> Sequence[str]:
     if first is None:
         return ()
     lines, _ = within_limit(_lines_of(first), unit.limits.record_bytes)
     return (*names_in(lines, unit.source.encoding, nested=True), *unit.source.parents)
 
 
-def _names(unit: Unit, first: _Piece) -> Sequence[str]:
+def _list_names(unit: Unit, first: _Piece) -> Sequence[str]:
     """Return the member names of the first records; raise `SourceError` where no record has a member."""
     source = unit.source
     lines, _ = within_limit(_lines_of(first), unit.limits.record_bytes)
@@ -55,27 +55,27 @@ def _lines_of(piece: _Piece) -> Lines:
     return piece.lines if isinstance(piece, ParentedLines) else piece
 
 
-def _parents_of(unit: Unit) -> Parents | None:
+def _build_parent_finder(unit: Unit) -> Parents | None:
     """Return a finder of the members around the list that the mapping reads; None where it reads none."""
     records, names = unit.source.records, unit.source.parents
     return Parents(tuple(records.split(".")), names) if records is not None and names else None
 
 
-def _record(unit: Unit, pieces: Iterator[_Piece], row: int, offset: int, length: int | None) -> _Piece:
+def _read_record(unit: Unit, pieces: Iterator[_Piece], row: int, offset: int, length: int | None) -> _Piece:
     """Return one record; where the source reads parents, search the unit for the members around the record."""
-    if _parents_of(unit) is None:
+    if _build_parent_finder(unit) is None:
         return record_at(unit, row, offset, length or 0)
     found = (piece.at(offset) for piece in pieces if isinstance(piece, ParentedLines))
     item = next((one for one in found if one is not None), None)
     return ParentedLines(record_at(unit, row, offset, length or 0), [{}]) if item is None else item
 
 
-def _decode(unit: Unit, piece: _Piece, mapped: Sequence[str], *, attributes: bool, kept: Collection[str]) -> Batch:
+def _decode_piece(unit: Unit, piece: _Piece, mapped: Sequence[str], *, attributes: bool, kept: Collection[str]) -> Batch:
     if isinstance(piece, ParentedLines):
         own = [name for name in mapped if name not in unit.source.parents]
         hidden = set(mapped).difference(kept)
         shown = [name for name in unit.source.parents if attributes and name not in hidden]
-        return piece.added_to(_decode(unit, piece.lines, own, attributes=attributes, kept=kept), mapped, shown=shown)
+        return piece.added_to(_decode_piece(unit, piece.lines, own, attributes=attributes, kept=kept), mapped, shown=shown)
     lines, too_long = within_limit(piece, unit.limits.record_bytes)
     limits = Nesting(unit.limits.columns, unit.limits.depth)
     batch = read_ndjson(lines, mapped, encoding=unit.source.encoding, attributes=attributes, kept=kept, limits=limits)
@@ -95,28 +95,28 @@ class NdjsonReader:
         source, first = self._unit.source, next(self.pieces(), None)
         if first is None:
             return mapped_names(source) if self._frame.is_shown or source.records is not None else ()
-        return _names(self._unit, first)
+        return _list_names(self._unit, first)
 
     def paths(self) -> Sequence[str]:
         """Return the paths of all members of the first lines, also of nested objects."""
-        return _paths(self._unit, next(self.pieces(), None))
+        return _list_paths(self._unit, next(self.pieces(), None))
 
     def pieces(self) -> Iterator[_Piece]:
         """Yield the lines, or the items of their lists."""
         bounds, records = bounds_of(self._unit), self._unit.source.records
         lines = self._frame.cut(self._unit.stream(), lambda chunks: physical_lines(chunks, bounds=bounds, marks='"{['))
-        parents = _parents_of(self._unit)
+        parents = _build_parent_finder(self._unit)
         if parents is not None:
             return parents.items(lines, bounds.record_bytes)
         return lines if records is None else listed_items(lines, records.split("."), bounds.record_bytes)
 
     def read(self, piece: _Piece, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
-        return _decode(self._unit, piece, mapped, attributes=attributes, kept=kept)
+        return _decode_piece(self._unit, piece, mapped, attributes=attributes, kept=kept)
 
     def at(self, row: int, offset: int, length: int | None) -> _Piece:
         """Return one line, or one item."""
-        return _record(self._unit, self.pieces(), row, offset, length)
+        return _read_record(self._unit, self.pieces(), row, offset, length)
 
 
 class DocumentReader:
@@ -130,7 +130,7 @@ class DocumentReader:
 
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
-        scan = self._scan()
+        scan = self._begin_scan()
         for _ in scan.records(without_mark(unit.stream())):
             pass
         if not scan.is_closed:
@@ -148,28 +148,28 @@ class DocumentReader:
         first = next(self.pieces(), None)
         if first is None:
             return mapped_names(self._unit.source)
-        return _names(self._unit, first)
+        return _list_names(self._unit, first)
 
     def paths(self) -> Sequence[str]:
         """Return the paths of all members of the first records, also of nested objects."""
-        return _paths(self._unit, next(self.pieces(), None))
+        return _list_paths(self._unit, next(self.pieces(), None))
 
     def pieces(self) -> Iterator[_Piece]:
         """Yield the records."""
-        parents, bounds = _parents_of(self._unit), bounds_of(self._unit)
+        parents, bounds = _build_parent_finder(self._unit), bounds_of(self._unit)
         if parents is not None:
             objects = DocumentScan([], bounds).records(without_mark(self._unit.stream()))
             return parents.items(objects, bounds.record_bytes)
-        return self._scan().records(without_mark(self._unit.stream()))
+        return self._begin_scan().records(without_mark(self._unit.stream()))
 
     def read(self, piece: _Piece, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode records."""
-        return _decode(self._unit, piece, mapped, attributes=attributes, kept=kept)
+        return _decode_piece(self._unit, piece, mapped, attributes=attributes, kept=kept)
 
     def at(self, row: int, offset: int, length: int | None) -> _Piece:
         """Return one record."""
-        return _record(self._unit, self.pieces(), row, offset, length)
+        return _read_record(self._unit, self.pieces(), row, offset, length)
 
-    def _scan(self) -> DocumentScan:
+    def _begin_scan(self) -> DocumentScan:
         records = self._unit.source.records
         return DocumentScan([] if records is None else records.split("."), bounds_of(self._unit))

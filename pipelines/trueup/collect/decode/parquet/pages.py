@@ -41,23 +41,23 @@ def check_footer(handle: BinaryIO, limits: LimitsConfig, where: str) -> None:
     length = int.from_bytes(tail[:4], "little")
     if tail[4:] != b"PAR1" or length + _TAIL_BYTES > size:
         raise SourceError("the file is not Parquet, or is cut short: it has no footer", where=where, todo="have it delivered again")
-    _limit("the footer has", length, "bytes", limits.footer_bytes, "footer_bytes", where)
+    _check_limit("the footer has", length, "bytes", limits.footer_bytes, "footer_bytes", where)
     handle.seek(size - _TAIL_BYTES - length)
     try:
-        leaves, depth = _schema(Compact(handle.read(length)), limits)
+        leaves, depth = _measure_schema(Compact(handle.read(length)), limits)
     except ThriftError as error:
         raise SourceError(f"the footer is damaged: {error}", where=where, todo="have it delivered again") from None
-    _limit("the schema has at least", leaves, "columns", limits.columns, "columns", where)
-    _limit("the schema is nested", depth, "deep", limits.depth, "depth", where)
+    _check_limit("the schema has at least", leaves, "columns", limits.columns, "columns", where)
+    _check_limit("the schema is nested", depth, "deep", limits.depth, "depth", where)
 
 
-def _limit(what: str, number: int, unit: str, most: int, name: str, where: str) -> None:
+def _check_limit(what: str, number: int, unit: str, most: int, name: str, where: str) -> None:
     if number > most:
         todo = f"check the file, or raise `{name}` in [limits] or [source.limits]"
         raise SourceError(f"{what} {number} {unit}, more than {most}", where=where, todo=todo)
 
 
-def _schema(footer: Compact, limits: LimitsConfig) -> tuple[int, int]:
+def _measure_schema(footer: Compact, limits: LimitsConfig) -> tuple[int, int]:
     """Return the number of leaf columns of the schema and their depth; reading stops once a limit is exceeded."""
     for number, kind in footer.fields():
         if number != 2:
@@ -128,7 +128,7 @@ def reading_of(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfig,
     as_dictionary, from_dictionary = list[str](), list[str]()
     for index in range(group.num_columns):
         column = group.column(index)
-        pages = _pages_of(handle, column, where)
+        pages = _read_pages(handle, column, where)
         held_bytes += pages.largest_bytes + pages.dictionary_bytes
         if columns.column(index).max_repetition_level:
             # In the worst case all values of a list belong to one row.
@@ -146,7 +146,7 @@ def reading_of(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfig,
         if pages.has_prefixes:
             # In the worst case each value begins with the whole previous value.
             most = min(most, _PREFIX_BATCH_BYTES // max(1, pages.largest_bytes))
-    _limit("pages that are needed at once have", held_bytes, "bytes", limits.page_bytes, "page_bytes", where)
+    _check_limit("pages that are needed at once have", held_bytes, "bytes", limits.page_bytes, "page_bytes", where)
     most = min([most, *(_BATCH_BYTES // max(1, longest(name)) for name in from_dictionary)])
     return Reading(max(1, min(most, int(_BATCH_BYTES / max(1.0, row_bytes)))), tuple(as_dictionary))
 
@@ -157,30 +157,30 @@ def _is_flat_text(chunk: Any, column: Any) -> bool:
     return bool(column.physical_type == "BYTE_ARRAY" and is_flat and _AS_DICTIONARY.issuperset(chunk.encodings))
 
 
-def _pages_of(handle: BinaryIO, column: Any, where: str) -> _Pages:
+def _read_pages(handle: BinaryIO, column: Any, where: str) -> _Pages:
     pages = _Pages()
-    for header in _headers(handle, column, where):
+    for header in _read_headers(handle, column, where):
         pages = pages.with_page(header)
     return pages
 
 
-def _headers(handle: BinaryIO, column: Any, where: str) -> Iterator[dict[int, Any]]:
+def _read_headers(handle: BinaryIO, column: Any, where: str) -> Iterator[dict[int, Any]]:
     """Yield the headers of a column's pages in a row group, in file order."""
     starts = [at for at in (column.dictionary_page_offset, column.data_page_offset) if at]
     at = min(starts, default=0)
     end = at + column.total_compressed_size
     if not starts or at < 0 or column.total_compressed_size < 0 or end > os.fstat(handle.fileno()).st_size:
-        raise _damaged(where, "a column is outside of the file")
+        raise _damage_error(where, "a column is outside of the file")
     while at < end:
-        header, header_bytes = _header_at(handle, at, where)
+        header, header_bytes = _read_header(handle, at, where)
         page_bytes = header.get(3, -1)
         if not isinstance(page_bytes, int) or page_bytes < 0 or header.get(2, -1) < 0:
-            raise _damaged(where, "a page has a negative size")
+            raise _damage_error(where, "a page has a negative size")
         at += header_bytes + page_bytes
         yield header
 
 
-def _header_at(handle: BinaryIO, at: int, where: str) -> tuple[dict[int, Any], int]:
+def _read_header(handle: BinaryIO, at: int, where: str) -> tuple[dict[int, Any], int]:
     reason = ""
     for size in _HEADER_BYTES:
         handle.seek(at)
@@ -189,8 +189,8 @@ def _header_at(handle: BinaryIO, at: int, where: str) -> tuple[dict[int, Any], i
             return reader.struct(), reader.at
         except ThriftError as error:
             reason = str(error)
-    raise _damaged(where, f"a page header is damaged: {reason}")
+    raise _damage_error(where, f"a page header is damaged: {reason}")
 
 
-def _damaged(where: str, what: str) -> SourceError:
+def _damage_error(where: str, what: str) -> SourceError:
     return SourceError(f"the Parquet file is damaged: {what}", where=where, todo="have it delivered again")

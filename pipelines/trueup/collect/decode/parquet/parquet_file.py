@@ -59,10 +59,10 @@ class ParquetFile:
             self._metadata = pq.read_metadata(handle)
             self._columns = tuple(self._metadata.schema.to_arrow_schema().names)
         except (pa.ArrowException, OSError) as error:
-            raise self._damaged(error) from None
-        self._firsts = self._first_rows(self._metadata)
+            raise self._damage_error(error) from None
+        self._firsts = self._number_first_rows(self._metadata)
 
-    def _first_rows(self, metadata: Any) -> list[int]:
+    def _number_first_rows(self, metadata: Any) -> list[int]:
         """Return the number of the first row of each row group, then the number of rows."""
         counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         if any(count < 0 for count in counts) or sum(counts) != metadata.num_rows:
@@ -102,19 +102,19 @@ class ParquetFile:
         try:
             reading = reading_of(
                 self._handle, self._metadata.row_group(number), self._metadata.schema, self._limits, self._where,
-                lambda name: self._longest_in_dictionary(number, name),
+                lambda name: self._measure_longest_value(number, name),
             )  # fmt: skip
-            batches = self._open(reading.as_dictionary).iter_batches(batch_size=reading.rows, row_groups=[number])
+            batches = self._open_reader(reading.as_dictionary).iter_batches(batch_size=reading.rows, row_groups=[number])
             for table in _batch_to_tables(batches):
-                for piece, sizes in _pieces(table):
-                    frame = pl.DataFrame(pl.from_arrow(_readable(piece)))
+                for piece, sizes in _split_table(table):
+                    frame = pl.DataFrame(pl.from_arrow(_decode_dictionaries(piece)))
                     yield Rows(frame, number, row, sizes)
                     row += frame.height
         except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-            raise self._damaged(error) from None
+            raise self._damage_error(error) from None
         if row != end:
             actual = row - self._firsts[number]
-            raise self._damaged(ValueError(f"row group {number} declares {end - row + actual} rows and has {actual}"))
+            raise self._damage_error(ValueError(f"row group {number} declares {end - row + actual} rows and has {actual}"))
 
     def row(self, group: int, number: int) -> Rows:
         """Return one row of the file by row group and number; raise `SourceError` where the file lacks it."""
@@ -123,17 +123,17 @@ class ParquetFile:
                 return rows.only(slice(number - rows.first_row, number - rows.first_row + 1))
         raise SourceError(f"the file has no row {number} in row group {group}", where=self._where)
 
-    def _open(self, as_dictionary: Sequence[str]) -> pq.ParquetFile:
+    def _open_reader(self, as_dictionary: Sequence[str]) -> pq.ParquetFile:
         # A column chunk may be as large as the file, so it is read page by page.
         return pq.ParquetFile(
             self._handle, metadata=self._metadata, read_dictionary=list(as_dictionary), buffer_size=1 << 20, pre_buffer=False
         )
 
-    def _longest_in_dictionary(self, group: int, name: str) -> int:
+    def _measure_longest_value(self, group: int, name: str) -> int:
         """Return the bytes of the longest value in a column's dictionary; reading the column's first row loads the dictionary."""
         import pyarrow.compute as pc  # This module is slow to import, and most projects have no Parquet files.
 
-        batches = self._open([name]).iter_batches(batch_size=1, row_groups=[group], columns=[name])
+        batches = self._open_reader([name]).iter_batches(batch_size=1, row_groups=[group], columns=[name])
         lengths = [pc.max(pc.binary_length(batch.column(0).dictionary)).as_py() or 0 for batch in islice(batches, 1)]
         return max(lengths, default=0)
 
@@ -145,7 +145,7 @@ class ParquetFile:
                 todo="check the file, or raise `expansion` in [limits] or [source.limits]",
             )  # fmt: skip
 
-    def _damaged(self, error: Exception) -> SourceError:
+    def _damage_error(self, error: Exception) -> SourceError:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:_REASON_CHARACTERS]
         return SourceError(f"the file is not Parquet, or is damaged: {reason}", where=self._where, todo="have it delivered again")
 
@@ -167,9 +167,9 @@ def _concat_batches(batches: list[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
 
 
-def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, Offsets]]:
+def _split_table(table: pa.Table) -> Iterator[tuple[pa.Table, Offsets]]:
     """Split a table into pieces of bounded size, with the bytes of each row."""
-    sizes = _row_bytes(table)
+    sizes = _count_row_bytes(table)
     ends = np.cumsum(sizes)
     at = 0
     while at < table.num_rows:
@@ -180,20 +180,20 @@ def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, Offsets]]:
         at = until
 
 
-def _row_bytes(table: pa.Table) -> Offsets:
+def _count_row_bytes(table: pa.Table) -> Offsets:
     """Return the bytes of each row's values after dictionaries are decoded, so that each row has a copy."""
     sizes = np.full(table.num_rows, _ROW_BYTES, np.int64)
     for column in table.columns:
-        lengths = [_value_bytes(chunk) for chunk in column.chunks]
+        lengths = [_count_value_bytes(chunk) for chunk in column.chunks]
         sizes += np.concatenate(lengths) if lengths else 0
     return sizes
 
 
-def _value_bytes(array: pa.Array) -> Offsets:
+def _count_value_bytes(array: pa.Array) -> Offsets:
     import pyarrow.compute as pc
 
     if pa.types.is_dictionary(array.type):
-        lengths = np.append(_value_bytes(array.dictionary), 0)
+        lengths = np.append(_count_value_bytes(array.dictionary), 0)
         numbers = pc.fill_null(array.indices.cast(pa.int64()), len(lengths) - 1).to_numpy(zero_copy_only=False)
         return np.asarray(lengths[numbers])
     if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
@@ -204,7 +204,7 @@ def _value_bytes(array: pa.Array) -> Offsets:
     return np.full(len(array), -(-array.nbytes // max(1, len(array))), np.int64)
 
 
-def _readable(table: pa.Table) -> pa.Table:
+def _decode_dictionaries(table: pa.Table) -> pa.Table:
     """Return the table with dictionaries decoded, and 256-bit decimals, which Polars lacks, as text."""
     for index, field in enumerate(table.schema):
         column = table.column(index)
@@ -225,7 +225,7 @@ def within_limit(rows: Rows, limits: LimitsConfig) -> tuple[Rows, list[int], lis
     if not too_long.any():
         return rows, numbers, []
     at = np.flatnonzero(too_long).tolist()
-    rejected = _provenance([numbers[i] for i in at], rows.group).with_columns(
+    rejected = _build_provenance([numbers[i] for i in at], rows.group).with_columns(
         raw=pl.Series([raw[: limits.kept_bytes] for raw in raw_rows(rows, at)], dtype=pl.Binary), reason=pl.lit("over_limit"),
         rule=pl.lit(f"row: has at most {limits.record_bytes} bytes (record_bytes in [limits])"),
     )  # fmt: skip
@@ -233,7 +233,7 @@ def within_limit(rows: Rows, limits: LimitsConfig) -> tuple[Rows, list[int], lis
     return replace(rows, frame=rows.frame[good], held_bytes=rows.held_bytes[~too_long]), [numbers[i] for i in good], [rejected]
 
 
-def _provenance(numbers: Sequence[int], group: int) -> pl.DataFrame:
+def _build_provenance(numbers: Sequence[int], group: int) -> pl.DataFrame:
     return pl.select(source_row=pl.Series(numbers, dtype=pl.Int64), source_offset=group, source_length=None).select(
         pl.col(name).cast(dtype) for name, dtype in PROVENANCE.items()
     )
@@ -248,39 +248,46 @@ def read_parquet(
     """
     rows, numbers, too_long = within_limit(rows, limits)
     names = rows.frame.columns if attributes else list(mapped)
-    texts = rows.frame.select(_as_text(rows.frame[name], keep_time=name in mapped) for name in names)
-    provenance = _provenance(numbers, rows.group)
+    texts = rows.frame.select(_convert_to_text(rows.frame[name], keep_time=name in mapped) for name in names)
+    provenance = _build_provenance(numbers, rows.group)
     others = [name for name in names if name not in mapped or name in kept] if attributes else []
-    other_columns = json_objects(texts.select(_as_text(texts[name], keep_time=False) for name in others), height=len(rows))
-    bad = _undecodable(rows.frame.select(names), texts)
+    other_columns = json_objects(texts.select(_convert_to_text(texts[name], keep_time=False) for name in others), height=len(rows))
+    bad = _mark_undecodable(rows.frame.select(names), texts)
 
     def raw(selection: Sequence[int]) -> list[bytes]:
         return raw_rows(rows, selection)
 
     if not bad.any():
-        return Batch(texts.select(mapped), other_columns, provenance, raw, concat_rejected(too_long), _typed(rows.frame, mapped))
+        return Batch(
+            texts.select(mapped),
+            other_columns,
+            provenance,
+            raw,
+            concat_rejected(too_long),
+            _mark_numeric_columns(rows.frame, mapped),
+        )
     at, good = bad.arg_true().to_list(), (~bad).arg_true().to_list()
     rejected = provenance[at].with_columns(
         raw=pl.Series(raw(at), dtype=pl.Binary), reason=pl.lit("bad_encoding"), rule=pl.lit("row: is utf-8")
     )
     return Batch(
         texts.select(mapped)[good], other_columns.gather(good), provenance[good], lambda selected: raw([good[i] for i in selected]),
-        concat_rejected([*too_long, rejected]), _typed(rows.frame[good], mapped),
+        concat_rejected([*too_long, rejected]), _mark_numeric_columns(rows.frame[good], mapped),
     )  # fmt: skip
 
 
-def _typed(frame: pl.DataFrame, mapped: Sequence[str]) -> dict[str, Mask]:
+def _mark_numeric_columns(frame: pl.DataFrame, mapped: Sequence[str]) -> dict[str, Mask]:
     return {name: np.ones(frame.height, np.bool_) for name in mapped if frame[name].dtype.is_numeric()}
 
 
 def raw_rows(rows: Rows, selection: Sequence[int]) -> list[bytes]:
     """Return rows as JSON objects of their values as text: a Parquet record has no bytes of its own."""
     selected = rows.frame[list(selection)]
-    texts = selected.select(_as_text(series, keep_time=False) for series in selected)
+    texts = selected.select(_convert_to_text(series, keep_time=False) for series in selected)
     return [(text or "{}").encode() for text in json_objects(texts, height=selected.height)]
 
 
-def _as_text(series: pl.Series, *, keep_time: bool) -> pl.Series:
+def _convert_to_text(series: pl.Series, *, keep_time: bool) -> pl.Series:
     if series.dtype == pl.String or (keep_time and series.dtype in (pl.Date, pl.Datetime)):
         return series
     if isinstance(series.dtype, pl.Struct):
@@ -291,18 +298,18 @@ def _as_text(series: pl.Series, *, keep_time: bool) -> pl.Series:
         present = pl.when(pl.col("v").is_not_null()).then(text)
         return pl.DataFrame({"v": series}).select(present).to_series().alias(series.name)
     if series.dtype == pl.Binary:
-        return pl.Series(series.name, [_decoded(value) for value in series], dtype=pl.String)
+        return pl.Series(series.name, [_decode_value(value) for value in series], dtype=pl.String)
     return series.cast(pl.String, strict=False)
 
 
-def _decoded(value: bytes | None) -> str | None:
+def _decode_value(value: bytes | None) -> str | None:
     try:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
         return None
 
 
-def _undecodable(frame: pl.DataFrame, texts: pl.DataFrame) -> pl.Series:
+def _mark_undecodable(frame: pl.DataFrame, texts: pl.DataFrame) -> pl.Series:
     """Return which rows have texts that are not valid UTF-8."""
     bad = pl.repeat(False, frame.height, eager=True)
     for series in frame.select(pl.col(pl.Binary)):

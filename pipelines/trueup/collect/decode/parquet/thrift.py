@@ -29,15 +29,15 @@ class Compact:
     def fields(self) -> Iterator[tuple[int, int]]:
         """Yield number and type of each field of a structure; the caller reads the value before it continues."""
         number = 0
-        while head := self._byte():
+        while head := self._read_byte():
             delta, kind = head >> 4, head & 15
             number = number + delta if delta else self.integer()
             yield number, kind
 
     def elements(self) -> tuple[int, int]:
         """Return the number of elements of a list, and their type."""
-        head = self._byte()
-        return (self._varint() if head >> 4 == 15 else head >> 4), head & 15
+        head = self._read_byte()
+        return (self._read_varint() if head >> 4 == 15 else head >> 4), head & 15
 
     def value(self, kind: int, depth: int = 0) -> Any:
         """Return a value of the type; raise `ThriftError` where the bytes are invalid."""
@@ -46,35 +46,35 @@ class Compact:
         if kind in (_TRUE, _FALSE):
             return kind == _TRUE
         if kind == _BYTE:
-            return self._byte()
+            return self._read_byte()
         if kind in (4, 5, 6):
             return self.integer()
         if kind == _DOUBLE:
-            return self._bytes(8)
+            return self._read_bytes(8)
         if kind == _BINARY:
-            return self._bytes(self._varint())
+            return self._read_bytes(self._read_varint())
         if kind in (_LIST, _SET):
             size, inner = self.elements()
             # Booleans in a list are bytes of their own; a list cannot have more elements than bytes remain.
-            return [self.value(_BYTE if inner in (_TRUE, _FALSE) else inner, depth + 1) for _ in range(self._checked_size(size))]
+            return [self.value(_BYTE if inner in (_TRUE, _FALSE) else inner, depth + 1) for _ in range(self._check_size(size))]
         if kind == _STRUCT:
             return self.struct(depth + 1)
         raise ThriftError(f"type {kind} is unknown")
 
     def integer(self) -> int:
         """Return a signed integer in zigzag encoding."""
-        number = self._varint()
+        number = self._read_varint()
         return (number >> 1) ^ -(number & 1)
 
-    def _checked_size(self, size: int) -> int:
+    def _check_size(self, size: int) -> int:
         if size > len(self._data) - self.at:
             raise ThriftError("it ends too early")
         return size
 
-    def _varint(self) -> int:
+    def _read_varint(self) -> int:
         number = shift = 0
         while True:
-            byte = self._byte()
+            byte = self._read_byte()
             number |= (byte & 127) << shift
             if byte < 128:
                 return number
@@ -82,12 +82,12 @@ class Compact:
             if shift > 63:
                 raise ThriftError("a number is too long")
 
-    def _byte(self) -> int:
+    def _read_byte(self) -> int:
         if self.at >= len(self._data):
             raise ThriftError("it ends too early")
         self.at += 1
         return self._data[self.at - 1]
 
-    def _bytes(self, size: int) -> bytes:
-        self.at += self._checked_size(size)
+    def _read_bytes(self, size: int) -> bytes:
+        self.at += self._check_size(size)
         return self._data[self.at - size : self.at]

@@ -62,8 +62,8 @@ def unique_names(cells: Sequence[str]) -> tuple[str, ...]:
 def usual_width(lines: Lines, dialect: Dialect) -> int:
     """Return the most frequent number of fields per line; 0 without lines."""
     text = screen_lines(lines, dialect.encoding).text
-    text = text.only(~_oddly_quoted(text, dialect))
-    counts = Counter((_separators(text, dialect)[1] + 1).tolist())
+    text = text.only(~_mark_odd_quotes(text, dialect))
+    counts = Counter((_find_separators(text, dialect)[1] + 1).tolist())
     return counts.most_common(1)[0][0] if counts else 0
 
 
@@ -75,32 +75,32 @@ def read_csv(
     The `mapped` fields become text columns; the others and those in `kept` become attributes if requested. An empty field is NULL.
     """
     screened = screen_lines(lines, dialect.encoding)
-    odd = _oddly_quoted(screened.text, dialect)
+    odd = _mark_odd_quotes(screened.text, dialect)
     requested = tuple(names) if attributes else tuple(mapped)
-    fields, plain = _plain_fields(
+    fields, plain = _split_plain_fields(
         replace(screened.only(~odd), rejected=screened.rejected) if odd.any() else screened, dialect, names, requested
     )
     provenance, raw, rejected = provenance_of(plain.lines), raw_of(plain.lines), plain.rejected
     if odd.any():
-        odd_fields, strict = _strict_fields(screened.only(odd), dialect, names, requested)
+        odd_fields, strict = _split_strict_fields(screened.only(odd), dialect, names, requested)
         fields, provenance = pl.concat([fields, odd_fields]), pl.concat([provenance, provenance_of(strict.lines)])
-        raw, rejected = _raw_of_both(plain.lines, strict.lines), [*rejected, *strict.rejected]
+        raw, rejected = _chain_raw(plain.lines, strict.lines), [*rejected, *strict.rejected]
     others = [name for name in names if name not in set(mapped).difference(kept)] if attributes else []
     attribute_texts = json_objects(fields.select(others), height=fields.height)
     return Batch(fields.select(mapped), attribute_texts, provenance, raw, concat_rejected(rejected))
 
 
-def _raw_of_both(first: Lines, then: Lines) -> Raw:
+def _chain_raw(first: Lines, then: Lines) -> Raw:
     return lambda requested: [first.raw(i) if i < len(first) else then.raw(i - len(first)) for i in requested]
 
 
 # --- lines without quotes, or with well-formed quotes ------------------------------------------------------------------
 
 
-def _oddly_quoted(text: Lines, dialect: Dialect) -> Mask:
+def _mark_odd_quotes(text: Lines, dialect: Dialect) -> Mask:
     """Return which lines break the rule of RFC 4180 that quotes enclose whole fields and are doubled inside them."""
     odd = np.zeros(len(text), np.bool_)
-    quotes, line = _positions_in_lines(text, dialect.quote)
+    quotes, line = _find_positions(text, dialect.quote)
     if not len(quotes):
         return odd
     numbers, quote, separator = text.codes, ord(dialect.quote), ord(dialect.delimiter)
@@ -114,7 +114,7 @@ def _oddly_quoted(text: Lines, dialect: Dialect) -> Mask:
     return odd
 
 
-def _positions_in_lines(text: Lines, character: str) -> tuple[Offsets, Offsets]:
+def _find_positions(text: Lines, character: str) -> tuple[Offsets, Offsets]:
     """Return the positions of a character in lines, and the line of each."""
     code = ord(character)
     at = np.flatnonzero(text.codes == code) if bytes([code]) in text.data else np.zeros(0, np.int64)
@@ -124,30 +124,30 @@ def _positions_in_lines(text: Lines, character: str) -> tuple[Offsets, Offsets]:
     return at[inside], line[inside]
 
 
-def _separators(text: Lines, dialect: Dialect) -> tuple[Offsets, Offsets]:
+def _find_separators(text: Lines, dialect: Dialect) -> tuple[Offsets, Offsets]:
     """Return positions of separators outside quotes, and their number in each line. Quotes must pair in every line."""
     at = np.flatnonzero(text.codes == ord(dialect.delimiter))
-    quotes, _ = _positions_in_lines(text, dialect.quote)
+    quotes, _ = _find_positions(text, dialect.quote)
     if len(quotes):
         at = at[np.searchsorted(quotes, at) % 2 == 0]
     first, last = np.searchsorted(at, text.starts), np.searchsorted(at, text.ends)
     counts = last - first
     if counts.sum() != len(at):
         # Separators of rejected lines are still in the block.
-        at = at[_ranges(first, counts)]
+        at = at[_concat_ranges(first, counts)]
     return at, counts
 
 
-def _ranges(first: Offsets, counts: Offsets) -> Offsets:
+def _concat_ranges(first: Offsets, counts: Offsets) -> Offsets:
     """Return the numbers first[i] … first[i] + counts[i] - 1 of each i, concatenated."""
     shifted: Offsets = np.repeat(first - (np.cumsum(counts) - counts), counts)
     return np.arange(counts.sum()) + shifted
 
 
-def _plain_fields(
+def _split_plain_fields(
     screened: ScreenedLines, dialect: Dialect, names: Sequence[str], requested: Sequence[str]
 ) -> tuple[pl.DataFrame, ScreenedLines]:
-    at, counts = _separators(screened.text, dialect)
+    at, counts = _find_separators(screened.text, dialect)
     inner = len(names) - 1
     wrong = counts != inner
     if wrong.any():
@@ -175,7 +175,7 @@ def _plain_fields(
 # --- lines with odd quotes, one by one ---------------------------------------------------------------------------------
 
 
-def _strict_fields(
+def _split_strict_fields(
     screened: ScreenedLines, dialect: Dialect, names: Sequence[str], requested: Sequence[str]
 ) -> tuple[pl.DataFrame, ScreenedLines]:
     rows = [parse_strictly(screened.text.raw(index), dialect) for index in range(len(screened.text))]

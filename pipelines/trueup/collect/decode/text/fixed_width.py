@@ -34,10 +34,10 @@ def read_fixed(lines: Lines, source: SourceConfig, mapped: Sequence[str], *, att
     names = tuple(fixed.spans) if attributes else tuple(mapped)
     screened = screen_lines(lines, source.encoding)
     if fixed.count == "bytes" and not screened.text.data.isascii() and _has_wide_characters(source.encoding):
-        fields, screened = _byte_fields(screened, source, names)
+        fields, screened = _cut_by_bytes(screened, source, names)
     else:
-        fields, screened = _character_fields(screened, fixed, names)
-    fields = fields.select(_unpadded(fields[name], trim=source.trim) for name in names)
+        fields, screened = _cut_by_characters(screened, fixed, names)
+    fields = fields.select(_strip_padding(fields[name], trim=source.trim) for name in names)
     others = [name for name in names if name not in set(mapped).difference(kept)] if attributes else []
     attribute_texts = json_objects(fields.select(others), height=len(screened.lines))
     return Batch(
@@ -51,22 +51,22 @@ def _fixed_of(source: SourceConfig) -> FixedConfig:
     return source.fixed
 
 
-def _unpadded(texts: pl.Series, *, trim: bool) -> pl.Series:
+def _strip_padding(texts: pl.Series, *, trim: bool) -> pl.Series:
     stripped = texts.str.strip_chars(" ")
     return (stripped if trim else texts).set((stripped == "").fill_null(False), None)
 
 
-def _of_right_length(screened: ScreenedLines, lengths: np.ndarray, fixed: FixedConfig) -> ScreenedLines:  # type: ignore[type-arg]
+def _screen_lengths(screened: ScreenedLines, lengths: np.ndarray, fixed: FixedConfig) -> ScreenedLines:  # type: ignore[type-arg]
     length, unit = fixed.line_length, fixed.count
     if fixed.stripped:
         return screened.without(lengths > length, "unparsable", f"line: has at most {length} {unit}")
     return screened.without(lengths != length, "unparsable", f"line: has {length} {unit}")
 
 
-def _character_fields(screened: ScreenedLines, fixed: FixedConfig, names: Sequence[str]) -> tuple[pl.DataFrame, ScreenedLines]:
+def _cut_by_characters(screened: ScreenedLines, fixed: FixedConfig, names: Sequence[str]) -> tuple[pl.DataFrame, ScreenedLines]:
     """Cut lines at positions of characters."""
     if screened.text.data.isascii():
-        screened = _of_right_length(screened, screened.lines.lengths, fixed)
+        screened = _screen_lengths(screened, screened.lines.lengths, fixed)
         text, cells = screened.text, {}
         for name in names:
             start, length = fixed.spans[name]
@@ -75,16 +75,16 @@ def _character_fields(screened: ScreenedLines, fixed: FixedConfig, names: Sequen
         return slice_cells(text, cells) if cells else pl.DataFrame(), screened
     whole = {"line": (screened.text.starts, screened.text.ends)}
     lengths = slice_cells(screened.text, whole)["line"].str.len_chars().fill_null(0).to_numpy()
-    screened = _of_right_length(screened, lengths, fixed)
+    screened = _screen_lengths(screened, lengths, fixed)
     line = slice_cells(screened.text, {"line": (screened.text.starts, screened.text.ends)})["line"]
     return pl.DataFrame([line.str.slice(*fixed.spans[name]).alias(name) for name in names]), screened
 
 
-def _byte_fields(screened: ScreenedLines, source: SourceConfig, names: Sequence[str]) -> tuple[pl.DataFrame, ScreenedLines]:
+def _cut_by_bytes(screened: ScreenedLines, source: SourceConfig, names: Sequence[str]) -> tuple[pl.DataFrame, ScreenedLines]:
     """Cut lines at positions of bytes, in an encoding of several bytes per character."""
     fixed = _fixed_of(source)
-    screened = _of_right_length(screened, screened.lines.lengths, fixed)
-    rows = [_decoded(screened.lines.raw(index), source, names) for index in range(len(screened.lines))]
+    screened = _screen_lengths(screened, screened.lines.lengths, fixed)
+    rows = [_decode_line(screened.lines.raw(index), source, names) for index in range(len(screened.lines))]
     is_cut: Mask = np.array([row is None for row in rows], np.bool_)
     screened = screened.without(is_cut, "bad_encoding", f"line: no field begins or ends within a character of {source.encoding}")
     good = [row for row in rows if row is not None]
@@ -92,7 +92,7 @@ def _byte_fields(screened: ScreenedLines, source: SourceConfig, names: Sequence[
     return pl.DataFrame(columns), screened
 
 
-def _decoded(line: bytes, source: SourceConfig, names: Sequence[str]) -> list[str] | None:
+def _decode_line(line: bytes, source: SourceConfig, names: Sequence[str]) -> list[str] | None:
     """Return the fields of one line; None where a field begins or ends within a character."""
     spans = _fixed_of(source).spans
     try:

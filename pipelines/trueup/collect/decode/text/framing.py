@@ -48,10 +48,10 @@ class Frame:
 
     def cut(self, chunks: Iterable[bytes], reader: Callable[[Iterable[bytes]], Iterator[Lines]]) -> Iterator[Lines]:
         """Yield the records that `reader` finds in the framed bytes, with their offsets in the whole stream."""
-        for piece in reader(self._body(chunks)):
+        for piece in reader(self._cut_body(chunks)):
             yield replace(piece, offset=piece.offset + self.begin) if self.begin else piece
 
-    def _body(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def _cut_body(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         at = 0
         for chunk in chunks:
             until = len(chunk) if self.end is None else self.end - at
@@ -68,11 +68,11 @@ def frame_of(unit: Unit) -> Frame:
     if not skipped and framing is None:
         return Frame()
     declared = _Declared(unit)
-    lines = _physical_lines(unit.stream())
-    begin = _skip(lines, skipped, unit)
+    lines = _split_physical_lines(unit.stream())
+    begin = _skip_lines(lines, skipped, unit)
     if framing is not None and framing.header is not None:
-        begin = _after_headers(lines, begin, framing.header, declared)
-    end = None if framing is None or framing.trailer is None else _before_trailers(begin, framing.trailer, declared)
+        begin = _find_end_of_headers(lines, begin, framing.header, declared)
+    end = None if framing is None or framing.trailer is None else _find_begin_of_trailers(begin, framing.trailer, declared)
     return Frame(begin, end, declared.texts, is_shown=framing is not None)
 
 
@@ -84,7 +84,7 @@ class _Line:
     next: int
 
 
-def _physical_lines(chunks: Iterable[bytes]) -> Iterator[_Line]:
+def _split_physical_lines(chunks: Iterable[bytes]) -> Iterator[_Line]:
     r"""Yield the physical lines of a stream, also empty lines; they end at `\n`, `\r\n` or a lone `\r`. Stop after a long line."""
     held, at = b"", 0
     for chunk in chunks:
@@ -93,21 +93,21 @@ def _physical_lines(chunks: Iterable[bytes]) -> Iterator[_Line]:
             # The `\n` of `\r\n` may be in the next chunk.
             if end[0] == b"\r" and end.end() == len(held):
                 break
-            yield _line(held[begin : end.start()], at + begin, at + end.end())
+            yield _build_line(held[begin : end.start()], at + begin, at + end.end())
             begin = end.end()
         held, at = held[begin:], at + begin
         if len(held) > _LINE_BYTES:
             yield _Line(None, at + len(held))
             return
     if held:
-        yield _line(held.removesuffix(b"\r"), at, at + len(held))
+        yield _build_line(held.removesuffix(b"\r"), at, at + len(held))
 
 
-def _line(data: bytes, begin: int, until: int) -> _Line:
+def _build_line(data: bytes, begin: int, until: int) -> _Line:
     return _Line(None if len(data) > _LINE_BYTES else data if begin else data.removeprefix(BOM), until)
 
 
-def _skip(lines: Iterator[_Line], count: int, unit: Unit) -> int:
+def _skip_lines(lines: Iterator[_Line], count: int, unit: Unit) -> int:
     begin = 0
     for number in range(count):
         line = next(lines, None)
@@ -134,7 +134,7 @@ class _Declared:
             return False
         for name, value in match.groupdict().items():
             if value is not None:
-                self._keep(name, value)
+                self._keep_declared(name, value)
         return True
 
     def text(self, line: bytes) -> str:
@@ -146,7 +146,7 @@ class _Declared:
         todo = f"have it delivered again, or correct {name} in [source.framing] of source {self.unit.source.name}"
         return SourceError(what, where=self.unit.shown, todo=todo)
 
-    def _keep(self, name: str, value: str) -> None:
+    def _keep_declared(self, name: str, value: str) -> None:
         what = "numbers" if name == RECORDS else "sums"
         if name == RECORDS:
             if not (value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS):
@@ -160,7 +160,7 @@ class _Declared:
             )
 
 
-def _after_headers(lines: Iterator[_Line], begin: int, pattern: str, declared: _Declared) -> int:
+def _find_end_of_headers(lines: Iterator[_Line], begin: int, pattern: str, declared: _Declared) -> int:
     """Return where the last header record ends."""
     found, first = 0, b""
     for line in lines:
@@ -179,9 +179,9 @@ def _after_headers(lines: Iterator[_Line], begin: int, pattern: str, declared: _
     return begin
 
 
-def _before_trailers(begin: int, pattern: str, declared: _Declared) -> int:
+def _find_begin_of_trailers(begin: int, pattern: str, declared: _Declared) -> int:
     """Return where the first trailer record begins."""
-    offset, data = _tail(declared.unit, begin)
+    offset, data = _read_tail(declared.unit, begin)
     if not offset and data.startswith(BOM):
         offset, data = len(BOM), data.removeprefix(BOM)
         begin = offset
@@ -199,7 +199,7 @@ def _before_trailers(begin: int, pattern: str, declared: _Declared) -> int:
     return offset + int(lines.starts[first])
 
 
-def _tail(unit: Unit, begin: int) -> tuple[int, bytes]:
+def _read_tail(unit: Unit, begin: int) -> tuple[int, bytes]:
     """Return the last bytes of a unit from `begin` on, and the offset of the first."""
     if not unit.compression:
         offset = max(begin, unit.size_bytes - _TAIL_BYTES)

@@ -137,7 +137,7 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
             yield Block(offset, joined[:cut])
             offset += cut
         elif len(joined) > bounds.longest_bytes:
-            long, cut, joined = _long_line(joined, remaining, bounds.kept_bytes, offset)
+            long, cut, joined = _cut_long_line(joined, remaining, bounds.kept_bytes, offset)
             yield long
             offset += cut
             cut = 0
@@ -151,7 +151,7 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
         yield Block(offset, last)
 
 
-def _long_line(begun: bytes, remaining: Iterator[bytes], kept_bytes: int, offset: int) -> tuple[Block, int, bytes]:
+def _cut_long_line(begun: bytes, remaining: Iterator[bytes], kept_bytes: int, offset: int) -> tuple[Block, int, bytes]:
     """Return a line that continues beyond the bytes read so far, its length, and the bytes after it including its line end."""
     head, length = begun[:kept_bytes], len(begun)
     for chunk in remaining:
@@ -208,7 +208,7 @@ def split_block(block: Block, marks: bytes) -> Iterator[Block]:
     codes = np.frombuffer(data, np.uint8)
     count = sum(np.count_nonzero(codes == sign) for sign in b"\n\r" + marks)
     middle = len(data) // 2
-    cut = max(data.rfind(b"\n", 0, middle), data.rfind(b"\r", 0, middle)) + 1 or _next_end(data, middle)
+    cut = max(data.rfind(b"\n", 0, middle), data.rfind(b"\r", 0, middle)) + 1 or _find_next_end(data, middle)
     if block.unread_bytes or count <= MOST_MARKS or not 0 < cut < len(data):
         yield block
         return
@@ -216,7 +216,7 @@ def split_block(block: Block, marks: bytes) -> Iterator[Block]:
     yield from split_block(Block(block.offset + cut, data[cut:]), marks)
 
 
-def _next_end(data: bytes, begin: int) -> int:
+def _find_next_end(data: bytes, begin: int) -> int:
     ends = [at + 1 for at in (data.find(b"\n", begin), data.find(b"\r", begin)) if at >= 0]
     return min(ends, default=0)
 

@@ -31,35 +31,35 @@ def quoted_records(chunks: Iterable[bytes], quoting: Quoting, *, bounds: Bounds)
     for block in blocks(chunks, size_bytes=max(_BLOCK_BYTES, bounds.record_bytes), bounds=bounds):
         if block.unread_bytes:
             # No record continues after a line that is itself too long.
-            records, _ = _records(held, quoting, bounds, first_row=row, is_last=True)
+            records, _ = _cut_records(held, quoting, bounds, first_row=row, is_last=True)
             long = lines_of(block, first_row=row + len(records))
             pieces, held = [records, long], Block(0, b"")
         else:
             joined_block = Block(held.offset if held.data else block.offset, held.data + block.data)
-            records, used = _records(joined_block, quoting, bounds, first_row=row, is_last=False)
+            records, used = _cut_records(joined_block, quoting, bounds, first_row=row, is_last=False)
             pieces, held = [records], Block(joined_block.offset + used, joined_block.data[used:])
         for piece in pieces:
             row += len(piece)
             if len(piece):
                 yield piece
-    records, _ = _records(held, quoting, bounds, first_row=row, is_last=True)
+    records, _ = _cut_records(held, quoting, bounds, first_row=row, is_last=True)
     if len(records):
         yield records
 
 
-def _records(block: Block, quoting: Quoting, bounds: Bounds, *, first_row: int, is_last: bool) -> tuple[Lines, int]:
+def _cut_records(block: Block, quoting: Quoting, bounds: Bounds, *, first_row: int, is_last: bool) -> tuple[Lines, int]:
     """Return the records of a block, and how many bytes they take; the remaining bytes belong to the next block."""
     data = block.data
     lines = lines_in(data, offset=block.offset, first_row=0)
     if not len(lines):
         return lines, len(data)
     quotes = _Quotes.of(lines, quoting)
-    begins, complete, is_broken = _grouped(lines, quotes)
+    begins, complete, is_broken = _group_lines(lines, quotes)
     starts = [lines.starts[begins[:complete]]]
     ends = [lines.ends[np.append(begins[1:], len(lines))[:complete] - 1]]
     at = int(np.append(begins, len(lines))[complete])
     if at < len(lines) and (is_broken or is_last or len(data) - int(lines.starts[at]) > bounds.record_bytes):
-        firsts, lasts, at = _one_by_one(lines, quotes, at, bounds.record_bytes, is_last=is_last)
+        firsts, lasts, at = _group_one_by_one(lines, quotes, at, bounds.record_bytes, is_last=is_last)
         starts.append(lines.starts[firsts])
         ends.append(lines.ends[lasts])
     used = int(lines.starts[at]) if at < len(lines) else len(data)
@@ -86,7 +86,7 @@ class _Quotes:
         return cls(at, np.searchsorted(lines.ends, at, side="right"), np.isin(before, borders), np.isin(after, borders))
 
 
-def _grouped(lines: Lines, quotes: _Quotes) -> tuple[Offsets, int, bool]:
+def _group_lines(lines: Lines, quotes: _Quotes) -> tuple[Offsets, int, bool]:
     """Group physical lines to records.
 
     Return the first line of each record, the number of complete records, and whether the quotes of the next record do not pair.
@@ -102,7 +102,9 @@ def _grouped(lines: Lines, quotes: _Quotes) -> tuple[Offsets, int, bool]:
     return begins, min(complete, record), True
 
 
-def _one_by_one(lines: Lines, quotes: _Quotes, first: int, record_bytes: int, *, is_last: bool) -> tuple[list[int], list[int], int]:
+def _group_one_by_one(
+    lines: Lines, quotes: _Quotes, first: int, record_bytes: int, *, is_last: bool
+) -> tuple[list[int], list[int], int]:
     """Return first and last line of each record from line `first` on, and the line at which the next block resumes.
 
     A line whose quotes do not pair, alone or with the lines after it, is a record by itself. Each line is examined a few times at

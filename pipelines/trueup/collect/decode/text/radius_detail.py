@@ -71,7 +71,7 @@ class DetailReader:
         lines, too_long = within_limit(piece, limits.record_bytes)
         screened = screen_lines(lines, "utf-8")
         records = [attributes_of(screened.lines.raw(index).decode()) for index in range(len(screened.lines))]
-        faults = [_fault(one, mapped, limits.columns) for one in records]
+        faults = [_find_fault(one, mapped, limits.columns) for one in records]
         rejected = [*too_long, *screened.rejected]
         for known in dict.fromkeys(fault for fault in faults if fault is not None):
             rejected.append(reject(screened.lines, np.array([fault == known for fault in faults], np.bool_), *known))
@@ -79,7 +79,7 @@ class DetailReader:
         sound = screened.lines.only(np.array([fault is None for fault in faults], np.bool_))
         fields = {name: [(one[name][0] or None) if name in one else None for one in good] for name in mapped}
         hidden = set(mapped).difference(kept)
-        texts = [_object(one, hidden) if attributes else None for one in good]
+        texts = [_build_object(one, hidden) if attributes else None for one in good]
         return Batch(
             pl.DataFrame(fields, schema=dict.fromkeys(mapped, pl.String())), pl.Series("attributes", texts, dtype=pl.String),
             provenance_of(sound), raw_of(sound), concat_rejected(rejected),
@@ -95,7 +95,7 @@ def detail_blocks(chunks: Iterable[bytes], bounds: Bounds) -> Iterator[Lines]:
     row, held = 0, Block(0, b"")
     for block in blocks(chunks, size_bytes=_BLOCK_BYTES, bounds=bounds):
         joined = Block(held.offset if held.data else block.offset, held.data + (b"" if block.unread_bytes else block.data))
-        records, used = _records(joined, bounds, first_row=row, is_last=bool(block.unread_bytes))
+        records, used = _cut_records(joined, bounds, first_row=row, is_last=bool(block.unread_bytes))
         held = Block(joined.offset + used, joined.data[used:])
         # A line that is too long becomes a record of its own.
         long = [lines_of(block, first_row=row + len(records))] if block.unread_bytes else []
@@ -103,12 +103,12 @@ def detail_blocks(chunks: Iterable[bytes], bounds: Bounds) -> Iterator[Lines]:
             row += len(piece)
             if len(piece):
                 yield piece
-    records, _ = _records(held, bounds, first_row=row, is_last=True)
+    records, _ = _cut_records(held, bounds, first_row=row, is_last=True)
     if len(records):
         yield records
 
 
-def _records(block: Block, bounds: Bounds, *, first_row: int, is_last: bool) -> tuple[Lines, int]:
+def _cut_records(block: Block, bounds: Bounds, *, first_row: int, is_last: bool) -> tuple[Lines, int]:
     """Return the complete records of a block, and how many bytes they take; the last record may continue in the next block."""
     lines = lines_in(block.data, offset=block.offset, first_row=0)
     if not len(lines):
@@ -150,18 +150,18 @@ def attributes_of(block: str) -> _Texts | None:
         match = RADIUS_ATTRIBUTE.fullmatch(line)
         if match is None:
             return None
-        found.setdefault(match[1], []).append(_value(match[2].rstrip()))
+        found.setdefault(match[1], []).append(_decode_value(match[2].rstrip()))
     return found if rest else None
 
 
-def _value(text: str) -> str:
+def _decode_value(text: str) -> str:
     """Return a value without its quotes and escapes; a value with invalid escapes stays as written."""
     if len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0]:
         return text
     inner = text[1:-1]
     if "\\" not in inner:
         return inner
-    plain = _ESCAPED.sub(_unescaped, inner.encode())
+    plain = _ESCAPED.sub(_unescape_match, inner.encode())
     try:
         decoded = plain.decode()
     except UnicodeDecodeError:
@@ -169,12 +169,12 @@ def _value(text: str) -> str:
     return inner if "\0" in decoded else decoded
 
 
-def _unescaped(match: re.Match[bytes]) -> bytes:
+def _unescape_match(match: re.Match[bytes]) -> bytes:
     escaped = match[1]
     return bytes([int(escaped, 8) & 0xFF]) if len(escaped) == 3 else _LETTERS.get(escaped, escaped)
 
 
-def _fault(one: _Texts | None, mapped: Sequence[str], most: int) -> _Fault | None:
+def _find_fault(one: _Texts | None, mapped: Sequence[str], most: int) -> _Fault | None:
     if one is None:
         return "unparsable", "block: each line below the first is `Name = value`"
     if len(one) > most:
@@ -183,7 +183,7 @@ def _fault(one: _Texts | None, mapped: Sequence[str], most: int) -> _Fault | Non
     return None if name is None else ("unparsable", f"block: has {name} once")
 
 
-def _object(texts: _Texts, hidden: Collection[str]) -> str | None:
+def _build_object(texts: _Texts, hidden: Collection[str]) -> str | None:
     """Return the values that are not hidden as a JSON object, several values of one attribute as a list; None without values."""
     shown = {name: values[0] if len(values) == 1 else values for name, values in texts.items() if name not in hidden}
     shown = {name: value for name, value in shown.items() if value != ""}

@@ -30,12 +30,12 @@ def _is_of_type(text: Lines, record_type: RecordTypeConfig, dialect: Dialect) ->
     if record_type.start is not None and record_type.length is not None:
         types = line.str.slice(record_type.start - 1, record_type.length)
     else:
-        types = _fields(line, record_type.field or 1, dialect)
+        types = _cut_field(line, record_type.field or 1, dialect)
     wanted: Mask = types.str.strip_chars().is_in(record_type.values).fill_null(False).to_numpy()
     return wanted.astype(np.bool_)
 
 
-def _fields(line: pl.Series, number: int, dialect: Dialect) -> pl.Series:
+def _cut_field(line: pl.Series, number: int, dialect: Dialect) -> pl.Series:
     """Return one field of each line, by number from 1; NULL for a line that is shorter, or whose quotes do not pair."""
     fields = line.str.splitn(dialect.delimiter, number + 1).struct.field(f"field_{number - 1}")
     quoted = line.str.contains(dialect.quote, literal=True).fill_null(False).arg_true()

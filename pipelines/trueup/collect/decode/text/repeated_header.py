@@ -34,7 +34,7 @@ class Header:
 
     def __init__(self, line: bytes, dialect: Dialect) -> None:
         self._dialect = dialect
-        cells = self._cells(line) or ()
+        cells = self._split_cells(line) or ()
         self.names, self._sorted = unique_names(cells), sorted(cells)
         # A record always has a number or a time, so it can equal a header of numbers but not a header of words.
         self.is_recognisable = bool(cells) and all(cell[:1].isalpha() or cell[:1] == "_" for cell in cells)
@@ -49,7 +49,7 @@ class Header:
         """
         names, row, orders = self.names, 0, 0
         for piece in pieces:
-            found, begin = self._in(piece), 0
+            found, begin = self._find_headers(piece), 0
             if not found:
                 yield NamedLines(piece.renumbered(row - piece.first_row), names)
                 row += len(piece)
@@ -71,7 +71,7 @@ class Header:
                     todo="have it delivered again, or set repeated_header = false",
                 )  # fmt: skip
 
-    def _in(self, piece: Lines) -> list[tuple[int, tuple[str, ...]]]:
+    def _find_headers(self, piece: Lines) -> list[tuple[int, tuple[str, ...]]]:
         """Return which lines are a header, and the names of each."""
         if piece.data.find(self.longest_name, int(piece.starts[0])) < 0:
             return []
@@ -79,12 +79,12 @@ class Header:
         lengths = piece.lengths
         found = []
         for index in np.flatnonzero((lengths >= least) & (lengths <= most)).tolist():
-            cells = self._cells(line) if self.longest_name in (line := piece.raw(index)) else None
+            cells = self._split_cells(line) if self.longest_name in (line := piece.raw(index)) else None
             if cells is not None and sorted(cells) == self._sorted:
                 found.append((index, unique_names(cells)))
         return found
 
-    def _cells(self, line: bytes) -> tuple[str, ...] | None:
+    def _split_cells(self, line: bytes) -> tuple[str, ...] | None:
         try:
             text = line.removeprefix(BOM).decode(self._dialect.encoding)
         except UnicodeDecodeError:

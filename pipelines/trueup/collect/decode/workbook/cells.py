@@ -50,12 +50,12 @@ def cell_of(raw: RawCell, sheet: Sheet) -> Cell:
     if raw.value is None or raw.value == "":
         return Cell(None) if raw.formula is None else Cell(f"={raw.formula}", fault="formula")
     try:
-        return _typed(raw, raw.value, sheet)
+        return _convert_cell(raw, raw.value, sheet)
     except (ValueError, OverflowError, IndexError):
         return Cell(raw.value, fault="unreadable")
 
 
-def _typed(raw: RawCell, value: str, sheet: Sheet) -> Cell:
+def _convert_cell(raw: RawCell, value: str, sheet: Sheet) -> Cell:
     if raw.kind == "s":
         index = int(value)
         return Cell(sheet.strings[index] or None) if index >= 0 else Cell(value, fault="unreadable")
@@ -67,17 +67,17 @@ def _typed(raw: RawCell, value: str, sheet: Sheet) -> Cell:
         return Cell(value)
     style = int(raw.style)
     if style in sheet.dates:
-        return Cell(_moment(float(value), style in sheet.durations, sheet.epoch))
+        return Cell(_format_moment(float(value), style in sheet.durations, sheet.epoch))
     # Most numbers are short, and a spreadsheet keeps all digits of a short number.
-    return Cell(value, is_number=True) if len(value) <= DIGITS and value.isdecimal() else _number(value.strip())
+    return Cell(value, is_number=True) if len(value) <= DIGITS and value.isdecimal() else _format_number(value.strip())
 
 
-def _number(value: str) -> Cell:
+def _format_number(value: str) -> Cell:
     """Return a number as a plain decimal with the digits that a spreadsheet keeps.
 
-    >>> [_number(text).text for text in ("60", "0.30000000000000004", "1E-7", "007")]
+    >>> [_format_number(text).text for text in ("60", "0.30000000000000004", "1E-7", "007")]
     ['60', '0.3', '0.0000001', '007']
-    >>> _number("4915110000010001").fault, _number("1e300").fault
+    >>> _format_number("4915110000010001").fault, _format_number("1e300").fault
     ('lost', 'lost')
     """
     if not _NUMBER.fullmatch(value):
@@ -93,7 +93,7 @@ def _number(value: str) -> Cell:
     return Cell(format(Decimal(format(number, f".{DIGITS}g")), "f"), is_number=True)
 
 
-def _moment(days: float, is_duration: bool, epoch: datetime) -> str:
+def _format_moment(days: float, is_duration: bool, epoch: datetime) -> str:
     """Return a number of days as a date and time, a time of day, or hours, minutes and seconds."""
     from openpyxl.utils.datetime import from_excel
 

@@ -52,7 +52,7 @@ class Workbook:
         self._unit, self._any_sheet = unit, any_sheet
         self.visible: list[str] = []
         with self.damage():
-            self._archive = zipfile.ZipFile(self._file())
+            self._archive = zipfile.ZipFile(self._open_file())
             self._check_sizes()
             self.sheet = self._find_sheet()
 
@@ -68,14 +68,14 @@ class Workbook:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the XML of the sheet."""
-        yield from self._member(self.sheet.member)
+        yield from self._read_member(self.sheet.member)
 
-    def _member(self, name: str) -> Iterator[bytes]:
+    def _read_member(self, name: str) -> Iterator[bytes]:
         with self._archive.open(name) as content:
             while chunk := content.read(_CHUNK_BYTES):
                 yield chunk
 
-    def _file(self) -> BinaryIO:
+    def _open_file(self) -> BinaryIO:
         unit = self._unit
         unit.handle.seek(0)
         head = unit.handle.read(8)
@@ -96,15 +96,15 @@ class Workbook:
             raise SourceError("the workbook is encrypted", where=unit.shown, todo="have it delivered without a password")
         most = max(LEAST_BYTES, unit.limits.expansion * unit.size_bytes)
         if sum(member.file_size for member in members) > most:
-            raise self._too_large("the workbook", most, "expansion")
+            raise self._size_error("the workbook", most, "expansion")
         for member in members:
             limit = "page_bytes" if member.filename.endswith(_STRINGS) else "footer_bytes"
             if _SHEETS not in member.filename and member.filename.endswith((".xml", ".rels")):
                 if member.file_size > getattr(unit.limits, limit):
-                    raise self._too_large(f"{member.filename} of the workbook", getattr(unit.limits, limit), limit)
-                BoundedParser(unit.shown).feed(self._member(member.filename))
+                    raise self._size_error(f"{member.filename} of the workbook", getattr(unit.limits, limit), limit)
+                BoundedParser(unit.shown).feed(self._read_member(member.filename))
 
-    def _too_large(self, what: str, most: int, limit: str) -> SourceError:
+    def _size_error(self, what: str, most: int, limit: str) -> SourceError:
         todo = f"check the file, or raise `{limit}` in [limits] or [source.limits]"
         return SourceError(f"{what} unpacks to more than {most} bytes", where=self._unit.shown, todo=todo)
 
@@ -114,7 +114,7 @@ class Workbook:
         from openpyxl.styles.stylesheet import apply_stylesheet
         from openpyxl.xml.constants import SHARED_STRINGS
 
-        reader = ExcelReader(self._file(), read_only=True, keep_links=False)
+        reader = ExcelReader(self._open_file(), read_only=True, keep_links=False)
         with warnings.catch_warnings():
             # The library warns where it uses defaults, for example for missing styles.
             warnings.simplefilter("ignore")
@@ -122,16 +122,16 @@ class Workbook:
             reader.read_workbook()
             apply_stylesheet(reader.archive, reader.wb)
         part = reader.package.find(SHARED_STRINGS)
-        strings = [] if part is None else self._strings(part.PartName[1:])
+        strings = [] if part is None else self._read_strings(part.PartName[1:])
         sheets = {sheet.name: (relation.target, sheet.state) for sheet, relation in reader.parser.find_sheets()}
         sheets = {name: at for name, at in sheets.items() if _SHEETS in f"/{at[0]}"}
-        self.visible = _visible(sheets)
+        self.visible = _list_visible_sheets(sheets)
         return Sheet(
-            sheets[self._chosen(sheets)][0], strings, frozenset(reader.wb._date_formats),
+            sheets[self._choose_sheet(sheets)][0], strings, frozenset(reader.wb._date_formats),
             frozenset(reader.wb._timedelta_formats), reader.wb.epoch,
         )  # fmt: skip
 
-    def _strings(self, member: str) -> list[str]:
+    def _read_strings(self, member: str) -> list[str]:
         """Return the shared strings in order. The library would take ten times as long."""
         strings, held, is_text, phonetic = list[str](), list[str](), False, 0
 
@@ -154,14 +154,14 @@ class Workbook:
         bounded = BoundedParser(self._unit.shown)
         bounded.parser.StartElementHandler, bounded.parser.EndElementHandler = start, end
         bounded.parser.CharacterDataHandler = text
-        bounded.feed(self._member(member))
+        bounded.feed(self._read_member(member))
         return strings
 
-    def _chosen(self, sheets: dict[str, tuple[str, str]]) -> str:
+    def _choose_sheet(self, sheets: dict[str, tuple[str, str]]) -> str:
         source, wanted = self._unit.source, self._unit.source.sheet
         if wanted is not None and wanted in sheets:
             return wanted
-        visible = _visible(sheets)
+        visible = _list_visible_sheets(sheets)
         if wanted is None and (len(visible) == 1 or (visible and self._any_sheet)):
             return visible[0]
         what = f"the workbook has no sheet {wanted!r}" if wanted is not None else f"the workbook has {len(visible)} sheets"
@@ -169,7 +169,7 @@ class Workbook:
         raise SourceError(what, where=self._unit.shown, todo=todo)
 
 
-def _visible(sheets: dict[str, tuple[str, str]]) -> list[str]:
+def _list_visible_sheets(sheets: dict[str, tuple[str, str]]) -> list[str]:
     return [name for name, (_, state) in sheets.items() if state == "visible"]
 
 

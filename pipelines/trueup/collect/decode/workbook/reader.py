@@ -47,9 +47,9 @@ class SheetRows:
 
     def raw(self, selection: Sequence[int]) -> list[bytes]:
         """Return rows as JSON objects of their cells as text: a row of a sheet has no bytes of its own."""
-        return [json.dumps(self._texts(self.rows[at]), ensure_ascii=False, separators=(",", ":")).encode() for at in selection]
+        return [json.dumps(self._name_texts(self.rows[at]), ensure_ascii=False, separators=(",", ":")).encode() for at in selection]
 
-    def _texts(self, row: SheetRow) -> dict[str, str | None]:
+    def _name_texts(self, row: SheetRow) -> dict[str, str | None]:
         names = self.names
         return {
             names[column] if column < len(names) else column_letters(column): cell.text
@@ -73,7 +73,7 @@ class WorkbookReader:
         self._unit, self._book = unit, Workbook(unit)
         # A damaged sheet is refused before any of its rows is ingested.
         check_sheet(self._book, unit.shown)
-        first = next(self._rows(), None)
+        first = next(self._read_rows(), None)
         if first is None:
             raise SourceError("the sheet has no rows", where=unit.shown, todo=f"check `sheet` of source {unit.source.name}")
         width = max(first.cells) + 1
@@ -97,7 +97,7 @@ class WorkbookReader:
         """Yield the rows after the header row."""
         held: list[SheetRow] = []
         number = size = 0
-        for row in self._rows():
+        for row in self._read_rows():
             if row.number == self._header_row:
                 continue
             held.append(row)
@@ -113,7 +113,7 @@ class WorkbookReader:
         names = self._names if attributes else tuple(mapped)
         columns = {name: at for at, name in enumerate(self._names)}
         wanted = [(columns[name], name) for name in mapped]
-        refusals = [self._refusal(row, wanted) for row in piece.rows]
+        refusals = [self._find_refusal(row, wanted) for row in piece.rows]
         good = [at for at, refusal in enumerate(refusals) if refusal is None]
         bad = [at for at, refusal in enumerate(refusals) if refusal is not None]
         cells = [piece.rows[at].cells for at in good]
@@ -121,7 +121,7 @@ class WorkbookReader:
             {name: [row.get(columns[name], _EMPTY).text for row in cells] for name in names},
             schema=dict.fromkeys(names, pl.String()),
         )
-        provenance = _provenance(piece)
+        provenance = _build_provenance(piece)
         reasons = [refusal for refusal in refusals if refusal is not None]
         rejected = provenance[bad].with_columns(
             raw=pl.Series(piece.raw(bad), dtype=pl.Binary), reason=pl.Series([reason for reason, _ in reasons], dtype=pl.String),
@@ -136,12 +136,12 @@ class WorkbookReader:
 
     def at(self, row: int, offset: int, length: int | None) -> SheetRows:
         """Return the row with this number in the sheet."""
-        found = next((one for one in self._rows() if one.number >= offset), None)
+        found = next((one for one in self._read_rows() if one.number >= offset), None)
         if found is None or found.number != offset:
             raise SourceError(f"the sheet has no row {offset}", where=self._unit.shown)
         return SheetRows(self._names, (found,), row)
 
-    def _refusal(self, row: SheetRow, wanted: Sequence[tuple[int, str]]) -> tuple[Reason, str] | None:
+    def _find_refusal(self, row: SheetRow, wanted: Sequence[tuple[int, str]]) -> tuple[Reason, str] | None:
         limits = self._unit.limits
         if row.is_too_large:
             return (
@@ -159,12 +159,12 @@ class WorkbookReader:
                 return reason, f"{name}: {rule}"
         return None
 
-    def _rows(self) -> Iterator[SheetRow]:
+    def _read_rows(self) -> Iterator[SheetRow]:
         rows = sheet_rows(self._book, self._unit.limits, self._unit.shown)
         return (row for row in rows if row.number > self._unit.source.skip_lines)
 
 
-def _provenance(piece: SheetRows) -> pl.DataFrame:
+def _build_provenance(piece: SheetRows) -> pl.DataFrame:
     columns = {
         "source_row": range(piece.first_row, piece.first_row + len(piece)), "source_offset": [row.number for row in piece.rows],
         "source_length": [None] * len(piece),

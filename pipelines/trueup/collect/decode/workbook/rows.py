@@ -48,7 +48,7 @@ def column_letters(column: int) -> str:
     return letters
 
 
-def _column_of(letters: str) -> int:
+def _parse_column(letters: str) -> int:
     column = 0
     for letter in letters:
         column = column * 26 + ord(letter) - ord("A") + 1
@@ -67,12 +67,12 @@ def check_sheet(book: Workbook, where: str) -> None:
             searched = held + chunk
             for match in _ROW.finditer(searched):
                 if match.end() > len(held):
-                    previous = _following(previous, int(match[1]), where)
+                    previous = _check_row_number(previous, int(match[1]), where)
             held = searched[-_OVERLAP_BYTES:]
         bounded.parser.Parse(b"", True)
 
 
-def _following(previous: int, number: int, where: str) -> int:
+def _check_row_number(previous: int, number: int, where: str) -> int:
     if not previous < number <= _MOST_ROWS:
         what = f"row {number} of the sheet follows row {previous}"
         raise SourceError(what, where=where, todo="open the workbook and save it again")
@@ -140,12 +140,12 @@ class _Reading:
 
     def _begin_row(self, number: str | None) -> None:
         previous = self._row.number
-        at = _following(previous, previous + 1 if number is None else int(number), self._where)
+        at = _check_row_number(previous, previous + 1 if number is None else int(number), self._where)
         self._row, self._column, self._held = SheetRow(at), -1, 0
 
     def _begin_cell(self, attributes: dict[str, str]) -> None:
         at = _AT.fullmatch(attributes.get("r", ""))
-        self._column = self._column + 1 if at is None else _column_of(at[1])
+        self._column = self._column + 1 if at is None else _parse_column(at[1])
         self._kind, self._style = attributes.get("t", "n"), attributes.get("s", "0")
         self._texts = {}
 

@@ -52,7 +52,7 @@ class ElementScan:
             self._found.append((self._item_at, end))
         elif self._row:
             self._end_gap(end)
-        yield from self._lines()
+        yield from self._take_records()
 
     # --- tokens -----------------------------------------------------------------------------------------------------------
 
@@ -73,8 +73,8 @@ class ElementScan:
             if not self._take(token, is_last=is_last):
                 break
             if len(self._found) >= _MOST_RECORDS:
-                yield from self._lines()
-        yield from self._lines()
+                yield from self._take_records()
+        yield from self._take_records()
 
     def _take(self, token: re.Match[bytes], *, is_last: bool) -> bool:
         """Process one token; return False where more bytes are needed to see its end."""
@@ -123,7 +123,7 @@ class ElementScan:
 
     # --- bytes in memory ------------------------------------------------------------------------------------------------
 
-    def _lines(self) -> Iterator[Lines]:
+    def _take_records(self) -> Iterator[Lines]:
         """Yield the records found; a record of which only the beginning is in memory is a piece of its own."""
         found, self._found = self._found, []
         if found and self._head is not None:
@@ -131,14 +131,14 @@ class ElementScan:
             head, self._head = self._head, None
             yield Lines(head, begin, np.array([0]), np.array([len(head)]), np.array([self._row]), end - begin - len(head))
             self._row += 1
-        spans = [self._stripped(begin, end) for begin, end in found]
+        spans = [self._strip_blanks(begin, end) for begin, end in found]
         spans = [(begin, end) for begin, end in spans if end > begin]
         if spans:
             starts, ends = np.array(spans, np.int64).T
             yield Lines(self._data, self._base, starts.copy(), ends.copy(), np.arange(self._row, self._row + len(spans)))
             self._row += len(spans)
 
-    def _stripped(self, begin: int, end: int) -> tuple[int, int]:
+    def _strip_blanks(self, begin: int, end: int) -> tuple[int, int]:
         """Return a span in the bytes in memory, without blanks around it."""
         begin, end = begin - self._base, end - self._base
         record = self._data[begin:end]

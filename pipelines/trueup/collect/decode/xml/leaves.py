@@ -98,7 +98,7 @@ def read_elements(lines: Lines, form: XmlForm, mapped: Sequence[str], *, attribu
     The `mapped` paths become text columns; the others and those in `kept` become attributes if requested.
     """
     records = [leaves_of(lines.raw(index), form.encoding, form.limits) for index in range(len(lines))]
-    faults = [one.fault or _repeated(one, mapped) for one in records]
+    faults = [one.fault or _find_repetition(one, mapped) for one in records]
     rejected = [
         reject(lines, np.array([fault == known for fault in faults], np.bool_), *known)
         for known in dict.fromkeys(fault for fault in faults if fault is not None)
@@ -107,7 +107,7 @@ def read_elements(lines: Lines, form: XmlForm, mapped: Sequence[str], *, attribu
     good = [one.texts for one, fault in zip(records, faults, strict=True) if fault is None]
     fields = {name: [(one[name][0] or None) if name in one else None for one in good] for name in mapped}
     hidden = set(mapped).difference(kept)
-    texts = [_object(one, hidden) if attributes else None for one in good]
+    texts = [_build_object(one, hidden) if attributes else None for one in good]
     sound = lines.only(is_good)
     return Batch(
         pl.DataFrame(fields, schema=dict.fromkeys(mapped, pl.String())), pl.Series("attributes", texts, dtype=pl.String),
@@ -115,12 +115,12 @@ def read_elements(lines: Lines, form: XmlForm, mapped: Sequence[str], *, attribu
     )  # fmt: skip
 
 
-def _repeated(one: Leaves, mapped: Sequence[str]) -> _Fault | None:
+def _find_repetition(one: Leaves, mapped: Sequence[str]) -> _Fault | None:
     name = next((name for name in mapped if len(one.texts.get(name, ())) > 1), None)
     return None if name is None else ("unparsable", f"record: has {name} once")
 
 
-def _object(texts: Mapping[str, list[str]], hidden: Collection[str]) -> str | None:
+def _build_object(texts: Mapping[str, list[str]], hidden: Collection[str]) -> str | None:
     """Return the texts that are not hidden as a JSON object; None without texts. A repeated path becomes a list."""
     shown = {name: values[0] if len(values) == 1 else values for name, values in texts.items() if name not in hidden}
     shown = {name: value for name, value in shown.items() if value != ""}

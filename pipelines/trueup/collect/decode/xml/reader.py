@@ -36,8 +36,8 @@ class XmlReader:
         self.repeated: frozenset[str] = frozenset()
         """Paths that occur several times in one of the first records."""
         self._form = XmlForm("utf-8", unit.limits)
-        self._is_sound = self._check()
-        self._columns = self._first_columns()
+        self._is_sound = self._check_document()
+        self._columns = self._read_first_columns()
 
     def columns(self) -> Sequence[str]:
         """Return the paths in the first records."""
@@ -56,9 +56,9 @@ class XmlReader:
         """Return one record."""
         return record_at(self._unit, row, offset, length or 0)
 
-    def _check(self) -> bool:
+    def _check_document(self) -> bool:
         """Return whether the document is well-formed; raise `SourceError` for a definition and for an unknown encoding."""
-        bounded = BoundedParser(self._unit.shown, seen=self._see)
+        bounded = BoundedParser(self._unit.shown, seen=self._note_name)
         bounded.parser.XmlDeclHandler = self._declare
         try:
             bounded.feed(self._unit.stream())
@@ -72,11 +72,11 @@ class XmlReader:
     def _declare(self, version: str, encoding: str | None, standalone: int) -> None:
         self._form = XmlForm(encoding or "utf-8", self._unit.limits)
 
-    def _see(self, name: str) -> None:
+    def _note_name(self, name: str) -> None:
         if len(self._names) <= _MOST_NAMES:
             self._names[local_name(name)] = None
 
-    def _first_columns(self) -> tuple[str, ...]:
+    def _read_first_columns(self) -> tuple[str, ...]:
         first = next(self.pieces(), None)
         source = self._unit.source
         if first is None:

@@ -39,7 +39,7 @@ def comparison(tree: dict[str, Any], build: Compile) -> Node:
     """Return a comparison of two parts."""
     one, other = build(tree["left"]), build(tree["right"])
     if tree["type"] in ("COMPARE_DISTINCT_FROM", "COMPARE_NOT_DISTINCT_FROM"):
-        return _distinct(one, other, is_negated=tree["type"] == "COMPARE_NOT_DISTINCT_FROM")
+        return _compile_distinct(one, other, is_negated=tree["type"] == "COMPARE_NOT_DISTINCT_FROM")
     if tree["type"] not in _COMPARISONS:
         raise Refused(f"contains {tree['type'].lower()}, which is not permitted")
     return compared(one, other, _COMPARISONS[tree["type"]])
@@ -53,7 +53,7 @@ def compared(one: Node, other: Node, operator: str) -> Node:
 
     def evaluate(records: Records) -> Value:
         values = left.evaluate(records), right.evaluate(records)
-        return Value(_matches(kind, *values, operator), *all_of(values))
+        return Value(_compare_values(kind, *values, operator), *all_of(values))
 
     return Node("truth", evaluate, **reads_of((left, right)))
 
@@ -70,7 +70,7 @@ def _check_order(kind: Kind, one: Node, other: Node) -> None:
             raise Refused(f"orders texts by {literal!r}; write numbers without quotes")
 
 
-def _matches(kind: Kind, one: Value, other: Value, operator: str) -> Any:
+def _compare_values(kind: Kind, one: Value, other: Value, operator: str) -> Any:
     if kind == "number":
         sign = (one.fractions - other.fractions).sign()
         return np.array(np.broadcast_to(_OF_SIGN[operator](sign), len(one.is_null)))
@@ -81,7 +81,7 @@ def _matches(kind: Kind, one: Value, other: Value, operator: str) -> Any:
     return pairs.select(_OF_SIGN[operator](order).fill_null(False)).to_series().to_numpy()
 
 
-def _distinct(one: Node, other: Node, *, is_negated: bool) -> Node:
+def _compile_distinct(one: Node, other: Node, *, is_negated: bool) -> Node:
     equal = compared(one, other, "=")
     _, sides = of_one_kind((one, other))
 
@@ -102,7 +102,7 @@ def connected(tree: dict[str, Any], build: Compile) -> Node:
     return Node("truth", lambda records: combine([part.evaluate(records) for part in nodes]), **reads_of(nodes))
 
 
-def _negated(part: Node) -> Node:
+def _negate(part: Node) -> Node:
     return Node("truth", lambda records: negation(part.evaluate(records)), part.columns, part.needed)
 
 
@@ -118,13 +118,13 @@ def operator(tree: dict[str, Any], build: Compile) -> Node:
     nodes = [build(child) for child in tree["children"]]
     match tree["type"]:
         case "OPERATOR_NOT":
-            return _negated(as_truth(nodes[0]))
+            return _negate(as_truth(nodes[0]))
         case "OPERATOR_IS_NULL" | "OPERATOR_IS_NOT_NULL":
             return _is_null(nodes[0], is_negated=tree["type"] == "OPERATOR_IS_NOT_NULL")
         case "COMPARE_IN" | "COMPARE_NOT_IN":
             equal = [compared(nodes[0], choice, "=") for choice in nodes[1:]]
             found = Node("truth", lambda records: disjunction([part.evaluate(records) for part in equal]), **reads_of(equal))
-            return found if tree["type"] == "COMPARE_IN" else _negated(found)
+            return found if tree["type"] == "COMPARE_IN" else _negate(found)
         case "OPERATOR_COALESCE":
             return _coalesce(nodes)
         case other:

@@ -39,33 +39,33 @@ class Fractions:
     @classmethod
     def of(cls, number: int, denominator: int = 1) -> Fractions:
         """Return one number for all rows."""
-        return cls(_narrowed(np.array([number], object)), _narrowed(np.array([denominator], object)))
+        return cls(_narrow(np.array([number], object)), _narrow(np.array([denominator], object)))
 
     def __add__(self, other: Fractions) -> Fractions:
         if self.denominator is other.denominator or _is_same(self.denominator, other.denominator):
-            return Fractions(_plus(self.numerator, other.numerator), self.denominator)
-        numerator = _plus(_times(self.numerator, other.denominator), _times(other.numerator, self.denominator))
-        return Fractions(numerator, _times(self.denominator, other.denominator))
+            return Fractions(_add(self.numerator, other.numerator), self.denominator)
+        numerator = _add(_multiply(self.numerator, other.denominator), _multiply(other.numerator, self.denominator))
+        return Fractions(numerator, _multiply(self.denominator, other.denominator))
 
     def __neg__(self) -> Fractions:
-        return Fractions(_times(self.numerator, np.array([-1])), self.denominator)
+        return Fractions(_multiply(self.numerator, np.array([-1])), self.denominator)
 
     def __sub__(self, other: Fractions) -> Fractions:
         return self + -other
 
     def __mul__(self, other: Fractions) -> Fractions:
-        return Fractions(_times(self.numerator, other.numerator), _times(self.denominator, other.denominator))
+        return Fractions(_multiply(self.numerator, other.numerator), _multiply(self.denominator, other.denominator))
 
     def __truediv__(self, other: Fractions) -> Fractions:
         """Return the quotient; no row of `other` is 0."""
         divisor, sign = other.numerator, np.where(other.numerator < 0, -1, 1)
-        numerator = _times(_times(self.numerator, other.denominator), sign)
-        denominator = _times(_times(self.denominator, divisor), sign)
+        numerator = _multiply(_multiply(self.numerator, other.denominator), sign)
+        denominator = _multiply(_multiply(self.denominator, divisor), sign)
         common = np.gcd(numerator, denominator)
         return Fractions(numerator // common, denominator // common)
 
     def __abs__(self) -> Fractions:
-        return Fractions(_times(self.numerator, np.where(self.numerator < 0, -1, 1)), self.denominator)
+        return Fractions(_multiply(self.numerator, np.where(self.numerator < 0, -1, 1)), self.denominator)
 
     def sign(self) -> Whole:
         """Return -1, 0 or 1."""
@@ -82,7 +82,7 @@ class Fractions:
         return away * Fractions(np.where(self.numerator < 0, -1, 1), np.array([1])) / scale
 
     def where(self, chosen: Mask, other: Fractions) -> Fractions:
-        """Return these numbers in the chosen rows, and those of `other` in the rest."""
+        """Return these numbers in the chosen rows, and the numbers of `other` in the remaining rows."""
         return Fractions(
             np.where(chosen, self.numerator, other.numerator), np.where(chosen, self.denominator, other.denominator)
         )  # fmt: skip
@@ -100,10 +100,10 @@ def read_fractions(texts: pl.Series) -> tuple[Fractions, Mask, Mask]:
     numerators, denominators = np.zeros(len(text), object), np.ones(len(text), object)
     too_long = none.copy()
     for row in np.flatnonzero(is_number):
-        ratio = _ratio(text[int(row)])
+        ratio = _parse_ratio(text[int(row)])
         too_long[row] = ratio is None
         numerators[row], denominators[row] = ratio or (0, 1)
-    return Fractions(_narrowed(numerators), _narrowed(denominators)), present & ~is_number, too_long
+    return Fractions(_narrow(numerators), _narrow(denominators)), present & ~is_number, too_long
 
 
 def _read_short(text: pl.Series) -> Fractions:
@@ -112,10 +112,10 @@ def _read_short(text: pl.Series) -> Fractions:
     decimals = (text.str.len_bytes().cast(pl.Int64) - point.cast(pl.Int64) - 1).fill_null(0).to_numpy()
     most = int(decimals.max(initial=0))
     factors = np.array([10 ** (most - places) for places in range(most + 1)])
-    return Fractions(_times(digits, factors[decimals]) if most else digits, np.array([10**most]))
+    return Fractions(_multiply(digits, factors[decimals]) if most else digits, np.array([10**most]))
 
 
-def _ratio(text: str) -> tuple[int, int] | None:
+def _parse_ratio(text: str) -> tuple[int, int] | None:
     """Return a number as numerator and denominator, None where it has too many digits."""
     if len(text) > _LONGEST:
         return None
@@ -129,22 +129,22 @@ def decimal_texts(numbers: Fractions, rows: int) -> tuple[pl.Series, Mask]:
     """Return numbers as plain decimals, and which rows have none because their decimals never end (a third)."""
     numerators, denominators = (np.broadcast_to(part, rows) for part in (numbers.numerator, numbers.denominator))
     if (numbers.denominator == 1).all():
-        return _whole_texts(numerators), np.zeros(rows, np.bool_)
-    places = _common_places(numbers)
+        return _format_whole(numerators), np.zeros(rows, np.bool_)
+    places = _count_common_places(numbers)
     if places is not None:
-        return _texts_of_places(numerators, places), np.zeros(rows, np.bool_)
-    texts = [_decimal(int(top), int(bottom)) for top, bottom in zip(numerators.tolist(), denominators.tolist(), strict=True)]
+        return _format_places(numerators, places), np.zeros(rows, np.bool_)
+    texts = [_format_decimal(int(top), int(bottom)) for top, bottom in zip(numerators.tolist(), denominators.tolist(), strict=True)]
     series = pl.Series(texts, dtype=pl.String)
     return series, series.is_null().to_numpy()
 
 
-def _whole_texts(numerators: Whole) -> pl.Series:
+def _format_whole(numerators: Whole) -> pl.Series:
     if numerators.dtype == object:
         return pl.Series([str(number) for number in numerators], dtype=pl.String)
     return pl.Series(np.ascontiguousarray(numerators)).cast(pl.String)
 
 
-def _common_places(numbers: Fractions) -> int | None:
+def _count_common_places(numbers: Fractions) -> int | None:
     """Return the decimals of 64-bit numbers over one power of ten; None for all others."""
     first = int(numbers.denominator[0]) if len(numbers.denominator) else 1
     places = len(str(first)) - 1
@@ -152,7 +152,7 @@ def _common_places(numbers: Fractions) -> int | None:
     return places if is_one and bool((numbers.denominator == first).all()) else None
 
 
-def _texts_of_places(numerators: Whole, places: int) -> pl.Series:
+def _format_places(numerators: Whole, places: int) -> pl.Series:
     """Return numerators over a power of ten as plain decimals, with no more decimals than each needs."""
     size = pl.col("numerator").abs()
     fraction = (size % 10**places).cast(pl.String).str.zfill(places).str.strip_chars_end("0")
@@ -162,20 +162,20 @@ def _texts_of_places(numerators: Whole, places: int) -> pl.Series:
     return frame.select(text=pl.concat_str(sign, (size // 10**places).cast(pl.String), point, fraction)).to_series()
 
 
-def _decimal(numerator: int, denominator: int) -> str | None:
+def _format_decimal(numerator: int, denominator: int) -> str | None:
     whole, rest = divmod(abs(numerator), denominator)
     sign = "-" if numerator < 0 else ""
     if not rest:
         return f"{sign}{whole}"
     fraction = denominator // math.gcd(rest, denominator)
-    twos, fives = _times_divisible(fraction, 2), _times_divisible(fraction, 5)
+    twos, fives = _count_divisions(fraction, 2), _count_divisions(fraction, 5)
     places = max(twos, fives)
     if fraction != 2**twos * 5**fives:
         return None
     return f"{sign}{whole}.{rest * 10**places // denominator:0{places}}"
 
 
-def _times_divisible(number: int, by: int) -> int:
+def _count_divisions(number: int, by: int) -> int:
     times = 0
     while number % by == 0:
         number, times = number // by, times + 1
@@ -185,7 +185,7 @@ def _times_divisible(number: int, by: int) -> int:
 # --- whole numbers that never wrap ------------------------------------------------------------------------------------
 
 
-def _most(numbers: Whole) -> int:
+def _find_most(numbers: Whole) -> int:
     return max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)))
 
 
@@ -193,18 +193,18 @@ def _is_same(one: Whole, other: Whole) -> bool:
     return len(one) == len(other) == 1 and bool(one[0] == other[0])
 
 
-def _plus(one: Whole, other: Whole) -> Whole:
-    fits = _most(one) + _most(other) <= INT64_MAX
+def _add(one: Whole, other: Whole) -> Whole:
+    fits = _find_most(one) + _find_most(other) <= INT64_MAX
     return np.asarray(one + other if fits else one.astype(object) + other.astype(object))
 
 
-def _times(one: Whole, other: Whole) -> Whole:
-    fits = _most(one) * _most(other) <= INT64_MAX
+def _multiply(one: Whole, other: Whole) -> Whole:
+    fits = _find_most(one) * _find_most(other) <= INT64_MAX
     return np.asarray(one * other if fits else one.astype(object) * other.astype(object))
 
 
-def _narrowed(numbers: Whole) -> Whole:
-    return numbers.astype(np.int64) if _most(numbers) <= INT64_MAX else numbers
+def _narrow(numbers: Whole) -> Whole:
+    return numbers.astype(np.int64) if _find_most(numbers) <= INT64_MAX else numbers
 
 
 def compare(one: Fractions, other: Fractions) -> Whole:

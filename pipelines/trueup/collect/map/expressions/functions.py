@@ -36,7 +36,7 @@ from trueup.collect.map.expressions.values import (
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def _numeric(arguments: Sequence[Node], compute: Callable[..., Fractions]) -> Node:
+def _compute_number(arguments: Sequence[Node], compute: Callable[..., Fractions]) -> Node:
     parts = [as_number(argument) for argument in arguments]
 
     def evaluate(records: Records) -> Value:
@@ -46,11 +46,11 @@ def _numeric(arguments: Sequence[Node], compute: Callable[..., Fractions]) -> No
     return Node("number", evaluate, **reads_of(parts))
 
 
-def _signed(arguments: Sequence[Node], both: Callable[..., Fractions], one: Callable[..., Fractions]) -> Node:
-    return _numeric(arguments, one if len(arguments) == 1 else both)
+def _compute_signed(arguments: Sequence[Node], both: Callable[..., Fractions], one: Callable[..., Fractions]) -> Node:
+    return _compute_number(arguments, one if len(arguments) == 1 else both)
 
 
-def _quotient(arguments: Sequence[Node]) -> Node:
+def _divide(arguments: Sequence[Node]) -> Node:
     parts = [as_number(argument) for argument in arguments]
 
     def evaluate(records: Records) -> Value:
@@ -68,7 +68,7 @@ def _round(arguments: Sequence[Node]) -> Node:
     decimals = whole_literal(arguments[1], 0, "the decimals of ROUND") if len(arguments) > 1 else 0
     if decimals > WHOLE_TYPES["HUGEINT"]:
         raise Refused("rounds to more than 38 decimals")
-    return _numeric(arguments[:1], lambda number: number.rounded(decimals))
+    return _compute_number(arguments[:1], lambda number: number.rounded(decimals))
 
 
 def cast(tree: dict[str, Any], build: Compile) -> Node:
@@ -85,10 +85,10 @@ def cast(tree: dict[str, Any], build: Compile) -> Node:
         width, scale = WHOLE_TYPES[dtype["id"]], 0
     else:
         raise Refused(f"casts to {dtype['id']}; DECIMAL(38, 6), INTEGER, BIGINT, HUGEINT and VARCHAR are permitted")
-    return _fitting(as_number(child), width, scale, is_tried=tree["try_cast"])
+    return _limit_digits(as_number(child), width, scale, is_tried=tree["try_cast"])
 
 
-def _fitting(part: Node, width: int, scale: int, *, is_tried: bool) -> Node:
+def _limit_digits(part: Node, width: int, scale: int, *, is_tried: bool) -> Node:
     """Return numbers with at most `scale` decimals and `width` digits; other numbers become NULL with `tried`, else an error."""
 
     def evaluate(records: Records) -> Value:
@@ -108,7 +108,7 @@ def _fitting(part: Node, width: int, scale: int, *, is_tried: bool) -> Node:
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 
-def _textual(argument: Node, compute: Callable[[pl.Series], pl.Series]) -> Node:
+def _compute_text(argument: Node, compute: Callable[[pl.Series], pl.Series]) -> Node:
     part = as_text(argument)
 
     def evaluate(records: Records) -> Value:
@@ -121,17 +121,17 @@ def _textual(argument: Node, compute: Callable[[pl.Series], pl.Series]) -> Node:
 def _substring(arguments: Sequence[Node]) -> Node:
     start = whole_literal(arguments[1], 1, "the start of SUBSTR") - 1
     length = whole_literal(arguments[2], 0, "the length of SUBSTR") if len(arguments) > 2 else None
-    return _textual(arguments[0], lambda texts: texts.str.slice(start, length))
+    return _compute_text(arguments[0], lambda texts: texts.str.slice(start, length))
 
 
 def _left(arguments: Sequence[Node]) -> Node:
     length = whole_literal(arguments[1], 0, "the length of LEFT")
-    return _textual(arguments[0], lambda texts: texts.str.slice(0, length))
+    return _compute_text(arguments[0], lambda texts: texts.str.slice(0, length))
 
 
 def _right(arguments: Sequence[Node]) -> Node:
     length = whole_literal(arguments[1], 0, "the length of RIGHT")
-    return _textual(arguments[0], lambda texts: texts.str.tail(length))
+    return _compute_text(arguments[0], lambda texts: texts.str.tail(length))
 
 
 def _split_part(arguments: Sequence[Node]) -> Node:
@@ -143,7 +143,7 @@ def _split_part(arguments: Sequence[Node]) -> Node:
     def part(texts: pl.Series) -> pl.Series:
         return texts.str.split(separator).list.get(number - 1, null_on_oob=True).fill_null("").set(texts.is_null(), None)
 
-    return _textual(arguments[0], part)
+    return _compute_text(arguments[0], part)
 
 
 def _replace(arguments: Sequence[Node]) -> Node:
@@ -151,15 +151,15 @@ def _replace(arguments: Sequence[Node]) -> Node:
     new = arguments[2].literal
     if not isinstance(new, str):
         raise Refused("needs a quoted text as the replacement of REPLACE")
-    return _textual(arguments[0], lambda texts: texts.str.replace_all(old, new, literal=True))
+    return _compute_text(arguments[0], lambda texts: texts.str.replace_all(old, new, literal=True))
 
 
-def _trimmed(arguments: Sequence[Node], trim: Callable[[pl.Series, str], pl.Series]) -> Node:
+def _trim(arguments: Sequence[Node], trim: Callable[[pl.Series, str], pl.Series]) -> Node:
     characters = text_literal(arguments[1], "the characters of TRIM") if len(arguments) > 1 else " "
-    return _textual(arguments[0], lambda texts: trim(texts, characters))
+    return _compute_text(arguments[0], lambda texts: trim(texts, characters))
 
 
-def _joined(arguments: Sequence[Node], *, skips_nulls: bool) -> Node:
+def _concat(arguments: Sequence[Node], *, skips_nulls: bool) -> Node:
     parts = [as_text(argument) for argument in arguments]
 
     def evaluate(records: Records) -> Value:
@@ -199,29 +199,29 @@ def _like(arguments: Sequence[Node], *, is_negated: bool) -> Node:
 # --- the permitted functions ------------------------------------------------------------------------------------------
 
 _FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Sequence[Node]], Node]]] = {
-    "+": ((1, 2), lambda a: _signed(a, lambda one, other: one + other, lambda one: one)),
-    "-": ((1, 2), lambda a: _signed(a, lambda one, other: one - other, lambda one: -one)),
-    "*": ((2,), lambda a: _numeric(a, lambda one, other: one * other)),
-    "/": ((2,), _quotient),
-    "abs": ((1,), lambda a: _numeric(a, abs)),
+    "+": ((1, 2), lambda a: _compute_signed(a, lambda one, other: one + other, lambda one: one)),
+    "-": ((1, 2), lambda a: _compute_signed(a, lambda one, other: one - other, lambda one: -one)),
+    "*": ((2,), lambda a: _compute_number(a, lambda one, other: one * other)),
+    "/": ((2,), _divide),
+    "abs": ((1,), lambda a: _compute_number(a, abs)),
     "round": ((1, 2), _round),
-    "floor": ((1,), lambda a: _numeric(a, lambda number: number.floor())),
-    "ceil": ((1,), lambda a: _numeric(a, lambda number: -(-number).floor())),
+    "floor": ((1,), lambda a: _compute_number(a, lambda number: number.floor())),
+    "ceil": ((1,), lambda a: _compute_number(a, lambda number: -(-number).floor())),
     "nullif": ((2,), nullif),
     "length": ((1,), _length),
-    "upper": ((1,), lambda a: _textual(a[0], lambda texts: texts.str.to_uppercase())),
-    "lower": ((1,), lambda a: _textual(a[0], lambda texts: texts.str.to_lowercase())),
-    "trim": ((1, 2), lambda a: _trimmed(a, lambda texts, characters: texts.str.strip_chars(characters))),
-    "ltrim": ((1, 2), lambda a: _trimmed(a, lambda texts, characters: texts.str.strip_chars_start(characters))),
-    "rtrim": ((1, 2), lambda a: _trimmed(a, lambda texts, characters: texts.str.strip_chars_end(characters))),
+    "upper": ((1,), lambda a: _compute_text(a[0], lambda texts: texts.str.to_uppercase())),
+    "lower": ((1,), lambda a: _compute_text(a[0], lambda texts: texts.str.to_lowercase())),
+    "trim": ((1, 2), lambda a: _trim(a, lambda texts, characters: texts.str.strip_chars(characters))),
+    "ltrim": ((1, 2), lambda a: _trim(a, lambda texts, characters: texts.str.strip_chars_start(characters))),
+    "rtrim": ((1, 2), lambda a: _trim(a, lambda texts, characters: texts.str.strip_chars_end(characters))),
     "replace": ((3,), _replace),
     "substr": ((2, 3), _substring),
     "substring": ((2, 3), _substring),
     "left": ((2,), _left),
     "right": ((2,), _right),
     "split_part": ((3,), _split_part),
-    "concat": (tuple(range(1, 100)), lambda a: _joined(a, skips_nulls=True)),
-    "||": ((2,), lambda a: _joined(a, skips_nulls=False)),
+    "concat": (tuple(range(1, 100)), lambda a: _concat(a, skips_nulls=True)),
+    "||": ((2,), lambda a: _concat(a, skips_nulls=False)),
     "~~": ((2,), lambda a: _like(a, is_negated=False)),
     "!~~": ((2,), lambda a: _like(a, is_negated=True)),
 }

@@ -29,7 +29,7 @@ _LITERALS = {"TINYINT", "SMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", *WHOLE_TY
 def parse(text: str, *, where: str) -> Node:
     """Return a parsed expression; raise `ConfigError` if it is invalid, names no column, or uses a forbidden function."""
     try:
-        node = _parsed(text)
+        node = _parse_text(text)
     except Refused as refused:
         raise ConfigError(
             f"the expression {text!r} {refused}", where=where, todo="correct it (docs/feeds.md#expressions)"
@@ -53,7 +53,7 @@ def parse_condition(text: str, *, where: str) -> Node:
 
 
 @lru_cache(maxsize=256)
-def _parsed(text: str) -> Node:
+def _parse_text(text: str) -> Node:
     if len(text) > _MOST_CHARACTERS:
         raise Refused(f"has more than {_MOST_CHARACTERS} characters")
     (tree,) = (
@@ -67,22 +67,22 @@ def _parsed(text: str) -> Node:
     is_one = len(parsed["statements"]) == len(node.get("select_list", ())) == 1
     if not is_one or any(others) or node["from_table"]["type"] != "EMPTY":
         raise Refused("is a query; only its one expression is permitted")
-    return _node(node["select_list"][0], _DEEPEST)
+    return _compile_node(node["select_list"][0], _DEEPEST)
 
 
-def _node(tree: dict[str, Any], depth: int) -> Node:
+def _compile_node(tree: dict[str, Any], depth: int) -> Node:
     if not depth:
         raise Refused(f"is nested deeper than {_DEEPEST}")
     compile_class = _CLASSES.get(tree["class"])
     if compile_class is None or tree.get("alias"):
         raise Refused(f"contains {tree['alias'] or tree['class'].lower()!r}, which is not permitted")
-    return compile_class(tree, lambda child: _node(child, depth - 1))
+    return compile_class(tree, lambda child: _compile_node(child, depth - 1))
 
 
 # --- columns and literals ---------------------------------------------------------------------------------------------
 
 
-def _column(tree: dict[str, Any], _: Compile) -> Node:
+def _compile_column(tree: dict[str, Any], _: Compile) -> Node:
     names = tree["column_names"]
     if len(names) > 1:
         raise Refused(f"names the column {'.'.join(names)}; write it in double quotes")
@@ -90,7 +90,7 @@ def _column(tree: dict[str, Any], _: Compile) -> Node:
     return Node("text", lambda records: records.text(name), (name,), (name,), column=name)
 
 
-def _constant(tree: dict[str, Any], _: Compile) -> Node:
+def _compile_constant(tree: dict[str, Any], _: Compile) -> Node:
     value, dtype = tree["value"], tree["value"]["type"]
     if value["is_null"]:
         return Node("null", lambda records: null_of("text", records.rows))
@@ -111,6 +111,6 @@ def _constant(tree: dict[str, Any], _: Compile) -> Node:
 
 
 _CLASSES: dict[str, Callable[[dict[str, Any], Compile], Node]] = {
-    "COLUMN_REF": _column, "CONSTANT": _constant, "COMPARISON": comparison, "CONJUNCTION": connected, "BETWEEN": between,
-    "OPERATOR": operator, "CASE": case, "CAST": cast, "FUNCTION": function,
+    "COLUMN_REF": _compile_column, "CONSTANT": _compile_constant, "COMPARISON": comparison, "CONJUNCTION": connected,
+    "BETWEEN": between, "OPERATOR": operator, "CASE": case, "CAST": cast, "FUNCTION": function,
 }  # fmt: skip

@@ -1,10 +1,10 @@
--- The folder of one table of the log, and what a writer of its files must know. Grain: one row. Owner: trueup.log.
+-- The folder of one table of the log, and the properties that a writer of its files needs. Grain: one row. Owner: trueup.log.
 SELECT
-    schema.path || "table".path AS path, -- below the data folder
-    divisions.column_name AS divided_by, -- the column with a subfolder for each of its values; NULL without
-    columns.names, -- of all its columns
+    schema.path || "table".path AS path, -- path of the folder within the data folder
+    divisions.column_name AS divided_by, -- the column with a subfolder for each value; NULL where there are no subfolders
+    columns.names, -- names of all columns of the table
     NOT (schema.path_is_relative AND "table".path_is_relative) OR coalesce(divisions.is_special, false) OR options.number > 0
-        AS is_special, -- whether files are more than the columns of the table, divided by the values of one column
+        AS is_special, -- whether the files hold more than the columns of the table, divided by the values of one column
 FROM __ducklake_metadata_lake.ducklake_table AS "table"
 JOIN __ducklake_metadata_lake.ducklake_schema AS schema ON schema.schema_id = "table".schema_id AND schema.end_snapshot IS NULL
 JOIN (

@@ -3,7 +3,7 @@ SELECT
     CASE
         WHEN CAST(f.path_is_relative AS BOOLEAN) THEN s.path || t.path || f.path
         ELSE f.path
-    END AS path,                -- below the lake's data; a full path for a file elsewhere
+    END AS path,                -- path within the lake's data folder; the full path of a file elsewhere
     f.file_size_bytes
 FROM __ducklake_metadata_lake.ducklake_data_file f
 JOIN __ducklake_metadata_lake.ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL

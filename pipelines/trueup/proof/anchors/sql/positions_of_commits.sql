@@ -1,4 +1,4 @@
--- First and last position of given commits, and the last position up to them. Grain: one row. Owner: proof.
+-- First and last position of the given commits, and the last position up to these commits. Grain: one row. Owner: proof.
 SELECT
     min(position) FILTER (WHERE snapshot_id BETWEEN $low AND $high) AS first_position,
     max(position) FILTER (WHERE snapshot_id BETWEEN $low AND $high) AS last_position,

@@ -7,7 +7,7 @@ SELECT
     (
         SELECT count(*) FROM __ducklake_metadata_lake.ducklake_delete_file d
         WHERE d.table_id = t.table_id AND d.end_snapshot IS NULL
-    ) AS deletions              -- files that delete rows: none in an append-only log
+    ) AS deletions              -- number of files that delete rows; an append-only log has none
 FROM __ducklake_metadata_lake.ducklake_table t
 JOIN __ducklake_metadata_lake.ducklake_schema s ON s.schema_id = t.schema_id AND s.schema_name = 'events'
 JOIN duckdb_columns() c ON c.database_name = 'lake' AND c.schema_name = 'events' AND c.table_name = t.table_name

@@ -1,10 +1,10 @@
--- Rows that the catalog marks as deleted, table by table: the log is append-only and has none. Grain: one table. Owner: proof.
+-- Number of rows that the catalog marks as deleted. The log is append-only and has none. Grain: one table. Owner: proof.
 WITH marked AS (
     SELECT d.table_id, d.delete_count AS rows
     FROM __ducklake_metadata_lake.ducklake_delete_file AS d
     WHERE d.end_snapshot IS NULL
     UNION ALL
-    -- A file all of whose rows were deleted ends with that snapshot; merging removes files from the list instead.
+    -- A file of which all rows were deleted ends with the snapshot of the deletion. A merged file is removed from the list instead.
     SELECT f.table_id, f.record_count
     FROM __ducklake_metadata_lake.ducklake_data_file AS f
     WHERE f.end_snapshot IS NOT NULL

@@ -1,4 +1,4 @@
--- Records of a unit of records mapped again, as their first rejection has them. Grain: one record. Owner: proof.
+-- Records of a unit that were mapped again, as they were first rejected. Grain: one record. Owner: proof.
 SELECT r.part_no, r.outcome, q.event_id, q.source_row, q.source_offset, q.source_length
 FROM lake.events.recycling AS r
 LEFT JOIN lake.events.quarantine AS q ON q.event_id = r.event_id

@@ -56,11 +56,11 @@ class Candidates:
         last_policy = len(frontier.policies.all) - 1
         rule_index = frontier.policies.rule_index(last_policy, rows["rule"].to_numpy())
         is_complete = _is_complete(rows, frontier.policies, rule_index) & ~is_duplicated(record)
-        order, ascending = _sorted_rows(session)
-        begin, count, charge_counts = _runs(ascending, is_charge[order])
+        order, ascending = _sort_rows(session)
+        begin, count, charge_counts = _find_runs(ascending, is_charge[order])
         single = order[begin[count == 1]]
         two = begin[(count == 2) & (charge_counts == 1)]
-        usage, charges_of = _in_order(*_by_stream(order[two], order[two + 1], is_charge), len(order))
+        usage, charges_of = _order_pairs(*_divide_by_stream(order[two], order[two + 1], is_charge), len(order))
         both_complete = is_complete[usage] & is_complete[charges_of] & keyed[usage] & keyed[charges_of]
         several_records = np.zeros(len(order), dtype=np.bool_)
         several_records[order] = np.repeat((charge_counts > 1) | (count - charge_counts > 1), count)
@@ -101,18 +101,18 @@ class Candidates:
     def beyond_horizon(self, rows: Rows) -> NDArray[np.bool_]:
         """Return which rows were beyond the horizon when they arrived."""
         horizon = self.frontier.policies.all[-1].horizon_us
-        beyond: NDArray[np.bool_] = self._passed_at(rows, horizon, horizon, of_other=False) < self.position[rows]
+        beyond: NDArray[np.bool_] = self._find_passing(rows, horizon, horizon, of_other=False) < self.position[rows]
         return beyond
 
     def other_passed_at(self, rows: Rows) -> NDArray[np.int64]:
         """Return the position at which the other stream passes each row's time plus grace."""
-        return self._passed_at(rows, self.rule("grace_us", rows), self.rule("closed_wait_us", rows), of_other=True)
+        return self._find_passing(rows, self.rule("grace_us", rows), self.rule("closed_wait_us", rows), of_other=True)
 
     def own_passed_at(self, rows: Rows) -> NDArray[np.int64]:
         """Return the position at which each row's own stream passes the row's time."""
-        return self._passed_at(rows, 0, 0, of_other=False)
+        return self._find_passing(rows, 0, 0, of_other=False)
 
-    def _passed_at(
+    def _find_passing(
         self, rows: Rows, wait_us: NDArray[np.int64] | int, closed_wait_us: NDArray[np.int64] | int, *, of_other: bool
     ) -> NDArray[np.int64]:
         """Return the position at which a stream passes each row's time plus a wait, under the latest policy."""
@@ -166,7 +166,7 @@ def _hash(*names: str) -> pl.Expr:
     return reduce(operator.xor, (pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)))
 
 
-def _sorted_rows(numbers: Hashes) -> tuple[Rows, Hashes]:
+def _sort_rows(numbers: Hashes) -> tuple[Rows, Hashes]:
     """Return row numbers, ordered by the upper bits of `numbers`, and these bits.
 
     Each row number replaces the lower bits of its hash, so one sort of integers gives both. Sorting row numbers by hash would take
@@ -181,19 +181,19 @@ def _sorted_rows(numbers: Hashes) -> tuple[Rows, Hashes]:
     return rows, packed
 
 
-def _runs(ascending: Hashes, charge: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _find_runs(ascending: Hashes, charge: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return where runs of one hash begin, how many rows each has, and how many of them are charges."""
     begin = np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1]))
     return begin, np.diff(begin, append=len(ascending)), np.add.reduceat(charge, begin, dtype=np.int64)
 
 
-def _by_stream(first: Rows, second: Rows, is_charge: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+def _divide_by_stream(first: Rows, second: Rows, is_charge: NDArray[np.bool_]) -> tuple[Rows, Rows]:
     """Return the usage records and the charges of pairs of one record of each stream."""
     is_first = is_charge[first]
     return np.where(is_first, second, first), np.where(is_first, first, second)
 
 
-def _in_order(usage: Rows, charges: Rows, height: int) -> tuple[Rows, Rows]:
+def _order_pairs(usage: Rows, charges: Rows, height: int) -> tuple[Rows, Rows]:
     """Return pairs in the order of their usage records, so that memory is read in one direction."""
     charge_of = np.full(height, -1, dtype=np.int64)
     charge_of[usage] = charges
@@ -230,17 +230,17 @@ def _has_neighbour(
     entries = rows.select("row", "charge", "time_us", *PARTY, "rule").with_columns(
         session=pl.Series(session), by_nearest=pl.Series(by_nearest[rule_index]), tolerance_us=pl.Series(tolerance_us[rule_index])
     )  # fmt: skip
-    further = _party_time_pairs(entries.filter(pl.Series(several_records)))
+    further = _list_party_times(entries.filter(pl.Series(several_records)))
     # Hash the text before rows are filtered, so that no text is copied.
     places = pl.concat([frame.select(
         "row", "time_us", "session", "tolerance_us", "by_nearest", party=_hash(*PARTY)
     ).filter(pl.col("by_nearest") & pl.col("time_us").is_not_null()) for frame in (entries, further)])  # fmt: skip
-    neighbour_rows = places["row"].filter(pl.Series(_neighbour_mask(places))).drop_nulls()
+    neighbour_rows = places["row"].filter(pl.Series(_mark_neighbours(places))).drop_nulls()
     neighbours[neighbour_rows.to_numpy()] = True
     return neighbours
 
 
-def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
+def _mark_neighbours(places: pl.DataFrame) -> NDArray[np.bool_]:
     """Return which rows (`party`, `time_us`, `session`, `tolerance_us`) are within the tolerance of another session of their party.
 
     A party has one service and so one tolerance; rows are compared only with rows of the same tolerance.
@@ -249,20 +249,20 @@ def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
     if not len(party):
         return np.zeros(0, dtype=np.bool_)
     if tolerance_us.min() == tolerance_us.max():
-        return _near_another_session(party, time_us, session, int(tolerance_us[0]))
+        return _is_near_another_session(party, time_us, session, int(tolerance_us[0]))
     neighbours = np.zeros(len(party), dtype=np.bool_)
     for tolerance in np.unique(tolerance_us):
         rows = tolerance_us == tolerance
-        neighbours[rows] = _near_another_session(party[rows], time_us[rows], session[rows], int(tolerance))
+        neighbours[rows] = _is_near_another_session(party[rows], time_us[rows], session[rows], int(tolerance))
     return neighbours
 
 
-def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Hashes, tolerance_us: int) -> NDArray[np.bool_]:
+def _is_near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Hashes, tolerance_us: int) -> NDArray[np.bool_]:
     """Return which rows are within a tolerance of another session of their party.
 
-    Rows are sorted by one number, which is much quicker than sorting by two. Its upper half is from the party's hash, its lower
-    half is the time. The distance of two rows is the difference of their numbers. Parties with equal upper halves count as one, and
-    times are compared in whole units. Both only send a few more rows through all steps.
+    Rows are sorted by one number, which is much quicker than sorting by two. The upper half of the number is from the party's hash,
+    the lower half is the time. The distance of two rows is the difference of their numbers. Parties with equal upper halves count
+    as one, and times are compared in whole units. Both rules only send a few more rows through all steps.
     """
     row_bits = len(party).bit_length()
     time_bits = (_HASH_BITS - row_bits) // 2
@@ -270,7 +270,7 @@ def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Ha
     unit_us = int(since_us.max() >> np.uint64(time_bits)) + 1
     times = since_us if unit_us == 1 else since_us // np.uint64(unit_us)
     above_time = np.uint64(row_bits + time_bits)
-    order, ascending = _sorted_rows((party >> above_time << above_time) | (times << np.uint64(row_bits)))
+    order, ascending = _sort_rows((party >> above_time << above_time) | (times << np.uint64(row_bits)))
     # Rounding to whole units can add one unit to the distance of two times.
     units = min(tolerance_us // unit_us + (unit_us > 1), 2**time_bits - 1)
     session_in_order = session[order]
@@ -282,7 +282,7 @@ def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Ha
     return neighbours
 
 
-def _party_time_pairs(entries: pl.DataFrame) -> pl.DataFrame:
+def _list_party_times(entries: pl.DataFrame) -> pl.DataFrame:
     """Return further entries, without a row, for sessions and charge groups of several parties (see `neighbourhood`)."""
     pairs = party_time_pairs(entries.drop("row"), unit=["session", "charge"], party=["rule", *PARTY], times=["time_us"])
     return pairs.with_columns(row=pl.lit(None, entries.schema["row"])).select(entries.columns)

@@ -36,8 +36,10 @@ def raised_by_pairs(found: pl.DataFrame, candidates: Candidates) -> pl.DataFrame
     arrived = [candidates.position[rows] == at for rows in (usage, charge)]
     is_late = (arrived[0] & _is_late(usage, candidates)) | (arrived[1] & _is_late(charge, candidates))
     cause = np.where(is_late, np.where(arrived[1], "late_charge", "late_usage"), "arrival")
-    ids = {"usage_event_id": _event_ids(usage, candidates), "charge_event_id": _event_ids(charge, candidates)}
-    return _raised(found.with_columns(cause=pl.Series(cause, dtype=pl.String), charge=pl.lit(False), **ids), usage, candidates)
+    ids = {"usage_event_id": _read_event_ids(usage, candidates), "charge_event_id": _read_event_ids(charge, candidates)}
+    return _raise_findings(
+        found.with_columns(cause=pl.Series(cause, dtype=pl.String), charge=pl.lit(False), **ids), usage, candidates
+    )
 
 
 def raised_by_unmatched(final: pl.DataFrame, candidates: Candidates, terms: Terms) -> pl.DataFrame:
@@ -51,14 +53,14 @@ def raised_by_unmatched(final: pl.DataFrame, candidates: Candidates, terms: Term
     arrives, is_late = pl.Series(candidates.position[rows] == at), pl.Series(_is_late(rows, candidates))
     # The records arrived under the latest policy, so only tariff terms can come into force at the position that makes them final.
     declared = pl.col("at").replace_strict(dict(terms.causes), default="frontier", return_dtype=pl.String)
-    event_id = _event_ids(rows, candidates)
+    event_id = _read_event_ids(rows, candidates)
     named = final.rename({"final_at": "at"}).with_columns(
         charge=is_charge, reason=pl.lit(None, pl.String),
         kind=pl.when(is_charge).then(pl.lit("charge_without_usage")).otherwise(pl.coalesce(status, pl.lit("unbilled"))),
         cause=pl.when(arrives & is_late).then(late).when(arrives).then(pl.lit("arrival")).otherwise(declared),
         usage_event_id=pl.when(~is_charge).then(event_id), charge_event_id=pl.when(is_charge).then(event_id),
     )  # fmt: skip
-    return _raised(named, rows, candidates)
+    return _raise_findings(named, rows, candidates)
 
 
 def _is_late(rows: Rows, candidates: Candidates) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -67,11 +69,11 @@ def _is_late(rows: Rows, candidates: Candidates) -> np.ndarray[tuple[int], np.dt
     return late
 
 
-def _event_ids(rows: Rows, candidates: Candidates) -> pl.Series:
+def _read_event_ids(rows: Rows, candidates: Candidates) -> pl.Series:
     return candidates.few(rows, ["event_id"])["event_id"]
 
 
-def _raised(findings: pl.DataFrame, first: Rows, candidates: Candidates) -> pl.DataFrame:
+def _raise_findings(findings: pl.DataFrame, first: Rows, candidates: Candidates) -> pl.DataFrame:
     """Return findings as `RAISED`, with the columns of the first record of each."""
     started_us, zone = pl.Series("started_us", candidates.time_us[first]), candidates.frontier.policies.all[-1].timezone
     named = findings.hstack([*candidates.few(first, _OF_RECORD), started_us]).with_columns(pl.col("service").fill_null(""))

@@ -37,10 +37,10 @@ def pairs_in_time(candidates: Candidates, terms: Terms) -> pl.DataFrame:
     Neither record has parts, conflicts or neighbours, is beyond the horizon, or has a price that changed since the first one
     arrived.
     """
-    return _in_time(_of_one_key(_pairs(candidates), candidates), candidates, terms)
+    return _keep_pairs_in_time(_keep_equal_keys(_find_pairs(candidates), candidates), candidates, terms)
 
 
-def _pairs(candidates: Candidates) -> pl.DataFrame:
+def _find_pairs(candidates: Candidates) -> pl.DataFrame:
     """Return (`row`, `row_charge`) of sessions with one usage record and one charge, without partials, conflicts or neighbours."""
     usage, charge = candidates.usage, candidates.charge
     under_last, by_key, by_aggregate = (
@@ -59,7 +59,7 @@ def _pairs(candidates: Candidates) -> pl.DataFrame:
     return pl.DataFrame({"row": usage[agree_so_far], "row_charge": charge[agree_so_far]}).cast(pl.Int64)
 
 
-def _of_one_key(pairs: pl.DataFrame, candidates: Candidates) -> pl.DataFrame:
+def _keep_equal_keys(pairs: pl.DataFrame, candidates: Candidates) -> pl.DataFrame:
     """Return the pairs whose true keys are equal."""
     if pairs.is_empty():
         return pairs
@@ -70,7 +70,7 @@ def _of_one_key(pairs: pl.DataFrame, candidates: Candidates) -> pl.DataFrame:
     return pairs.filter(reduce(operator.and_, ((usage_keys[n] == charge_keys[n]).fill_null(False) for n in key)))
 
 
-def _in_time(pairs: pl.DataFrame, candidates: Candidates, terms: Terms) -> pl.DataFrame:
+def _keep_pairs_in_time(pairs: pl.DataFrame, candidates: Candidates, terms: Terms) -> pl.DataFrame:
     """Return the pairs whose first record was not yet final when the second arrived, and in which neither is beyond the horizon."""
     if pairs.is_empty():
         return pairs
@@ -104,16 +104,17 @@ def judge_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable,
     agreeing, differing = priced.filter(agrees), priced.filter(~agrees & priced["expected_micros"].is_not_null())
     if differing.is_empty():
         return JudgedPairs(agreeing, pl.DataFrame(schema=FOUND))
-    judged = _classified(differing, candidates, prices).filter(pl.col("row").is_unique())
+    judged = _classify_differences(differing, candidates, prices).filter(pl.col("row").is_unique())
     no_impact = pl.col("expected_micros") == pl.col("billed_micros")
     is_tolerated = judged.select((pl.col("kind") == TOLERATED) | no_impact).to_series()
     tolerated = judged.filter(is_tolerated).select(*JUDGED)
     return JudgedPairs(
-        pl.concat([agreeing, tolerated]) if tolerated.height else agreeing, _found(judged.filter(~is_tolerated), prices, after)
+        pl.concat([agreeing, tolerated]) if tolerated.height else agreeing,
+        _find_differences(judged.filter(~is_tolerated), prices, after),
     )
 
 
-def _found(judged: pl.DataFrame, prices: PriceTable, after: int) -> pl.DataFrame:
+def _find_differences(judged: pl.DataFrame, prices: PriceTable, after: int) -> pl.DataFrame:
     """Return differing pairs as `FOUND`, except those that must be judged together with others of their pool.
 
     Only findings raised after the position `after` need a reason.
@@ -135,7 +136,7 @@ def _has_equal_quantities(usage: Rows, charge: Rows, candidates: Candidates) -> 
     return (used == charged).fill_null(charged.is_null())
 
 
-def _classified(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
+def _classify_differences(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
     """Return pairs with a difference, with their kind (as `classify`) and the columns by which they were judged."""
     prepared = _with_rule_columns(pairs, candidates, prices).with_columns(
         # The difference of two 64-bit numbers may not fit 64 bits.

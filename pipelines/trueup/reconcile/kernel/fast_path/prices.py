@@ -20,20 +20,20 @@ def price_usage(rows: Rows, candidates: Candidates, prices: PriceTable) -> pl.Da
     rules, rule_of_row = candidates.frontier.policies.frame, candidates.rule_index[rows]
     numbers = np.unique(rule_of_row)
     if len(numbers) == 1:
-        return _priced(rows, _of_rule(rows, rules.row(int(numbers[0]), named=True), candidates, prices))
+        return _build_prices(rows, _price_by_rule(rows, rules.row(int(numbers[0]), named=True), candidates, prices))
     expected = [pl.Series(dtype=pl.Int128)]
     places = [np.flatnonzero(rule_of_row == number) for number in numbers]
     for number, of_rule in zip(numbers.tolist(), places, strict=True):
-        expected.append(_of_rule(rows[of_rule], rules.row(number, named=True), candidates, prices))
+        expected.append(_price_by_rule(rows[of_rule], rules.row(number, named=True), candidates, prices))
     place_of_row = np.argsort(np.concatenate([np.empty(0, dtype=np.int64), *places]))
-    return _priced(rows, pl.concat(expected).gather(place_of_row))
+    return _build_prices(rows, pl.concat(expected).gather(place_of_row))
 
 
-def _priced(rows: Rows, expected: pl.Series) -> pl.DataFrame:
+def _build_prices(rows: Rows, expected: pl.Series) -> pl.DataFrame:
     return pl.DataFrame({"row": rows, "expected_micros": expected}, schema=EXPECTED)
 
 
-def _of_rule(rows: Rows, rule: dict[str, object], candidates: Candidates, prices: PriceTable) -> pl.Series:
+def _price_by_rule(rows: Rows, rule: dict[str, object], candidates: Candidates, prices: PriceTable) -> pl.Series:
     """Return the prices of records of one rule. Only a tariff book needs more columns of a record than its quantity.
 
     The money of a record that arrived under the latest policy is in the currency of its rule.

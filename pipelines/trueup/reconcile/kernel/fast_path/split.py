@@ -53,7 +53,7 @@ def split_fast_path(
         ledger_deltas, raised, booked = (pl.DataFrame(schema=schema) for schema in (LEDGER, RAISED, BOOKED))
         return FastPath(events, ledger_deltas, raised, booked, pl.Series(dtype=pl.Int64))
     candidates = Candidates.of(events, frontier)
-    in_time, single = pairs_in_time(candidates, prices.terms), _unmatched(candidates, prices.terms)
+    in_time, single = pairs_in_time(candidates, prices.terms), _select_unmatched(candidates, prices.terms)
     unmatched_usage = single.filter(pl.Series(~candidates.is_charge[single["row"].to_numpy()], dtype=pl.Boolean))
     usage = np.concatenate([in_time["row"].to_numpy(), unmatched_usage["row"].to_numpy()])
     expected = price_usage(usage, candidates, prices)
@@ -79,7 +79,7 @@ def split_fast_path(
     )  # fmt: skip
 
 
-def _unmatched(candidates: Candidates, terms: Terms) -> pl.DataFrame:
+def _select_unmatched(candidates: Candidates, terms: Terms) -> pl.DataFrame:
     """Return the records (`row`) that are the only one of their session, and the position `final_at` from which each is final.
 
     A record is final on arrival if the other stream had already passed it.

@@ -36,15 +36,15 @@ class Codes:
 
     def column(self, name: str) -> NDArray[np.int32]:
         """Return the numbers of a column of all rows."""
-        return self._coded(name)[0]
+        return self._encode_column(name)[0]
 
     def names(self, name: str) -> pl.Series:
         """Return the texts of the codes, including NULL."""
-        return self._coded(name)[1]
+        return self._encode_column(name)[1]
 
-    def _coded(self, name: str) -> tuple[NDArray[np.int32], pl.Series]:
+    def _encode_column(self, name: str) -> tuple[NDArray[np.int32], pl.Series]:
         if name not in self._known:
-            self._known[name] = _coded(self.candidates.rows[name])
+            self._known[name] = _encode_values(self.candidates.rows[name])
         return self._known[name]
 
     @cached_property
@@ -52,7 +52,7 @@ class Codes:
         return {}
 
 
-def _coded(values: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
+def _encode_values(values: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
     """Return values as indices of their names, and the names."""
     # Rows are ordered by file, so most columns have few values, in long runs.
     begins = np.flatnonzero(values.ne_missing(values.shift(1)).to_numpy())
@@ -70,22 +70,22 @@ def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes, *, in
     """Return the changes of sums on the arrival of the first and of the second record of each pair.
 
     Rows are (position, service, day, currency and sums). `pairs` are (`row`, `row_charge`, `expected_micros`, `billed_micros`).
-    Their difference is added to the sum `into`: `tolerated_micros`, or `impact_micros` for pairs with a finding.
+    The difference of each pair is added to the sum `into`: `tolerated_micros`, or `impact_micros` for pairs with a finding.
     """
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
     zone = candidates.frontier.policies.all[-1].timezone
     service, currency = codes.column("service"), codes.column("currency")
     cells: _Cells = {
         "position": candidates.position[usage], "position_charge": candidates.position[charge], "service": service[usage],
-        "service_charge": service[charge], "currency": currency[usage], "day": _days(candidates, usage, zone),
-        "day_charge": _days(candidates, charge, zone),
+        "service_charge": service[charge], "currency": currency[usage], "day": _number_days(candidates, usage, zone),
+        "day_charge": _number_days(candidates, charge, zone),
     }  # fmt: skip
-    summed = _added_up(cells, {name: pairs[name] for name in MONEY})
+    summed = _sum_by_cell(cells, {name: pairs[name] for name in MONEY})
     of_cells = summed.with_columns(
         *(codes.names("service").gather(summed[side]).alias(side) for side in ("service", "service_charge")),
         currency=codes.names("currency").gather(summed["currency"]),
     )  # fmt: skip
-    return _deltas_of_pairs(of_cells, into)
+    return _build_pair_deltas(of_cells, into)
 
 
 def unmatched_deltas(unmatched: pl.DataFrame, candidates: Candidates, codes: Codes, *, upto: int) -> pl.DataFrame:
@@ -93,20 +93,22 @@ def unmatched_deltas(unmatched: pl.DataFrame, candidates: Candidates, codes: Cod
     rows, final_at = unmatched["row"].to_numpy(), unmatched["final_at"].to_numpy()
     cells: _Cells = {
         "position": candidates.position[rows], "service": codes.column("service")[rows], "currency": codes.column("currency")[rows],
-        "day": _days(candidates, rows, candidates.frontier.policies.all[-1].timezone),
+        "day": _number_days(candidates, rows, candidates.frontier.policies.all[-1].timezone),
         "final_at": np.where(final_at <= upto, final_at, _NOT_FINAL),
     }  # fmt: skip
-    summed = _added_up(cells, {name: unmatched[name] for name in MONEY})
+    summed = _sum_by_cell(cells, {name: unmatched[name] for name in MONEY})
     of_cells = summed.with_columns(
         service=codes.names("service").gather(summed["service"]), currency=codes.names("currency").gather(summed["currency"])
     )
     impact, zero = pl.col("expected_micros") - pl.col("billed_micros"), pl.lit(0, pl.Int128)
-    arriving = _deltas(
-        of_cells, pl.col("position"), _cell(),
+    arriving = _build_deltas(
+        of_cells, pl.col("position"), _build_cell(),
         expected_micros=pl.col("expected_micros"), billed_micros=pl.col("billed_micros"), pending_micros=impact,
     )  # fmt: skip
     final = of_cells.filter(pl.col("final_at") != _NOT_FINAL)
-    return pl.concat([arriving, _deltas(final, pl.col("final_at"), _cell(), impact_micros=impact, pending_micros=zero - impact)])
+    return pl.concat(
+        [arriving, _build_deltas(final, pl.col("final_at"), _build_cell(), impact_micros=impact, pending_micros=zero - impact)]
+    )
 
 
 def booked_records(rows: Rows, candidates: Candidates, codes: Codes) -> pl.DataFrame:
@@ -115,26 +117,26 @@ def booked_records(rows: Rows, candidates: Candidates, codes: Codes) -> pl.DataF
         "charge": candidates.is_charge[rows].astype(np.int32), "position": candidates.position[rows],
         "source": codes.column("source")[rows], "currency": codes.column("charge_currency")[rows],
     }  # fmt: skip
-    summed = _added_up(cells, candidates.columns_of(rows, ["quantity_micros", "amount_micros"]).to_dict())
+    summed = _sum_by_cell(cells, candidates.columns_of(rows, ["quantity_micros", "amount_micros"]).to_dict())
     return summed.with_columns(
         charge=pl.col("charge") == 1, source=codes.names("source").gather(summed["source"]),
         currency=codes.names("charge_currency").gather(summed["currency"]),
     ).select(pl.col(n).cast(t) for n, t in BOOKED.items())  # fmt: skip
 
 
-def _days(candidates: Candidates, rows: Rows, zone: str) -> NDArray[np.int32]:
+def _number_days(candidates: Candidates, rows: Rows, zone: str) -> NDArray[np.int32]:
     """Return the local day of each row as a number; 0 for a row without a time, which no sum by day contains."""
     times = candidates.time_us[rows]
     known = pl.DataFrame({"time_us": np.where(times == UNKNOWN_TIME_US, 0, times)})
     return known.select(local_day(pl.col("time_us"), zone).cast(pl.Int32)).to_series().to_numpy()
 
 
-def _added_up(cells: _Cells, sums: Mapping[str, pl.Series]) -> pl.DataFrame:
+def _sum_by_cell(cells: _Cells, sums: Mapping[str, pl.Series]) -> pl.DataFrame:
     """Return `sums` (as Int128) and the number of `records` added up by `cells`.
 
     The codes are combined into one number, because grouping by one column is quicker.
     """
-    narrowed = {name: _narrowed(column) for name, column in sums.items()}
+    narrowed = {name: _narrow_values(column) for name, column in sums.items()}
     frame = pl.DataFrame({**cells, **{f"{name} ": column for name, column in narrowed.items()}})
     if frame.is_empty():
         return frame.select(*cells, *(pl.col(f"{name} ").cast(pl.Int128).alias(name) for name in sums), records=pl.lit(0))
@@ -148,7 +150,7 @@ def _added_up(cells: _Cells, sums: Mapping[str, pl.Series]) -> pl.DataFrame:
     return frame.group_by(by).agg(*kept, *added, records=pl.len()).drop("cell ", strict=False)
 
 
-def _narrowed(values: pl.Series) -> pl.Series:
+def _narrow_values(values: pl.Series) -> pl.Series:
     """Return values as 64-bit numbers where every sum of them fits 64 bits, which is quicker; otherwise as 128-bit numbers."""
     least, greatest = values.min(), values.max()
     if least is None or greatest is None:
@@ -157,12 +159,12 @@ def _narrowed(values: pl.Series) -> pl.Series:
     return values.cast(pl.Int64 if max(-least, greatest) * len(values) < _MOST_CELLS else pl.Int128)
 
 
-def _deltas_of_pairs(pairs: pl.DataFrame, into: str) -> pl.DataFrame:
+def _build_pair_deltas(pairs: pl.DataFrame, into: str) -> pl.DataFrame:
     """Return the changes of sums of pairs that are already added up by cell."""
     usage_first, charge_first = pl.col("position") < pl.col("position_charge"), pl.col("position_charge") < pl.col("position")
     expected, billed, zero = pl.col("expected_micros"), pl.col("billed_micros"), pl.lit(0, pl.Int128)
     matched_at = pl.max_horizontal("position", "position_charge")
-    usage_cell, charge_cell = _cell(), _cell("_charge")
+    usage_cell, charge_cell = _build_cell(), _build_cell("_charge")
     usage_pending, charge_pending = pairs.filter(usage_first), pairs.filter(charge_first)
     of_usage, of_charge = (
         {"expected_micros": expected, "pending_micros": expected},
@@ -171,26 +173,26 @@ def _deltas_of_pairs(pairs: pl.DataFrame, into: str) -> pl.DataFrame:
     matched = {"expected_micros": expected, "billed_micros": billed, into: expected - billed}
     return pl.concat(
         [
-            _deltas(usage_pending, pl.col("position"), usage_cell, **of_usage),
-            _deltas(usage_pending, matched_at, usage_cell, **_negative(of_usage)),
-            _deltas(charge_pending, pl.col("position_charge"), charge_cell, **of_charge),
-            _deltas(charge_pending, matched_at, charge_cell, **_negative(of_charge)),
-            _deltas(pairs, matched_at, usage_cell, **matched),
+            _build_deltas(usage_pending, pl.col("position"), usage_cell, **of_usage),
+            _build_deltas(usage_pending, matched_at, usage_cell, **_negate_sums(of_usage)),
+            _build_deltas(charge_pending, pl.col("position_charge"), charge_cell, **of_charge),
+            _build_deltas(charge_pending, matched_at, charge_cell, **_negate_sums(of_charge)),
+            _build_deltas(pairs, matched_at, usage_cell, **matched),
         ]
     )
 
 
-def _negative(sums: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
+def _negate_sums(sums: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
     return {name: pl.lit(0, pl.Int128) - amount for name, amount in sums.items()}
 
 
-def _cell(suffix: str = "") -> dict[str, pl.Expr]:
+def _build_cell(suffix: str = "") -> dict[str, pl.Expr]:
     """Return the cell of a record; both records of a pair have one currency."""
     day = pl.col(f"day{suffix}").cast(pl.Date)
     return {"service": pl.col(f"service{suffix}").fill_null(""), "day": day, "currency": pl.col("currency")}
 
 
-def _deltas(rows: pl.DataFrame, at: pl.Expr, cell: Mapping[str, pl.Expr], **sums: pl.Expr) -> pl.DataFrame:
+def _build_deltas(rows: pl.DataFrame, at: pl.Expr, cell: Mapping[str, pl.Expr], **sums: pl.Expr) -> pl.DataFrame:
     """Return the changes of sums by rows; sums that are not named do not change."""
     zero = pl.lit(0, pl.Int128)
     named = rows.select(position=at, **cell, **{name: sums.get(name, zero) for name in _SUMS})

@@ -1,4 +1,4 @@
--- What happened to one case, oldest first, asked of the lake itself: a decision is there at once.
+-- The history of one case, oldest event first. The query reads the lake itself, so a new decision shows at once.
 SELECT h.at, h.event, h.by, h.note, h.details
 FROM main.case_history h
 WHERE h.case_id = $id

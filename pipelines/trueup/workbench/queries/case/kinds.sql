@@ -1,2 +1,2 @@
--- What each kind of finding means, and what to do next.
+-- The meaning of each kind of finding, and what an analyst does next.
 SELECT k.kind, k.meaning, k.next_step FROM finding_kinds k

@@ -1,4 +1,4 @@
--- The cases that can take the findings of a case: root causes of its kind and currency.
+-- The cases that can take the findings of a given case: root causes of the same kind and currency.
 -- Grain: one row per case, those with the most undecided money first. Owner: workbench.
 SELECT c.case_id, c.pattern, c.findings, c.impact, c.currency, c.status
 FROM cases c

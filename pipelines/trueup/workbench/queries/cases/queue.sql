@@ -1,5 +1,5 @@
--- The queue: cases, and findings that are filed in none; an empty parameter does not filter.
--- Grain: one row per case or finding, those to decide first on top. Owner: workbench.
+-- The queue: cases, and findings that are in no case. An empty parameter does not filter.
+-- Grain: one row per case or finding, the most urgent first. Owner: workbench.
 WITH every AS (
     SELECT
         c.case_id, c.type, c.kind, c.pattern, c.day, c.status, c.findings, c.open_findings, c.transactions, c.currency, c.impact,

@@ -1,3 +1,3 @@
--- Cases without their ranks: the queue has an order of its own, which follows decisions.
+-- Cases without their ranks. The queue computes its own order, which follows the decisions.
 -- Grain: one row per case. Owner: workbench.
 SELECT c.* EXCLUDE (rank, rank_of_day, over_budget) FROM main.cases c

@@ -1,4 +1,4 @@
--- Cases that the decisions concern: decided on themselves, or with a finding or transaction that was.
+-- Cases that the decisions concern: the case was decided, or one of its findings or transactions was.
 -- Grain: one row per case. Owner: workbench.
 SELECT s.id AS case_id FROM temp.main.subject s
 UNION

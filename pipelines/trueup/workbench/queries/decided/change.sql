@@ -1,4 +1,4 @@
--- All changes of the findings concerned, in place of the step `finding_change`. The money of whole bookings is left out: no
+-- All changes of the findings concerned, in place of the step `finding_change`. The money of whole bookings is left out, because no
 -- decision changes it.
 -- Grain: one row per finding and position. Owner: workbench.
 WITH changes AS (

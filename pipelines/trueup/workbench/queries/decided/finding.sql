@@ -1,7 +1,7 @@
--- Findings that the decisions concern: decided on themselves, and all findings of the cases concerned.
+-- Findings that the decisions concern: decided findings, and all findings of the cases concerned.
 -- Grain: one row per finding. Owner: workbench.
 SELECT
-    f.rowid AS row,                               -- its row in the copy
+    f.rowid AS row,                               -- row number of the finding in the copy
     unhex(f.finding_id) AS finding_id,            -- 16 bytes
     f.changed_position AS position, f.action, f.stands, f.cause, f.kind, f.service, f.subscriber, f.day, f.started_at,
     f.impact_micros, f.currency, f.control, f.snapshot, f.provisional, unhex(f.case_id) AS case_id, f.filed_at, f.filed_snapshot

@@ -1,5 +1,5 @@
--- What decisions since the copy have changed: rows in place of those of the copy. `findings` and `suspicious_transactions` have the
--- status of a row of the copy, `concerned` the cases whose accounts are those of `money_by_account`. Owner: workbench.
+-- Rows that decisions since the copy have changed, in place of the rows of the copy. `findings` and `suspicious_transactions` have
+-- a row number of the copy and the new status. `concerned` has the cases with rows in `money_by_account`. Owner: workbench.
 CREATE SCHEMA decided;
 CREATE TABLE decided.decisions AS FROM copy.kept.decisions LIMIT 0;
 CREATE TABLE decided.concerned (case_id VARCHAR);

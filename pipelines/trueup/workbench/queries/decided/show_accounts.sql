@@ -1,4 +1,4 @@
--- Shows the accounts of the cases concerned. Owner: workbench.
+-- The money by account of the cases concerned. Owner: workbench.
 DELETE FROM decided.money_by_account WHERE case_id IN (FROM temp.main.concerned_case);
 DELETE FROM decided.concerned WHERE case_id IN (FROM temp.main.concerned_case);
 INSERT INTO decided.concerned FROM temp.main.concerned_case;

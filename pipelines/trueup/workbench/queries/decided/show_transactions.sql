@@ -1,4 +1,4 @@
--- Shows the status of the suspicious transactions concerned. Owner: workbench.
+-- The status of the suspicious transactions concerned. Owner: workbench.
 DELETE FROM decided.suspicious_transactions WHERE row IN (SELECT s.row FROM temp.main.concerned_suspicion s);
 INSERT INTO decided.suspicious_transactions
 SELECT s.row, t.status FROM temp.main.concerned_suspicion s

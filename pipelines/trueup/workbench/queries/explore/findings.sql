@@ -1,4 +1,4 @@
--- Findings as the page Explore cross-filters them: amounts as numbers that charts add up, days as times.
+-- Findings for the page Explore and its cross-filters. Amounts are numbers that charts add up, and days are times.
 SELECT
     CAST(f.day AS TIMESTAMP) AS day, f.kind, f.status, f.service, coalesce(nullif(f.node, ''), 'none') AS node,
     coalesce(f.reason, 'unknown') AS reason, f.cause, f.subscriber, f.peer, CAST(f.impact AS DOUBLE) AS impact, f.currency,

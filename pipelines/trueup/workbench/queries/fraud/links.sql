@@ -1,4 +1,4 @@
--- Who is linked with a party: numbers in suspicious transactions with it, and other suspected parties that share such a number.
+-- Numbers linked with a party: peers of its suspicious transactions, and other suspected parties that share such a peer.
 -- Grain: one row per pair of numbers. Owner: workbench.
 WITH own AS (
     SELECT t.party, if(t.party = t.subscriber, t.peer, t.subscriber) AS other, count(*) AS transactions, max(t.probability) AS probability

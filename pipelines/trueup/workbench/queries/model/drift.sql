@@ -1,4 +1,4 @@
--- Drift of one model by day: of its output, and of the features that drift most.
+-- Drift of one model by day: of its output, and of the features with the greatest drift.
 WITH worst AS (
     SELECT f.feature FROM fraud_drift f WHERE f.model_id = $name AND f.feature <> '(margin)'
     GROUP BY f.feature ORDER BY max(f.psi) DESC, f.feature LIMIT 4

@@ -1,4 +1,4 @@
--- Records of each node of a feed by day, and findings about it.
+-- Number of records of each node of a feed by day, and the findings about the node.
 -- Grain: one row per feed, node and day. Owner: workbench.
 WITH by_day AS (
     SELECT

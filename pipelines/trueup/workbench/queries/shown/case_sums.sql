@@ -1,4 +1,4 @@
--- The findings and the money of each case of a root cause, after decisions since the copy.
+-- The findings and the money of each case of a root cause, including decisions since the copy.
 -- Grain: one row per case with findings. Owner: workbench.
 FROM memory.decided.case_sums
 UNION ALL BY NAME

@@ -1,4 +1,4 @@
--- Cases of the copy, and in place of those that decisions since have changed, their present state.
+-- Cases of the copy. Cases that decisions since the copy have changed have their present state.
 -- Grain: one row per case. Owner: workbench.
 FROM memory.decided.cases
 UNION ALL BY NAME

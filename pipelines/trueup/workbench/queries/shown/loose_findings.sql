@@ -1,4 +1,4 @@
--- Findings that stand and are filed in no case: the queue lists them beside the cases.
+-- Findings that later records have not closed and that are in no case. The queue lists them beside the cases.
 -- Grain: one row per finding. Owner: workbench.
 SELECT f.finding_id, f.kind, f.service, f.subscriber, f.day, f.status, f.currency, f.impact, f.provisional
 FROM memory.shown.findings f

@@ -1,4 +1,4 @@
--- The accounts of cases, those of cases that decisions since have changed in their present state.
+-- The money of cases by account. Cases that decisions since the copy have changed have their present state.
 -- Grain: one row per currency, type, kind, case and account. Owner: workbench.
 FROM memory.decided.money_by_account
 UNION ALL BY NAME

@@ -1,4 +1,4 @@
--- Records of each feed by day, compared with its usual day, and the worst open finding about that day.
+-- Number of records of each feed by day, the usual number, and the worst open finding about the day.
 -- Grain: one row per feed and day. Owner: workbench.
 WITH by_day AS (
     SELECT
@@ -8,13 +8,13 @@ WITH by_day AS (
     GROUP BY ALL
 )
 SELECT
-    d.source,                                     -- the feed
-    d.day,                                        -- in the project's time zone
+    d.source,                                     -- name of the feed
+    d.day,                                        -- day in the project's time zone
     CAST(d.records AS BIGINT) AS records,         -- accepted records of the day
-    CAST(d.findings AS BIGINT) AS findings,       -- open findings about an hour of it, at most
-    d.kind,                                       -- of the worst of them
-    d.reason,                                     -- of the worst of them
-    quantile_cont(d.records, 0.75) OVER (PARTITION BY d.source) AS usual -- a busy day of the feed: three days in four have fewer
+    CAST(d.findings AS BIGINT) AS findings,       -- number of open findings about the hour of the day with the most findings
+    d.kind,                                       -- kind of the worst of these findings
+    d.reason,                                     -- reason of the worst of these findings
+    quantile_cont(d.records, 0.75) OVER (PARTITION BY d.source) AS usual -- records of a busy day of the feed: three days in four have fewer
 FROM by_day d
 QUALIFY d.day BETWEEN $from_day AND $to_day
 ORDER BY d.source, d.day

@@ -1,11 +1,11 @@
--- Leakage and overcharge still to be recovered or refunded, by day and kind; provisional findings are left out.
+-- Leakage and overcharge still to be recovered or refunded, by day and kind. Provisional findings are left out.
 -- Grain: one row per day and kind. Owner: workbench.
 SELECT
-    f.day,                                        -- of the money
-    f.kind,                                       -- what is wrong
+    f.day,                                        -- day of the money
+    f.kind,                                       -- kind of the finding
     count(*) AS findings,                         -- number of findings
-    sum(f.impact) FILTER (WHERE f.impact > 0) AS leakage, -- earned and not billed
-    -sum(f.impact) FILTER (WHERE f.impact < 0) AS overcharge -- billed and not earned, as a positive amount
+    sum(f.impact) FILTER (WHERE f.impact > 0) AS leakage, -- money earned and not billed
+    -sum(f.impact) FILTER (WHERE f.impact < 0) AS overcharge -- money billed and not earned, as a positive amount
 FROM findings f
 WHERE f.currency = $currency AND f.day BETWEEN $from_day AND $to_day AND f.impact <> 0
     AND f.status IN ('open', 'confirmed') AND NOT f.provisional

@@ -1,9 +1,9 @@
 -- Expected and billed money of the period by service.
 -- Grain: one row per service. Owner: workbench.
 SELECT
-    if(c.service = '', 'without service', c.service) AS service, -- of the usage, or of a charge alone
-    sum(c.expected_micros) AS expected_micros,    -- what should have been billed
-    sum(c.billed_micros) AS billed_micros         -- what was billed
+    if(c.service = '', 'without service', c.service) AS service, -- service of the usage, or of a charge without usage
+    sum(c.expected_micros) AS expected_micros,    -- money that should have been billed
+    sum(c.billed_micros) AS billed_micros         -- money that was billed
 FROM conservation c
 WHERE c.currency = $currency AND c.day BETWEEN $from_day AND $to_day
 GROUP BY ALL

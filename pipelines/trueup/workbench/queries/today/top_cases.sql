@@ -1,4 +1,4 @@
--- What to decide first: cases with the most undecided money, then findings that are filed in no case, by kind and service.
+-- Suggestions what to decide first: cases with the most undecided money, then findings in no case, by kind and service.
 -- Grain: one row per case, or per kind and service of findings. Owner: workbench.
 WITH loose AS (
     SELECT

@@ -1,11 +1,12 @@
--- The accounts whose billing cycle begins on a day: the end of their periods, and whether they are active in them.
+-- The accounts whose billing cycle begins on a given day, with the end of each period and whether the account was active in the
+-- period.
 WITH spans AS MATERIALIZED (
     SELECT
         s.*, coalesce(s.last_day, DATE '9999-12-31') AS until_day, steps.cycle_number(CAST($cycle AS DATE), s.cycle_day) AS number,
         row_number() OVER (PARTITION BY s.subscriber ORDER BY s.first_day DESC) = 1 AS is_last
     FROM steps.account_span s
 ),
--- A subscription that has ceased keeps its last cycle: it may still be charged.
+-- A subscription that has ceased keeps its last cycle, because it may still be charged.
 members AS MATERIALIZED (
     SELECT
         s.account, s.subscriber, s.until_day >= CAST($cycle AS DATE) AS is_active,

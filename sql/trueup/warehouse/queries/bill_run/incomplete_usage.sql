@@ -1,4 +1,4 @@
--- Feeds of usage that have not come to a time.
+-- Feeds of usage that are not complete up to a given time.
 WITH observed AS (
     SELECT c.source, max(c.last_time) AS reached FROM lake.events.control c WHERE c.stream = 'usage' GROUP BY c.source
     UNION ALL

@@ -1,5 +1,5 @@
--- What is wrong with the bills of a cycle: open findings and invoice findings of its accounts, by account, currency and kind.
--- What belongs to no known account is of the cycle that begins on the first day of a month.
+-- Errors in the bills of a cycle: open findings and invoice findings of its accounts, by account, currency and kind.
+-- Findings of no known account count in the cycle that begins on the first day of a month.
 -- `accounts` is the result of `accounts.sql`, as JSON.
 WITH accounts AS MATERIALIZED (
     SELECT unnest(from_json($accounts, '[{"account": "VARCHAR", "end_day": "DATE"}]'), recursive := TRUE)
@@ -49,7 +49,7 @@ WHERE
     CASE
         WHEN a.account IS NOT NULL THEN coalesce(w.day >= CAST($cycle AS DATE) AND w.day < a.end_day, TRUE)
         WHEN w.account IN (SELECT s.account FROM spans s) THEN FALSE
-        -- No state names its account, so no cycle day is known either.
+        -- No state of the subscription names an account, so no cycle day is known either.
         ELSE day(CAST($cycle AS DATE)) = 1
             AND coalesce(w.day >= CAST($cycle AS DATE) AND w.day < CAST($cycle AS DATE) + INTERVAL 1 MONTH, w.end_day IS NULL)
     END

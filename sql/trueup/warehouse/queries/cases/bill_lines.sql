@@ -1,11 +1,11 @@
--- The charges of a subscriber in a span of time, each with its usage by session key and with the findings about it; and the usage that
--- a finding says is not billed.
+-- The charges of a subscriber in a span of time, each with its usage by session key and its findings. Usage that a finding reports
+-- as unbilled is included.
 -- Grain: one row per charge, or per finding about usage without a charge.
 WITH own_charge AS (
     SELECT c.* FROM lake.events.charge c
     WHERE c.subscriber = $subscriber AND coalesce(c.started_at, c.billed_at) >= $begin AND coalesce(c.started_at, c.billed_at) < $end
         AND c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
-        -- A later version under another bucket key withdraws the charge.
+        -- A later version of the record under another bucket key withdraws the charge.
         AND NOT EXISTS (
             SELECT 1
             FROM lake.events.moved m

@@ -1,2 +1,2 @@
--- What happened to one case, oldest first.
+-- The history of one case, oldest event first.
 SELECT h.at, h.event, h.by, h.note, h.details FROM main.case_history h WHERE h.case_id = $case_id ORDER BY h.snapshot, h.event

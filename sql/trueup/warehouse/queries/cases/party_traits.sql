@@ -1,6 +1,6 @@
--- What parties do and where: the handsets, SIMs, cells and peers of each party, as far as a party of interest shares them.
+-- The handsets, SIMs, cells and peers of each party, as far as a party of interest shares them.
 -- Grain: one row per party and trait. Owner: investigation.
--- Parties of interest are those suspected or confirmed. A trait that more than $most_parties share links no one.
+-- Parties of interest are suspected or confirmed. A trait that more than $most_parties parties share links no parties.
 WITH suspected AS (
     SELECT DISTINCT t.party, t.status FROM main.suspicious_transactions t WHERE t.party IS NOT NULL
 ),

@@ -1,4 +1,4 @@
--- The money of one finding, case or transaction, and what decisions about parts of it have taken of it.
+-- The money of one finding, case or transaction, and the amounts that decisions about parts of the money have moved.
 -- Grain: one row. Owner: investigation.
 WITH items AS (
     SELECT i.item_id, i.micros, i.currency FROM steps.money_item i
@@ -16,7 +16,7 @@ SELECT
     coalesce((SELECT sum(abs(i.micros)) FROM items i), 0) AS micros,
     (SELECT any_value(i.currency) FROM items i) AS currency,
     coalesce((SELECT sum(abs(s.micros)) FROM steps.money_share s SEMI JOIN items i ON i.item_id = s.item_id WHERE s.until_snapshot IS NULL), 0) AS taken_micros,
-    -- A proposal ends with the next decision on the status.
+    -- A proposal ends with the next decision that changes the status.
     if(p.snapshot > coalesce((SELECT max(d.snapshot) FROM steps.decision_event d WHERE d.finding_id = unhex($subject) AND d.status IS NOT NULL), -1),
         p.proposed_by, NULL) AS proposed_by,
     p.proposed_micros

@@ -1,4 +1,4 @@
--- Which of a list of full ids are findings or cases of root causes, with what a decision on each depends on. Other ids are missing.
+-- The findings and cases of root causes in a list of full ids, with the columns on which a decision depends. Other ids are missing.
 -- Grain: one row per id. Owner: investigation.
 WITH asked AS (
     SELECT DISTINCT unnest(CAST($ids AS VARCHAR[])) AS id

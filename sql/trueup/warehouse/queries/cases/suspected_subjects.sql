@@ -1,4 +1,4 @@
--- Which of a list of full ids are suspicious transactions or fraud cases. Other ids are missing.
+-- The suspicious transactions and fraud cases in a list of full ids. Other ids are missing.
 -- Grain: one row per id. Owner: investigation.
 WITH asked AS (
     SELECT DISTINCT unnest(CAST($ids AS VARCHAR[])) AS id

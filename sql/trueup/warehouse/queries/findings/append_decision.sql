@@ -1,4 +1,5 @@
--- Appends one decision on each of a list of subjects; the id of each is a hash of its content, and of details where it has any.
+-- Appends one decision on each of a list of subjects. The id of a decision is a hash of its content, including details if there are
+-- any.
 INSERT INTO lake.events.decision BY NAME
 SELECT
     unhex(left(sha256(concat_ws(';', if($details IS NULL, '1;decision', '2;decision'), s.id, $decision, length($note), $note,

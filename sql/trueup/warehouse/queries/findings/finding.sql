@@ -1,4 +1,5 @@
--- One finding as it is now, with the billed money of its own part, the tolerated money of its booking and the last decision.
+-- One finding in its present state, with the billed money of its own part, the tolerated money of its booking and the last
+-- decision.
 SELECT
     f.*, d.decision, d.note, d.decided_by, d.decided_at, steps.micros_as_money(n.billed_micros) AS part_billed,
     steps.micros_as_money(n.whole_tolerated_micros) AS tolerated

@@ -1,4 +1,4 @@
--- All decisions on one finding, and on the case it was filed in, oldest first.
+-- All decisions on one finding and on the case in which the finding was filed, oldest first.
 WITH decided AS (
     SELECT d.decision, d.note, d.decided_by, d.decided_at, d.snapshot FROM steps.decision_event d WHERE d.finding_id = unhex($finding_id)
     UNION ALL

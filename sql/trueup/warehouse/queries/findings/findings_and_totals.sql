@@ -1,7 +1,7 @@
--- The findings with the largest impact, and the number and money of all findings that match. A NULL parameter does not filter.
--- Grain: one row, with two lists. The findings are computed once for both.
--- Totals are by currency: open and confirmed findings, counted as in the leakage views, and provisional ones apart. Findings of any
--- other status count in closed_findings only.
+-- The findings with the largest impact, and the number and money of all matching findings. A NULL parameter does not filter.
+-- Grain: one row with two lists, so that the findings are computed once for both.
+-- Totals are by currency. Open and confirmed findings are counted as in the leakage views, and provisional findings separately.
+-- Findings of any other status count in closed_findings only.
 WITH matching AS MATERIALIZED (
     SELECT f.*
     FROM main.findings f

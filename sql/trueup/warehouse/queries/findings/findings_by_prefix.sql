@@ -1,4 +1,4 @@
--- Ids of findings that begin with a text; at most three, which is enough to know whether the id is unique.
+-- Ids of findings that begin with a text. At most three are returned, which is enough to see whether the id is unique.
 SELECT DISTINCT lower(hex(f.finding_id)) AS finding_id
 FROM steps.finding_change f
 WHERE starts_with(lower(hex(f.finding_id)), $prefix)

@@ -1,4 +1,4 @@
--- The losses between systems, with the findings that they are part of. Grain: one row per chain, hop and unit. Owner: warehouse.
+-- The losses between systems, with the findings of each lost unit. Grain: one row per chain, hop and unit. Owner: warehouse.
 SELECT l.from_stage, l.to_stage, l.change, l.loss_micros, l.finding_ids
 FROM chain_losses l
 WHERE l.loss_micros <> 0

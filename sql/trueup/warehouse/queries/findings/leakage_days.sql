@@ -1,4 +1,4 @@
--- Leakage and overcharge by day and kind, for a picture. A NULL currency stands for the one with most money.
+-- Leakage and overcharge by day and kind, for a picture. A NULL currency selects the currency with the most money.
 WITH sums AS (
     SELECT l.currency, sum(l.leakage + l.overcharge) AS weight FROM main.leakage_by_day l GROUP BY l.currency
 ),

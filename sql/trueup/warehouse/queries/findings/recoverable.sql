@@ -1,6 +1,6 @@
 -- Findings whose money is to be billed again (or, with $credits, credited), with the record that names their booking.
 -- Grain: one row per finding. Owner: warehouse. A NULL parameter does not filter. A finding about an item (a rental, a fee) has the
--- item and its period, so that a charge of them joins its booking; its record_key is NULL where nothing was charged.
+-- item and its period, so that a new charge joins the booking. The record_key of such a finding is NULL where nothing was charged.
 WITH owed AS MATERIALIZED (
     SELECT f.*, f.usage_event_ids[1] AS usage_id, f.charge_event_ids[1] AS charge_id
     FROM steps.finding_now f

@@ -1,5 +1,6 @@
--- Fraud cases of each scored day but the newest, to hold against the budget; days that a model was trained on are left out.
--- The champion of a day scored at least half of its transactions; NULL on other days.
+-- Fraud cases of each scored day but the newest, for a comparison with the alert budget. Days on which a model was trained are left
+-- out.
+-- The champion of a day scored at least half of the day's transactions; NULL on other days.
 WITH scored AS (
     SELECT
         d.day, max(d.transactions) AS transactions, sum(d.in_sample) AS in_sample,

@@ -1,4 +1,5 @@
--- Declarations of a model as champion: the position of each, the position it applies from, and the position scored by then.
+-- Declarations of a model as champion: the position of each, the position from which it applies, and the position scored at that
+-- time.
 SELECT
     p.position, CAST((d.content ->> '$.since') AS BIGINT) AS since,
     (SELECT coalesce(max(c.position), 0) FROM lake.events.consumer c WHERE c.consumer = 'score' AND c.snapshot_id < d.snapshot_id) AS scored

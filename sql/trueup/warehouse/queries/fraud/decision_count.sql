@@ -1,2 +1,2 @@
--- The number of decisions; a change means that there are new ones.
+-- The number of decisions. A changed number shows that there are new decisions.
 SELECT count(*) FROM lake.events.decision

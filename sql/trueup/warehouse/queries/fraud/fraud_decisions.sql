@@ -1,4 +1,5 @@
--- Every decision on a suspicious transaction (of the party first accused), or on a case after its transaction was scored, oldest first.
+-- Every decision on a suspicious transaction of the party first accused, or on a case after its transaction was scored, oldest
+-- first.
 SELECT
     s.event_id, CASE WHEN s.party IS NOT DISTINCT FROM s.subscriber THEN 'subscriber' ELSE 'peer' END AS side,
     s.day, d.decision, d.decided_at, d.snapshot_id AS decided_snapshot

@@ -1,4 +1,4 @@
--- Open findings about days of scoring.
+-- Open findings about scored days.
 SELECT f.kind, f.control, f.subject AS model_id, f.day, f.records_low AS records, f.reason
 FROM lake.events.finding f
 WHERE f.kind IN ('model_drift', 'alert_rate', 'label_rate', 'alert_budget')

@@ -1,2 +1,2 @@
--- Merges adjacent small files of every table; returns for each the number of files before and after.
+-- Merges adjacent small files of every table, and returns the number of files before and after for each table.
 CALL ducklake_merge_adjacent_files('lake')

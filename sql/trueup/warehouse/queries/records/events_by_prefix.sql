@@ -1,4 +1,4 @@
--- Ids of events that begin with a text; at most three. The two bounds are the least and greatest such id.
+-- Ids of events that begin with a text, at most three. The two bounds are the least and the greatest such id.
 SELECT DISTINCT found.stream, lower(hex(found.event_id)) AS event_id
 FROM (
     SELECT 'usage' AS stream, u.event_id FROM lake.events.usage u WHERE u.event_id BETWEEN unhex($low) AND unhex($high)

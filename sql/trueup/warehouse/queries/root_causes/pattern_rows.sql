@@ -1,6 +1,6 @@
--- Findings that are in no decided case, with the dimensions of their first records; and a sample of records to compare them with.
+-- Findings that are in no decided case, with the dimensions of their first records, and a sample of records for comparison.
 -- Grain: one row per finding, or per record of the sample (`stream` set, finding_id NULL). Owner: investigation.
--- A record is in the sample where its id, a hash, begins below $below: the same records whenever the question is asked.
+-- A record is in the sample if its id, a hash, begins below $below. So every search has the same sample.
 WITH searched AS (
     SELECT n.*
     FROM steps.finding_now n
@@ -9,7 +9,7 @@ WITH searched AS (
     WHERE n.stands AND n.control IS NULL AND n.kind NOT IN ('model_drift', 'alert_rate', 'label_rate')
         AND (
             (f.finding_id IS NULL AND $case_id IS NULL)
-            -- A case without dimensions explains nothing; its findings are searched again while no decision concerns them.
+            -- A case without dimensions explains nothing. Its findings are searched again while no decision concerns them.
             OR (len(list_filter(from_json(o.pattern, '[["VARCHAR"]]'), lambda p: p[1] NOT IN ('side', 'reason'))) = 0 AND n.status = 'open' AND $case_id IS NULL)
             OR f.case_id = unhex($case_id)
         )

@@ -1,11 +1,11 @@
--- Ingested units and records of each source, and the time up to which it was declared complete.
+-- Number of ingested units and records of each source, and the time up to which the source was declared complete.
 -- Grain: one row per source with a unit or a closing.
 WITH ingested AS (
     SELECT
         f.source, any_value(f.stream) AS stream, count(*) FILTER (f.recycles IS NULL) AS units,
         coalesce(sum(f.records) FILTER (f.recycles IS NULL), 0) AS records, sum(f.accepted) AS accepted,
         sum(f.duplicate) AS duplicate, sum(f.filtered) AS filtered,
-        -- A record mapped again leaves quarantine for its new outcome.
+        -- A record that was mapped again leaves quarantine and counts by its new outcome.
         sum(f.quarantined) - coalesce(sum(f.records) FILTER (f.recycles IS NOT NULL), 0) AS quarantined,
         sum(f.lost_digits) AS lost_digits,
         min(f.first_time) AS first_time, max(f.last_time) AS last_time, max(f.taken_at) AS last_taken_at

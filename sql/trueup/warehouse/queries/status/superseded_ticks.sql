@@ -1,5 +1,5 @@
--- Ticks that were superseded, with the records refused for their time while they were in force.
--- Grain: one superseded tick. A record refused under several ticks counts for the first.
+-- Superseded ticks, each with the number of records that were refused for their time while the tick was in force.
+-- Grain: one superseded tick. A record refused under several ticks counts for the first tick.
 WITH superseded AS (
     SELECT
         t.position, t.through, t.superseded_at,
@@ -18,11 +18,11 @@ refused AS (
     GROUP BY q.event_id
 )
 SELECT
-    s.position,                                   -- the tick
-    s.through,                                    -- the time it declared
-    s.superseded_at,                              -- the position it is void from
-    s.after_position,                             -- the last tick before it that is in force, 0 where there is none
-    count(r.event_id) AS refused_records          -- records refused while it was in force
+    s.position,                                   -- the position of the tick
+    s.through,                                    -- the time that the tick declared
+    s.superseded_at,                              -- the position from which the tick is void
+    s.after_position,                             -- the position of the last tick before it that is in force; 0 where there is none
+    count(r.event_id) AS refused_records          -- number of records refused while the tick was in force
 FROM superseded s
 LEFT JOIN refused r ON r.position = s.position
 GROUP BY ALL

@@ -1,6 +1,7 @@
 -- The findings and the money of each case of a root cause that has findings.
 -- Grain: one row per case. Owner: investigation.
--- A case shows the money of its findings that stand, whether decided or not; findings that a dismissal of the pattern hides count apart.
+-- A case shows the money of its findings that later records have not closed, decided or not. Findings that a dismissal of the
+-- pattern hides are counted separately.
 WITH members AS (
     SELECT
         f.case_id, n.stands, n.status, n.day, n.started_at, n.impact_micros, coalesce(h.is_hidden, false) AS is_hidden,
@@ -16,18 +17,18 @@ WITH members AS (
 )
 SELECT
     m.case_id,                                    -- 16 bytes
-    count(*) FILTER (m.stands AND NOT m.is_hidden) AS findings, -- findings that stand
-    count(*) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open') AS open_findings, -- of these, undecided
+    count(*) FILTER (m.stands AND NOT m.is_hidden) AS findings, -- number of findings that later records have not closed
+    count(*) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open') AS open_findings, -- number of undecided findings
     count(*) FILTER (m.stands AND m.is_hidden) AS hidden_findings, -- findings that a dismissal of the pattern hides
-    coalesce(sum(m.impact_micros) FILTER (m.stands AND NOT m.is_hidden), 0) AS impact_micros, -- money of the findings that stand
-    coalesce(sum(m.impact_micros) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open'), 0) AS open_micros, -- of these, undecided
+    coalesce(sum(m.impact_micros) FILTER (m.stands AND NOT m.is_hidden), 0) AS impact_micros, -- money of the findings that later records have not closed
+    coalesce(sum(m.impact_micros) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open'), 0) AS open_micros, -- money of the undecided findings
     coalesce(sum(m.impact_micros) FILTER (m.stands AND m.is_hidden), 0) AS hidden_micros, -- money of the hidden findings
     coalesce(sum(abs(m.impact_micros)) FILTER (m.stands AND m.is_provisional), 0) AS provisional_micros, -- money of findings that may vanish
-    coalesce(sum(abs(m.impact_micros)) FILTER (m.stands), 0) AS whole_micros, -- money of all, without signs
-    min(m.day) FILTER (m.stands) AS first_day,    -- first day of its money
-    min(m.started_at) FILTER (m.stands) AS first_at, -- time of its first record
-    max(m.started_at) FILTER (m.stands) AS last_at, -- time of its last record
-    -- One word for the whole case: of several, the one that most of the money has.
-    arg_max(m.status, (m.status_micros, m.status)) FILTER (m.stands AND m.status <> 'open') AS decided_status -- NULL where none is decided
+    coalesce(sum(abs(m.impact_micros)) FILTER (m.stands), 0) AS whole_micros, -- sum of the absolute amounts of all these findings
+    min(m.day) FILTER (m.stands) AS first_day,    -- first day of the money
+    min(m.started_at) FILTER (m.stands) AS first_at, -- time of the first record
+    max(m.started_at) FILTER (m.stands) AS last_at, -- time of the last record
+    -- A case has one status: of several, the status with the most money.
+    arg_max(m.status, (m.status_micros, m.status)) FILTER (m.stands AND m.status <> 'open') AS decided_status -- NULL where no finding is decided
 FROM (SELECT m.*, sum(abs(m.impact_micros)) OVER (PARTITION BY m.case_id, m.status) AS status_micros FROM members m) m
 GROUP BY m.case_id

@@ -1,7 +1,7 @@
--- Every decision that concerns a finding: its own, and those on the case it was filed in.
+-- Every decision that concerns a finding: decisions on the finding, and decisions on the case in which it was filed.
 -- Grain: one row per finding and decision that moves money or changes the status. Owner: investigation.
--- A decision on a case holds for the findings filed before it. A dismissal that suppresses holds for those filed in its time too,
--- until the next decision on the case.
+-- A decision on a case applies to the findings filed before it. A dismissal with suppression also applies to findings filed within
+-- its time, until the next decision on the case.
 SELECT
     d.finding_id, NULL AS case_id, d.event_id, d.decision, d.note, d.decided_by, d.decided_at, d.snapshot, d.status, d.account,
     d.sets_status, d.amount_micros, false AS is_suppressed

@@ -1,7 +1,8 @@
 -- Fraud cases: the suspicious transactions of one party on one day, the greatest expected loss first.
 -- Grain: one row per suspected party and UTC day. Owner: fraud.
--- A case has the kind of fraud of most of its transactions; of kinds with as many, the one of its most suspicious transaction. A
--- hacked exchange looks like revenue share until its burst is long enough to be one, so those transactions count for it.
+-- A case has the kind of fraud of most of its transactions. If several kinds have equally many, it has the kind of its most
+-- suspicious transaction. The start of an attack through a hacked exchange looks like revenue share, so those transactions count
+-- for the hacked exchange.
 WITH kinds AS (
     SELECT
         t.case_id, coalesce(t.typology, 'unknown') AS typology,
@@ -20,7 +21,7 @@ suspected AS (
         t.case_id, t.day, any_value(t.party) AS party, CAST(count(*) AS BIGINT) AS transactions, min(t.started_at) AS first_at,
         max(t.started_at) AS last_at, max(t.probability) AS probability,
         array_to_string(list_sort(list_distinct(flatten(list(string_split(t.rules, ', ')) FILTER (t.rules IS NOT NULL)))), ', ') AS rules,
-        -- The reasons are of the most suspicious transaction of the kind of the case.
+        -- The reasons are those of the most suspicious transaction with the case's kind of fraud.
         arg_max(
             {'sentences': t.sentences, 'typology': t.typology, 'action': t.action},
             (coalesce(t.typology, 'unknown') = k.typology, coalesce(t.probability, 0), t.event_id)
@@ -42,7 +43,7 @@ rated AS (
         CAST(s.exposure / s.hours * coalesce(s.probability, 0.5) AS DECIMAL(38, 6)) AS expected_loss_per_hour
     FROM suspected s
 ),
--- Of the reasons, the first one that says against what.
+-- The main reason of a case is the first one that compares the behaviour with a norm.
 phrased AS (
     SELECT
         r.case_id,
@@ -62,28 +63,28 @@ phrased AS (
     FROM rated r
 )
 SELECT
-    c.case_id,                                    -- party and day, hashed: the same case keeps its id
-    c.day,                                        -- UTC day
+    c.case_id,                                    -- hash of party and day, so that the same case keeps its id
+    c.day,                                        -- day in UTC
     row_number() OVER (
         PARTITION BY c.day
         ORDER BY c.expected_loss_per_hour DESC NULLS LAST, c.probability DESC NULLS LAST, c.transactions DESC, c.case_id
-    ) AS rank_of_day,                             -- 1 is the first to review
-    rank_of_day > getvariable('alerts_per_day') AS over_budget, -- whether as many cases of its day as alerts_per_day rank before it
-    c.party,                                      -- who is suspected
+    ) AS rank_of_day,                             -- rank for review within the day; 1 is first
+    rank_of_day > getvariable('alerts_per_day') AS over_budget, -- whether alerts_per_day or more cases of the day rank before the case
+    c.party,                                      -- the suspected party
     c.transactions,                               -- number of suspicious transactions
-    c.first_at,                                   -- UTC
-    c.last_at,                                    -- UTC
-    c.probability,                                -- of its most suspicious transaction; NULL where only rules alert
-    c.rules,                                      -- the rules that alert; NULL where none does
-    coalesce(c.party, 'unknown') || ', ' || t.what || ' on ' || c.day || ': ' || t.money || '. ' || t.why || '. ' || t.action AS summary, -- who, what, how much money, against what, and what to do
-    c.sentences,                                  -- reasons of the most suspicious transaction of its kind: a JSON array
-    c.typology,                                   -- the kind of fraud of most of its transactions, by their reasons
-    c.action,                                     -- what to do
-    c.in_sample,                                  -- whether a score is of a day that the model was trained on: it proves nothing
-    c.exposure,                                   -- money so far, each transaction in one case only; NULL without [[fraud.loss]]
-    c.exposure_per_hour,                          -- what stopping it saves in an hour, at its rate so far
-    c.expected_loss_per_hour,                     -- the same times the probability, which is 0.5 where only rules alert
-    c.currency,                                   -- of the money
-    c.status                                      -- confirmed if any of its transactions is, dismissed if all are, else open
+    c.first_at,                                   -- time of the first transaction, UTC
+    c.last_at,                                    -- time of the last transaction, UTC
+    c.probability,                                -- probability of the most suspicious transaction; NULL where only rules alert
+    c.rules,                                      -- the alerting rules; NULL where none alerts
+    coalesce(c.party, 'unknown') || ', ' || t.what || ' on ' || c.day || ': ' || t.money || '. ' || t.why || '. ' || t.action AS summary, -- the party, the suspected fraud, the money at risk, the main reason, and the action to take
+    c.sentences,                                  -- reasons of the most suspicious transaction with the case's kind of fraud: a JSON array
+    c.typology,                                   -- the kind of fraud of most transactions, by their reasons
+    c.action,                                     -- the action to take
+    c.in_sample,                                  -- whether the model was trained on the day of a score, which then proves nothing
+    c.exposure,                                   -- money at risk so far, each transaction in one case only; NULL without [[fraud.loss]]
+    c.exposure_per_hour,                          -- loss avoided in an hour by stopping the party, at the rate so far
+    c.expected_loss_per_hour,                     -- exposure_per_hour times the probability, which is 0.5 where only rules alert
+    c.currency,                                   -- currency of the money
+    c.status                                      -- confirmed if any transaction is confirmed; dismissed if all are dismissed; else open
 FROM rated c
 JOIN phrased t ON t.case_id = c.case_id

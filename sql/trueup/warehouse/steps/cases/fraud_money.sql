@@ -1,14 +1,14 @@
--- The money that is charged for suspicious transactions, and that a fraudster will not pay.
--- Grain: one row per suspicious transaction that is charged, with the case of the party first accused. Owner: investigation.
--- Charges of the same session key count. What an overcharge among the findings claims back of them is left out; usage that was not
--- billed is leakage, and no money of it is here. So what is leakage and fraud counts once.
+-- The money charged for suspicious transactions, which a fraudster will not pay.
+-- Grain: one row per charged suspicious transaction, with the case of the party first accused. Owner: investigation.
+-- Charges of the same session key count, less the overcharges that findings claim of them. Usage that was not billed is leakage, so
+-- its money is not here. So money that is both leakage and fraud counts once.
 WITH sessions AS (
     SELECT s.event_id, u.session_key, s.scored_snapshot, s.position, s.service, s.day, unhex(s.case_id) AS case_id, s.started_at
     FROM steps.suspicion s
     JOIN lake.events.usage u ON u.event_id = s.event_id AND u.day = s.day
     WHERE u.session_key IS NOT NULL AND s.is_first
 ),
--- A session of several suspicious records has its charges once, with its first record.
+-- A session with several suspicious records has its charges once, at its first record.
 first_records AS (
     SELECT s.session_key, min_by(s, (s.started_at, s.event_id)) AS record FROM sessions s GROUP BY s.session_key
 ),
@@ -29,14 +29,14 @@ overcharged AS (
     GROUP BY m.event_id
 )
 SELECT
-    r.record.event_id AS event_id,                -- the usage record, 16 bytes
-    r.record.case_id AS case_id,                  -- its fraud case, 16 bytes
-    r.record.scored_snapshot AS snapshot,         -- the commit of its first score
-    r.record.position AS position,                -- of its score
-    r.record.service AS service,                  -- of the record
-    r.record.day AS day,                          -- UTC day
-    coalesce(any_value(c.currency), getvariable('project_currency')) AS currency, -- of its charges
-    CAST(greatest(sum(c.amount_micros) + coalesce(sum(o.impact_micros), 0), 0) AS DECIMAL(38, 0)) AS micros -- what it is charged
+    r.record.event_id AS event_id,                -- id of the usage record, 16 bytes
+    r.record.case_id AS case_id,                  -- fraud case of the record, 16 bytes
+    r.record.scored_snapshot AS snapshot,         -- the commit of the first score of the transaction
+    r.record.position AS position,                -- position of the score
+    r.record.service AS service,                  -- as in the usage record
+    r.record.day AS day,                          -- day in UTC
+    coalesce(any_value(c.currency), getvariable('project_currency')) AS currency, -- currency of the charges
+    CAST(greatest(sum(c.amount_micros) + coalesce(sum(o.impact_micros), 0), 0) AS DECIMAL(38, 0)) AS micros -- charged amount in millionths
 FROM first_records r
 JOIN charged c ON c.session_key = r.session_key
 LEFT JOIN overcharged o ON o.event_id = c.event_id

@@ -1,6 +1,6 @@
--- What changed the money of an item, or the account it is on.
+-- Every change of the money of an item, or of the account that holds the money.
 -- Grain: one row per item and change, decision, or part of a decision. Owner: investigation.
--- What a correcting charge recovers stays money of the item and moves to the account `recovered`.
+-- Money that a correcting charge recovers remains money of the item and moves to the account `recovered`.
 WITH changes AS (
     SELECT
         i.item_id, c.snapshot, c.position, if(r.recovered_micros IS NULL, c.action, 'recovered') AS reason,
@@ -26,19 +26,19 @@ decisions AS (
 )
 SELECT
     c.item_id,                                    -- 16 bytes
-    c.snapshot,                                   -- the commit
-    c.position,                                   -- of a change of the money; NULL for a decision
+    c.snapshot,                                   -- the commit of the change or decision
+    c.position,                                   -- position of the change of the money; NULL for a decision
     c.reason,                                     -- raised, revised, resolved, retracted, scored, or the decision
-    NULL AS decided_by,                           -- name of the person; NULL for a change
-    c.micros,                                     -- its money from here on; NULL for a decision
-    NULL AS account,                              -- the account its money is on from here on; NULL: as before
-    if(c.recovered_micros = 0, NULL, 'recovered') AS part_account, -- the account that a part of the money moves to
-    c.recovered_micros AS part_micros             -- that part; negative where it moves back
+    NULL AS decided_by,                           -- name of the person who decided; NULL for a change
+    c.micros,                                     -- money of the item from this commit on; NULL for a decision
+    NULL AS account,                              -- the account of the item's money from this commit on; NULL: the account before
+    if(c.recovered_micros = 0, NULL, 'recovered') AS part_account, -- the account to which a part of the money moves
+    c.recovered_micros AS part_micros             -- the moved part in millionths; negative where the part moves back
 FROM changes c
 UNION ALL
 SELECT d.item_id, d.snapshot, NULL, d.decision, d.decided_by, NULL, d.account, NULL, 0 FROM decisions d
 UNION ALL
--- Each part moves once with its decision, and back with a reopening.
+-- Each part moves once with its decision, and moves back with a reopening.
 SELECT s.item_id, s.move.snapshot, NULL, s.move.reason, s.move.decided_by, NULL, NULL, s.account, s.move.micros
 FROM (
     SELECT

@@ -1,7 +1,7 @@
--- The part that each item has of a decision about a part of the money.
+-- The share of each item in a decision about a part of the money.
 -- Grain: one row per item and decision with an amount. Owner: investigation.
--- The items of a case stand in a line: those filed first, then the larger ones. Amounts are taken from the line in the order of the
--- decisions. A reopening gives back what was taken before it.
+-- The items of a case are ordered by filing, then by descending money. The amounts of the decisions are taken from the items in
+-- this order. A reopening returns the amounts taken before it.
 WITH amounts AS (
     SELECT
         d.event_id, d.finding_id AS subject, d.decision, d.decided_by, d.account, d.amount_micros, d.snapshot,
@@ -30,12 +30,12 @@ line AS (
 )
 SELECT
     l.item_id,                                    -- 16 bytes
-    s.event_id,                                   -- the decision
-    s.decision,                                   -- as recorded
-    s.decided_by,                                 -- name of the person
-    s.account,                                    -- the account it moves money to
-    s.snapshot,                                   -- the commit of it
-    s.until_snapshot,                             -- the commit that reopened the subject; NULL while the decision holds
-    CAST(l.direction * (least(s.to_micros, l.to_micros) - greatest(s.from_micros, l.from_micros)) AS DECIMAL(38, 0)) AS micros -- the part of this item
+    s.event_id,                                   -- id of the decision
+    s.decision,                                   -- name of the decision, as recorded
+    s.decided_by,                                 -- name of the person who decided
+    s.account,                                    -- the account to which the decision moves money
+    s.snapshot,                                   -- the commit of the decision
+    s.until_snapshot,                             -- the commit that reopened the subject; NULL while the decision is in force
+    CAST(l.direction * (least(s.to_micros, l.to_micros) - greatest(s.from_micros, l.from_micros)) AS DECIMAL(38, 0)) AS micros -- the share of this item
 FROM stretches s
 JOIN line l ON l.subject = s.subject AND l.from_micros < s.to_micros AND s.from_micros < l.to_micros

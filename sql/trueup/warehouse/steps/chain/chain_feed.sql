@@ -1,6 +1,6 @@
--- How far the feeds of each stage have come, and when records of missing files began.
+-- The time that the feeds of each stage have reached, and the times of records in missing files.
 -- Grain: one row per chain and stage. Owner: warehouse.
--- A record that a stage lacks is late, not lost, while a feed of the stage has not come to its time, or lacks a numbered file of it.
+-- A missing record is late, not lost, while a feed of the stage has not reached its time or lacks a numbered file.
 WITH feeds AS (
     SELECT
         f.value ->> '$.source' AS source, f.value ->> '$.stream' AS stream, f.value ->> '$.stage' AS stage,
@@ -14,7 +14,7 @@ units AS (
     GROUP BY c.source, c.path
 ),
 numbered AS (
-    -- A pattern that only Python's regular expressions know gives no number.
+    -- A pattern that only Python's regular expressions support gives no number.
     SELECT
         u.source, u.first_time, u.last_time,
         if(f.node_group = '0', '', TRY(regexp_replace(u.path, '^.*?' || f.pattern || '.*$', chr(92) || f.node_group))) AS node,
@@ -43,9 +43,9 @@ reached AS (
 SELECT
     s.chain,                                      -- as in steps.chain_stage
     s.stage_no,                                   -- as in steps.chain_stage
-    -- The feed that has come least far; NULL where one has delivered nothing.
+    -- The least time that the feeds of the stage have reached; NULL where one feed has delivered nothing.
     if(count(*) = count(r.reached), min(r.reached), NULL) AS reached_time,
-    flatten(coalesce(list(m.gaps) FILTER (m.gaps IS NOT NULL), [])) AS gaps -- times of records that missing files may have
+    flatten(coalesce(list(m.gaps) FILTER (m.gaps IS NOT NULL), [])) AS gaps -- spans of time of the records in missing files
 FROM steps.chain_stage s
 LEFT JOIN reached r ON CASE s.stage_no
     WHEN 0 THEN r.stream = 'usage'

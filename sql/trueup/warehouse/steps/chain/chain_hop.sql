@@ -1,8 +1,9 @@
--- What each unit is worth before and after each hop of its chain.
+-- The value of each unit before and after each hop of its chain.
 -- Grain: one row per chain, hop and unit whose stages differ; one without a unit for all others of a service, day and currency. Owner: warehouse.
--- A unit is worth what was billed plus what its findings claim at the first stage, its amount at a stage with amounts, and in
--- proportion to its quantity at any other. So the losses of its hops add up to the impacts of its findings, each counted once. A
--- stage that lacks a unit which a later one has is worth what the stage before it is: nothing was lost there.
+-- At the first stage a unit is worth its billed money plus the impacts of its findings. At a stage with amounts a unit is worth its
+-- amount, and at any other stage a value in proportion to its quantity. So the losses of all hops of a unit add up to the impacts
+-- of its findings, each counted once. If a stage lacks a unit that a later stage has, the unit keeps its value from the stage
+-- before.
 WITH units AS MATERIALIZED (
     FROM steps.chain_unit
 ),
@@ -100,9 +101,9 @@ all_hops AS (
 )
 SELECT
     a.chain,                                      -- as in steps.chain_stage
-    a.stage_no + 1 AS hop_no,                     -- from 1: the hop out of the usage
+    a.stage_no + 1 AS hop_no,                     -- number of the hop, from 1: the hop out of the usage
     source.stage AS from_stage,                   -- the stage before the hop
-    target.stage AS to_stage,                     -- the stage after it
+    target.stage AS to_stage,                     -- the stage after the hop
     a.scope,                                      -- as in steps.chain_unit; NULL where all stages agree
     a.unit,                                       -- as in steps.chain_unit; NULL where all stages agree
     a.service,                                    -- as in steps.chain_unit
@@ -112,12 +113,12 @@ SELECT
     a.started_at,                                 -- as in steps.chain_unit
     a.finding_ids,                                -- as in steps.chain_unit
     CAST(a.units AS BIGINT) AS units,             -- the number of units
-    a.is_in,                                      -- whether the unit has come to the stage before the hop
-    a.is_out,                                     -- whether it has come to the stage after it
-    a.change,                                     -- passed, changed, lost, late, open or added; NULL where the hop has nothing of it
-    a.worth_micros,                               -- what it is worth before the hop
-    a.next_worth_micros,                          -- what it is worth after it
-    a.worth_micros - a.next_worth_micros AS loss_micros -- what the hop lost; negative: added
+    a.is_in,                                      -- whether the unit has reached the stage before the hop
+    a.is_out,                                     -- whether the unit has reached the stage after the hop
+    a.change,                                     -- passed, changed, lost, late, open or added; NULL where the hop has no part of the unit
+    a.worth_micros,                               -- value of the unit before the hop
+    a.next_worth_micros,                          -- value of the unit after the hop
+    a.worth_micros - a.next_worth_micros AS loss_micros -- value that the hop lost; negative: added
 FROM all_hops a
 JOIN steps.chain_stage source ON source.chain = a.chain AND source.stage_no = a.stage_no
 JOIN steps.chain_stage target ON target.chain = a.chain AND target.stage_no = a.stage_no + 1

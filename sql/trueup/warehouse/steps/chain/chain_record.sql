@@ -1,7 +1,8 @@
 -- Records of all stages of each chain, with the unit in which stages are compared.
 -- Grain: one row per chain and delivered content of a record. Owner: warehouse.
--- A unit is the records of one session key within a bucket key, a record without a session key, or those of a service, subscriber and
--- period. Charges of items (rentals, fees) pass no chain. `content_key` is the same for all contents of a record.
+-- A unit is the records of one session key within a bucket key, or one record without a session key. In a chain that compares
+-- sums, a unit is the records of a service, subscriber and period. Charges of items (rentals, fees) pass no chain. `content_key` is
+-- the same for all contents of a record.
 WITH zone AS (
     SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
 ),
@@ -36,15 +37,15 @@ SELECT
         WHEN c.by_period OR getvariable('bucket_by') = 'subscriber' THEN coalesce(r.subscriber, '')
         WHEN getvariable('bucket_by') = 'account' THEN coalesce(r.account, '')
         ELSE ''
-    END AS scope,                                 -- session keys are compared within it
+    END AS scope,                                 -- the scope within which session keys are compared
     CASE
         WHEN c.by_period THEN coalesce(r.service, '') || ' ' || steps.period_number(r.own_time, c.period, z.name)
         WHEN r.session_key IS NOT NULL THEN 's' || r.session_key
         ELSE 'r' || hex(r.event_id)
-    END AS unit,                                  -- NULL: without a time no period is known
-    if(c.by_period, steps.period_first_day(steps.period_number(r.own_time, c.period, z.name), c.period), CAST(timezone(z.name, r.own_time) AS DATE)) AS day, -- its day, or the first day of its period
-    hash(r.stream, r.stage, r.key_scope, r.record_key) AS content_key, -- of its record
-    CASE getvariable('bucket_by') WHEN 'subscriber' THEN r.subscriber WHEN 'account' THEN r.account ELSE r.session_key END AS bucket_key, -- contents are compared within it
+    END AS unit,                                  -- the unit of the record; NULL for a record without a time, whose period is unknown
+    if(c.by_period, steps.period_first_day(steps.period_number(r.own_time, c.period, z.name), c.period), CAST(timezone(z.name, r.own_time) AS DATE)) AS day, -- day of the record, or first day of its period
+    hash(r.stream, r.stage, r.key_scope, r.record_key) AS content_key, -- key of the record, the same for all its contents
+    CASE getvariable('bucket_by') WHEN 'subscriber' THEN r.subscriber WHEN 'account' THEN r.account ELSE r.session_key END AS bucket_key, -- the bucket key within which contents are compared
     r.event_id, r.record_version, r.service, r.subscriber, r.own_time, r.quantity_micros, r.amount_micros, r.currency
 FROM records r
 CROSS JOIN zone z

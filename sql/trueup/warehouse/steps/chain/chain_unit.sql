@@ -1,13 +1,13 @@
--- What each stage of a chain has of each unit, and the money that findings claim of it.
+-- The records of each unit at each stage of a chain, and the money that findings claim of the unit.
 -- Grain: one row per chain and unit. Owner: warehouse.
 -- Of several contents of a record the greatest (version, quantity, amount, id) counts.
 WITH moved AS MATERIALIZED (
-    -- Records with contents under several bucket keys, of which one withdraws the others.
+    -- Records with contents under several bucket keys, of which one content withdraws the others.
     SELECT DISTINCT hash(m.stream, CAST(NULL AS VARCHAR), m.key_scope, m.record_key) AS content_key
     FROM lake.events.moved m
     WHERE m.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
     UNION
-    -- No reconciliation reads inner stages, so their contents are not copied to other bucket keys.
+    -- Reconciliation does not read inner stages, so their contents are not copied to other bucket keys.
     SELECT r.content_key
     FROM steps.chain_record r
     WHERE r.stage_no NOT IN (0, r.last_no)
@@ -45,7 +45,7 @@ at_stage AS (
     SELECT
         r.chain, r.scope, r.unit, r.stage_no, any_value(r.last_no) AS last_no, any_value(r.services) AS services, count(*) AS records,
         sum(r.quantity_micros) AS added_up, max(r.quantity_micros) AS greatest, arg_max(r.quantity_micros, r.own_time) AS latest,
-        -- Amounts of two currencies cannot be added: such a stage counts by quantity alone.
+        -- Amounts of two currencies cannot be added, so a stage with several currencies counts by quantity alone.
         if(min(r.currency) IS DISTINCT FROM max(r.currency), NULL, sum(r.amount_micros)) AS amount_micros,
         min(r.currency) AS currency, min(r.service) AS service, min(r.subscriber) AS subscriber, min(r.day) AS day,
         min(r.own_time) AS started_at
@@ -60,7 +60,7 @@ counters AS (
 counted AS (
     SELECT
         a.*,
-        -- A counter so far is no quantity to be added; a charge has the quantity that it bills.
+        -- Readings of a running counter cannot be added. A charge has the quantity that it bills.
         CASE if(a.amount_micros IS NULL, k.parts, NULL) WHEN 'max' THEN a.greatest WHEN 'last' THEN a.latest ELSE a.added_up END AS quantity_micros
     FROM at_stage a
     LEFT JOIN counters k ON k.service = a.service
@@ -87,18 +87,18 @@ SELECT
     u.scope,                                      -- as in steps.chain_record
     u.unit,                                       -- as in steps.chain_record
     u.last_no,                                    -- as in steps.chain_stage
-    u.first_present,                              -- the first stage with a record of it
-    u.last_present,                               -- the last stage with a record of it
-    u.present,                                    -- what each of its stages has: records, quantity, amount, currency
-    coalesce(u.service, '') AS service,           -- '' where no stage names it
-    u.subscriber,                                 -- of its first stage
-    u.day,                                        -- of its first stage, in the project's time zone
-    u.started_at,                                 -- of its first stage
-    coalesce(u.currency, getvariable('project_currency')) AS currency, -- of its last stage with an amount
-    u.billed_micros,                              -- sum of its charges
-    coalesce(c.impact_micros, 0) AS impact_micros, -- sum of the impacts of its open findings
-    coalesce(c.finding_ids, []) AS finding_ids,   -- these findings
-    -- Whether all stages have the same of it and no finding claims any of its money.
+    u.first_present,                              -- the first stage with a record of the unit
+    u.last_present,                               -- the last stage with a record of the unit
+    u.present,                                    -- the records, quantity, amount and currency at each stage of the unit
+    coalesce(u.service, '') AS service,           -- service of the unit; '' where no stage names one
+    u.subscriber,                                 -- subscriber at the first stage of the unit
+    u.day,                                        -- day at the first stage of the unit, in the project's time zone
+    u.started_at,                                 -- time at the first stage of the unit
+    coalesce(u.currency, getvariable('project_currency')) AS currency, -- currency at the last stage with an amount
+    u.billed_micros,                              -- sum of the charges of the unit
+    coalesce(c.impact_micros, 0) AS impact_micros, -- sum of the impacts of the open findings of the unit
+    coalesce(c.finding_ids, []) AS finding_ids,   -- ids of the open findings of the unit
+    -- Whether all stages have the same records of the unit and no finding claims any of its money.
     u.stages_present = u.last_no + 1 AND NOT u.differs AND c.impact_micros IS NULL AS agrees
 FROM units u
 LEFT JOIN claims c ON c.chain = u.chain AND c.scope = u.scope AND c.unit = u.unit

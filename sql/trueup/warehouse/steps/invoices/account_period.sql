@@ -1,7 +1,8 @@
--- Periods in which an account was active, up to the day to which the feed of invoices has come, with the invoice that bills each.
+-- Periods in which an account was active, up to the day that the feed of invoices has reached, with the invoice that bills each
+-- period.
 -- Grain: one row per account and period. Owner: warehouse.
--- An invoice bills a period when its own period has the first active day of it. Periods that ended before the first invoiced one are not
--- expected, nor are segments without invoices.
+-- An invoice bills a period if the invoice's own period contains the first active day of the period. No invoice is expected for
+-- periods before the first invoiced one, or for segments without invoices.
 WITH rule AS MATERIALIZED (
     SELECT r.*, CAST(timezone(r.zone, r.invoices_until) AS DATE) AS until_day FROM steps.invoice_rule r
 ),
@@ -44,12 +45,12 @@ billing AS (
 SELECT
     p.account,                                    -- the account
     p.period_from,                                -- first day of the period
-    p.period_to,                                  -- the day after its last one
-    p.first_active_day,                           -- its first day with an active subscription
-    p.subscriptions,                              -- its active subscriptions
-    b.invoice,                                    -- the number of the invoice that bills it; NULL: none yet
-    timezone(r.zone, CAST(p.period_to AS TIMESTAMP)) + r.grace AS due_at, -- when its invoice must have been issued, UTC
-    coalesce(timezone(r.zone, CAST(p.period_to AS TIMESTAMP)) + r.grace <= r.invoices_until, FALSE) AS is_due -- whether the feed of invoices has passed it
+    p.period_to,                                  -- the day after the last day of the period
+    p.first_active_day,                           -- first day of the period with an active subscription
+    p.subscriptions,                              -- number of active subscriptions
+    b.invoice,                                    -- number of the invoice that bills the period; NULL: none yet
+    timezone(r.zone, CAST(p.period_to AS TIMESTAMP)) + r.grace AS due_at, -- when the invoice must have been issued, UTC
+    coalesce(timezone(r.zone, CAST(p.period_to AS TIMESTAMP)) + r.grace <= r.invoices_until, FALSE) AS is_due -- whether the feed of invoices has passed due_at
 FROM pieces p
 CROSS JOIN rule r
 CROSS JOIN began e

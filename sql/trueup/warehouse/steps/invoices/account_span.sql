@@ -1,7 +1,8 @@
 -- Times in which subscriptions of an account are active, in whole days, with the billing cycle in force.
 -- Grain: one row per subscription and active state. Owner: warehouse.
--- States of billing count; a subscription that billing does not have follows the network's. A day with several states is of the last.
--- A subscription without an account is an account of its own.
+-- States of billing count. A subscription that is missing in billing has the states of the network. A day with several states
+-- belongs to the last state of the day.
+-- A subscription without an account counts as an account of its own.
 WITH known AS (
     SELECT s.*
     FROM lake.events.subscriber s
@@ -37,7 +38,7 @@ linked AS (
     WHERE a.last_day IS NULL OR a.last_day >= a.first_day
     WINDOW actives AS (PARTITION BY a.subscriber ORDER BY a.valid_from)
 ),
--- A run: states that follow each other with one cycle day. A change of account begins one too, but ends no period.
+-- A run is a sequence of states with one account and one cycle day. A change of account begins a new run, but ends no period.
 runs AS MATERIALIZED (
     SELECT
         l.*, coalesce(l.former_account = l.account AND l.former_cycle_day <> l.cycle_day, FALSE) AS is_change,
@@ -47,15 +48,15 @@ runs AS MATERIALIZED (
 )
 SELECT
     r.subscriber,                                 -- the subscription
-    r.account,                                    -- its account
-    r.segment,                                    -- its customer segment
-    r.zone,                                       -- the time zone of its days: its own, else that of the project
-    r.cycle_day,                                  -- the day of the month on which its billing cycle begins
+    r.account,                                    -- account of the subscription
+    r.segment,                                    -- customer segment of the subscription
+    r.zone,                                       -- time zone of the days: the subscription's own zone, else the project's
+    r.cycle_day,                                  -- day of the month on which the billing cycle of the subscription begins
     r.valid_from,                                 -- begin of the state, UTC
     r.valid_to,                                   -- end of the state, UTC; NULL: until further notice
-    r.first_day,                                  -- its first active day
-    r.last_day,                                   -- its last active day; NULL: until further notice
-    -- The days between which the cycle was in force: a change of cycle ends the running period.
+    r.first_day,                                  -- first active day
+    r.last_day,                                   -- last active day; NULL: until further notice
+    -- The days between which the cycle was in force. A change of cycle ends the current period.
     min(r.first_day) FILTER (r.is_change) OVER (PARTITION BY r.subscriber, r.run_no) AS cycle_from_day,
     n.first_day AS cycle_until_day
 FROM runs r

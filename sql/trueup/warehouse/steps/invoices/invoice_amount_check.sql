@@ -1,6 +1,8 @@
--- Invoices whose amounts disagree with their charges, with the declared tax, or with each other, or that were issued too early.
+-- Invoices whose amounts disagree with their charges, with the declared tax, or with each other, and invoices that were issued too
+-- early.
 -- Grain: one row per finding. Owner: warehouse.
--- Equal copies of an invoice count once, and a repeated invoice that no charge names is not compared: their money is that of the repetition.
+-- Equal copies of an invoice count once. A repeated invoice that no charge names is not compared: its money is in the finding about
+-- the repetition.
 -- A credit note that no charge names is not compared either.
 WITH rule AS MATERIALIZED (
     SELECT r.* FROM steps.invoice_rule r
@@ -54,7 +56,7 @@ awaited AS (
     SELECT
         c.*,
         CASE
-            -- Charges may still come until the period is over, or until the invoice was issued where that is earlier.
+            -- Charges may still arrive until the period is over, or until the invoice was issued if that is earlier.
             WHEN r.charges_until IS NULL OR r.charges_until < least(timezone(r.zone, CAST(c.last_day + 1 AS TIMESTAMP)) - INTERVAL 1 SECOND, c.billed_at) THEN 'incomplete feed'
             WHEN EXISTS (
                 FROM rejected q

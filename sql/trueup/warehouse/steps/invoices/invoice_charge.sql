@@ -14,7 +14,7 @@ WITH charges AS (
 contents AS (
     SELECT c.event_id, c.content_key, c.record_version, c.quantity_micros, c.amount_micros FROM charges c
     UNION ALL
-    -- A content under another bucket key of the record withdraws the charge, as a greater content of its own does.
+    -- A content under another bucket key of the record withdraws the charge, as does a greater content under the same key.
     SELECT
         m.event_id,
         hash(m.key_scope, m.record_key, CASE WHEN getvariable('bucket_by') IN ('subscriber', 'account') THEN m.bucket_key ELSE '' END),
@@ -36,14 +36,15 @@ outranked AS MATERIALIZED (
 )
 SELECT
     c.event_id,                                   -- 16 bytes
-    c.invoice_id,                                 -- the number of its invoice; NULL: none
+    c.invoice_id,                                 -- number of the invoice of the charge; NULL: none
     c.account,                                    -- as the charge names it
     c.subscriber,                                 -- as the charge names it
-    c.item IS NULL AS is_usage,                   -- whether it is for usage rather than for an item
-    c.started_at,                                 -- of its usage
-    -- The time whose period's invoice it is for: of a charge in arrears, which is billed after its period, the last instant of that.
+    c.item IS NULL AS is_usage,                   -- whether the charge is for usage rather than for an item
+    c.started_at,                                 -- start of the charged usage
+    -- The time by which the period of the invoice is chosen. A charge in arrears is billed after its period, so its time is the
+    -- last instant of the period.
     if(c.item IS NOT NULL AND c.billed_at >= c.period_to, c.period_to - INTERVAL 1 MICROSECOND, coalesce(c.period_from, c.started_at, c.billed_at)) AS charged_at,
-    c.currency,                                   -- of its amount
-    c.amount_micros                               -- in millionths
+    c.currency,                                   -- currency of the amount
+    c.amount_micros                               -- amount in millionths
 FROM charges c
 ANTI JOIN outranked o ON o.event_id = c.event_id AND o.content_key = c.content_key

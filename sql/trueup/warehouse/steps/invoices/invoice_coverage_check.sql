@@ -1,4 +1,5 @@
--- Accounts without the invoice of a period that is due, and charges on no invoice. Charges of a missing invoice are its money.
+-- Accounts without an invoice for a period that is due, and charges on no invoice. The charges of a missing invoice are the money
+-- of its finding.
 -- Grain: one row per finding. Owner: warehouse.
 WITH loose AS MATERIALIZED (
     SELECT u.* FROM steps.uninvoiced u WHERE u.is_due
@@ -20,7 +21,7 @@ SELECT
     NULL AS number, NULL AS other_number, m.account, m.period_from, m.period_to, o.amount_micros AS expected_micros,
     if(o.amount_micros IS NULL, NULL, 0) AS billed_micros, o.amount_micros AS impact_micros, o.currency,
     if(o.amount_micros IS NULL, 'no_charges', 'charges_known') AS reason, coalesce(o.charges, 0) AS records,
-    -- A rejected invoice without a readable account may be that of any account.
+    -- A rejected invoice without a readable account may belong to any account.
     if(EXISTS (FROM rejected q WHERE q.account = m.account OR q.account IS NULL), 'quarantined record', NULL) AS provisional_reason
 FROM missing m
 LEFT JOIN of_missing o ON o.account = m.account AND o.period_from = m.period_from AND o.period_to = m.period_to

@@ -18,18 +18,18 @@ dated AS (
 )
 SELECT
     d.event_id,                                   -- 16 bytes
-    d.source_id,                                  -- its source unit
-    d.snapshot_id,                                -- of its commit
+    d.source_id,                                  -- source unit of the document
+    d.snapshot_id,                                -- snapshot of the commit
     d.key_scope, d.record_key,
-    d.number,                                     -- as charges name it
-    d.account,                                    -- the account it is for
-    d.kind = 'credit_note' AS is_credit,          -- whether it is a credit note
-    d.first_day,                                  -- of its period; NULL on a credit note without one
-    greatest(d.first_day, coalesce(d.end_day, d.first_day)) AS last_day, -- of its period
-    d.billed_day,                                 -- the day on which it was issued
+    d.number,                                     -- number of the document, as charges name it
+    d.account,                                    -- account of the document
+    d.kind = 'credit_note' AS is_credit,          -- whether the document is a credit note
+    d.first_day,                                  -- first day of the period; NULL on a credit note without a period
+    greatest(d.first_day, coalesce(d.end_day, d.first_day)) AS last_day, -- last day of the period
+    d.billed_day,                                 -- day on which the document was issued
     d.billed_at, d.due_at, d.net_micros, d.tax_micros, d.total_micros, d.currency, d.refers_to, d.replaces,
     EXISTS (
         FROM documents n WHERE n.replaces = d.number AND n.kind = d.kind AND n.account = d.account
-    ) AS is_replaced,                             -- whether another one of the account was issued in its place
-    row_number() OVER (PARTITION BY d.number ORDER BY d.billed_at, d.key_scope, d.record_key) AS copy_no -- 1: the first one of its number
+    ) AS is_replaced,                             -- whether another invoice of the account was issued in its place
+    row_number() OVER (PARTITION BY d.number ORDER BY d.billed_at, d.key_scope, d.record_key) AS copy_no -- 1 for the first document with this number, 2 for the second, …
 FROM dated d

@@ -1,4 +1,5 @@
--- Sums of the charges that name an invoice. An invoice that replaces another and that no charge names has the lines of the other.
+-- Sums of the charges that name an invoice. If no charge names an invoice that replaces another, it has the lines of the replaced
+-- invoice.
 -- Grain: one row per number and currency of its lines. Owner: warehouse.
 WITH RECURSIVE sums AS MATERIALIZED (
     SELECT
@@ -14,7 +15,7 @@ former AS (
     SELECT f.number, d.replaces, f.steps_back + 1
     FROM former f
     JOIN steps.invoice_document d ON d.number = f.named
-    -- Two invoices that name each other would go round for ever.
+    -- Two invoices that replace each other would otherwise form an endless loop.
     WHERE d.replaces IS NOT NULL AND f.steps_back < 16
 ),
 nearest AS (
@@ -24,12 +25,12 @@ nearest AS (
     GROUP BY f.number
 )
 SELECT
-    n.number,                                     -- of the invoice
-    n.named,                                      -- the number that its lines name
-    s.currency,                                   -- of the lines
-    s.amount_micros,                              -- their sum in millionths
-    s.lines,                                      -- their number
-    s.usage_lines,                                -- those for usage
-    coalesce(s.usage_micros, 0) AS usage_micros   -- their sum
+    n.number,                                     -- number of the invoice
+    n.named,                                      -- the number that the lines name
+    s.currency,                                   -- currency of the lines
+    s.amount_micros,                              -- sum of the amounts in millionths
+    s.lines,                                      -- number of lines
+    s.usage_lines,                                -- number of lines for usage
+    coalesce(s.usage_micros, 0) AS usage_micros   -- sum of the lines for usage
 FROM nearest n
 JOIN sums s ON s.number = n.named

@@ -1,6 +1,6 @@
 -- Gaps in the numbers of each declared series, numbers that occur twice, and numbers of no series.
 -- Grain: one row per finding. Owner: warehouse.
--- A number belongs to the first series whose pattern it fits.
+-- A number belongs to the first series whose pattern it matches.
 WITH rule AS MATERIALIZED (
     SELECT r.* FROM steps.invoice_rule r
 ),

@@ -1,4 +1,4 @@
--- Credit notes for no invoice or beyond it, and invoices that bill an account twice.
+-- Credit notes that refer to no known invoice or exceed it, and invoices that bill an account twice.
 -- Grain: one row per finding. Owner: warehouse.
 WITH standing AS MATERIALIZED (
     SELECT s.* FROM steps.invoice_state s WHERE NOT s.is_replaced

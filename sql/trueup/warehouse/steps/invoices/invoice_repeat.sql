@@ -1,4 +1,5 @@
--- Invoices that bill an account for days that an earlier one bills too. Replaced ones, and those taken back as a whole, count nothing.
+-- Invoices that bill an account for days that an earlier invoice bills too. Invoices that are replaced or credited as a whole do
+-- not count.
 -- Grain: one row per such invoice. Owner: warehouse.
 WITH bills AS MATERIALIZED (
     SELECT s.* FROM steps.invoice_state s WHERE NOT s.is_replaced AND NOT s.is_credit AND NOT s.is_credited
@@ -6,8 +7,8 @@ WITH bills AS MATERIALIZED (
 SELECT
     b.event_id,                                   -- 16 bytes
     b.number, b.account, b.first_day, b.last_day, b.currency, b.total_micros,
-    e.number AS earlier_number,                   -- the one before: of the same days if there is one, else the earliest
-    e.first_day = b.first_day AND e.last_day = b.last_day AS is_same -- whether both have the same days
+    e.number AS earlier_number,                   -- number of the earlier invoice: one with the same days if there is one, else the earliest
+    e.first_day = b.first_day AND e.last_day = b.last_day AS is_same -- whether both invoices have the same days
 FROM bills b
 JOIN bills e ON
     e.account = b.account AND e.first_day <= b.last_day AND b.first_day <= e.last_day

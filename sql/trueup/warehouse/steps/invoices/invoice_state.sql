@@ -1,6 +1,6 @@
--- Invoices and credit notes with the declared tax, and with what remains of them.
+-- Invoices and credit notes with the declared tax and the remaining amount.
 -- Grain: one row per record of an invoice or credit note. Owner: warehouse.
--- A credit note has the tax of the invoice that it credits. The tax is computed in whole millionths and rounded once.
+-- A credit note has the tax of the credited invoice. The tax is computed in whole millionths and rounded once.
 WITH taxes AS (
     SELECT
         t.value ->> '$.currency' AS currency, CAST(t.value ->> '$.valid_from' AS DATE) AS valid_from,
@@ -35,11 +35,11 @@ SELECT
         WHEN 'down' THEN 0
         WHEN 'half_up' THEN CAST(2 * t.rest >= 1000000 * t.unit_micros AS HUGEINT)
         ELSE CAST(2 * t.rest > 1000000 * t.unit_micros OR (2 * t.rest = 1000000 * t.unit_micros AND t.whole % 2 = 1) AS HUGEINT)
-    END) AS expected_tax_micros,                  -- NULL: no tax is declared for its currency and day
-    t.tolerance_micros,                           -- of the tax
-    coalesce(c.credited_micros, 0) AS credited_micros, -- what credit notes take off it; negative
-    -- Of an invoice what is left of it. A credit note has nothing of its own: it lowers its invoice.
+    END) AS expected_tax_micros,                  -- the tax by the declared rate; NULL: no tax is declared for the currency and day
+    t.tolerance_micros,                           -- tolerance of the tax
+    coalesce(c.credited_micros, 0) AS credited_micros, -- amount that credit notes take off the invoice; negative
+    -- The remaining amount of an invoice. A credit note has none: it lowers the amount of its invoice.
     CASE WHEN t.is_replaced OR t.is_credit THEN 0 ELSE t.total_micros + coalesce(c.credited_micros, 0) END AS remaining_micros,
-    NOT t.is_credit AND t.total_micros <> 0 AND t.total_micros + coalesce(c.credited_micros, 0) = 0 AS is_credited -- whether it was taken back as a whole
+    NOT t.is_credit AND t.total_micros <> 0 AND t.total_micros + coalesce(c.credited_micros, 0) = 0 AS is_credited -- whether credit notes cancel the whole invoice
 FROM taxed t
 LEFT JOIN steps.invoice_credit c ON NOT t.is_credit AND c.number = t.number AND c.account = t.account AND c.currency = t.currency

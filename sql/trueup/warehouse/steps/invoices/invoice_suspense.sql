@@ -2,7 +2,7 @@
 -- Grain: one row per rejected record. Owner: warehouse.
 SELECT
     q.event_id,                                   -- 16 bytes
-    q.account,                                    -- as mapped; NULL where it is not readable
+    q.account,                                    -- as mapped; NULL where the account is not readable
     q.own_time AS billed_at                       -- as mapped; NULL where it is not readable
 FROM lake.events.quarantine q
 WHERE

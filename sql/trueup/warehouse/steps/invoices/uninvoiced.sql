@@ -1,8 +1,8 @@
--- Charges that are on no known invoice, by account and the period whose invoice they are for.
+-- Charges on no known invoice, by account and by the period whose invoice should have them.
 -- Grain: one row per account, period, currency and named invoice. Owner: warehouse.
--- A charge without an account is of the account that its subscription had. Its day is that of the zone of its subscription, as those
--- of the account's periods are. Without a period of the account its calendar month counts.
--- Where no charge names an invoice, none is looked for.
+-- A charge without an account belongs to the account of its subscription at the time. The day of the charge, like the days of the
+-- periods, is in the time zone of the subscription. Without a period of the account, the calendar month counts.
+-- If no charge names an invoice, no charge is expected to.
 WITH rule AS MATERIALIZED (
     SELECT r.* FROM steps.invoice_rule r
 ),
@@ -14,7 +14,7 @@ loose AS (
         r.has_lines AND r.invoices_until IS NOT NULL AND c.amount_micros <> 0
         AND (c.invoice_id IS NULL OR c.invoice_id NOT IN (SELECT d.number FROM steps.invoice_document d))
 ),
--- A charge may be for a period that began before the subscription did: its first state counts.
+-- A charge may be for a time before the subscription began. The first state of the subscription then counts.
 earliest AS (
     SELECT s.subscriber, arg_min(struct_pack(account := s.account, segment := s.segment, zone := s.zone), s.valid_from) AS state
     FROM steps.account_span s
@@ -31,7 +31,8 @@ known AS (
 owned AS (
     SELECT k.*, CAST(timezone(k.zone, k.charged_at) AS DATE) AS day FROM known k
 ),
--- Subscriptions of one account may have several cycles: a charge is of the period that began last, of equal ones of the longest.
+-- Subscriptions of one account may have several cycles. A charge belongs to the period that began last, and among equal ones to the
+-- longest.
 begun AS (
     SELECT p.account, p.period_from, max(p.period_to) AS period_to FROM steps.account_period p GROUP BY p.account, p.period_from
 ),
@@ -45,13 +46,13 @@ timed AS (
     WHERE NOT coalesce(list_contains((SELECT r.except_segments FROM rule r), o.segment), FALSE)
 )
 SELECT
-    t.owner AS account,                           -- NULL: neither the charge nor a state names one
-    t.invoice_id AS number,                       -- the invoice that the charges name; NULL: none
+    t.owner AS account,                           -- account of the charges; NULL: neither the charge nor a state of the subscription names one
+    t.invoice_id AS number,                       -- the invoice number that the charges name; NULL: none
     t.from_day AS period_from,                    -- first day of the period
-    t.to_day AS period_to,                        -- the day after its last one
-    t.currency,                                   -- of the charges
-    sum(t.amount_micros) AS amount_micros,        -- their sum in millionths
-    count(*) AS charges,                          -- their number
+    t.to_day AS period_to,                        -- the day after the last day of the period
+    t.currency,                                   -- currency of the charges
+    sum(t.amount_micros) AS amount_micros,        -- sum of the amounts in millionths
+    count(*) AS charges,                          -- number of charges
     bool_and(t.to_day IS NULL OR timezone(t.zone, CAST(t.to_day AS TIMESTAMP)) + t.grace <= t.invoices_until) AS is_due -- whether the feed of invoices has passed the due time
 FROM timed t
 WHERE t.to_day IS NULL OR t.to_day >= (SELECT min(d.last_day) + 1 FROM steps.invoice_document d WHERE NOT d.is_credit)

@@ -1,4 +1,5 @@
--- Day on which a numbered billing cycle begins: the last day of a month that lacks the cycle day. Months are counted from year 0.
+-- Day on which a numbered billing cycle begins. In a month without the cycle day, the cycle begins on the last day of the month.
+-- Months are counted from year 0.
 -- Owner: warehouse.
 CREATE OR REPLACE MACRO steps.cycle_begin_day(number, cycle_day) AS make_date(
     CAST((number - 1) // 12 AS BIGINT), CAST((number - 1) % 12 + 1 AS BIGINT),

@@ -1,5 +1,5 @@
--- Status of a finding, from its last change and the last decision on it. A decision counts while the finding stands; a finding that a
--- correcting charge resolved is recovered. Owner: warehouse.
+-- Status of a finding, from its last change and its last decision. A decision counts until later records close the finding. A
+-- finding that a correcting charge resolved is recovered. Owner: warehouse.
 CREATE OR REPLACE MACRO steps.finding_status(stands, action, cause, decision) AS CASE
     WHEN stands THEN coalesce(nullif(decision, 'reopened'), 'open')
     WHEN action = 'resolved' AND cause = 'recovery' THEN 'recovered'

@@ -1,4 +1,4 @@
--- First day of the period with a number of steps.period_number. Owner: warehouse.
+-- First day of a period, from its number by steps.period_number. Owner: warehouse.
 CREATE OR REPLACE MACRO steps.period_first_day(number, period) AS CASE period
     WHEN 'month' THEN make_date((number - 1) // 12, (number - 1) % 12 + 1, 1)
     WHEN 'week' THEN DATE '1970-01-01' + CAST(7 * number - 3 AS INTEGER)

@@ -1,4 +1,4 @@
--- Provisional findings: a record of one side is missing, and it may be in quarantine or in a feed that is known to be incomplete.
+-- Provisional findings: a record of one side is missing, and may be in quarantine or in a feed that is known to be incomplete.
 -- Grain: one row per finding. Owner: warehouse.
 -- A dismissed finding about a feed does not count. A failed expectation with bounds marks its day as incomplete.
 -- Steps that several branches read are materialized: otherwise each branch plans and computes them again.
@@ -9,7 +9,7 @@ rules AS MATERIALIZED (
     FROM steps.match_rule
 ),
 covered AS MATERIALIZED (
-    -- The services that others cover: their records lie in the sums of those.
+    -- Services that another service covers. Their records lie in the sums of the covering service.
     SELECT CAST(c.value ->> '$' AS VARCHAR) AS service, s.key AS line
     FROM steps.policy_now p, json_each(p.content, '$.services') s, json_each(s.value, '$.covers') c
 ),
@@ -56,7 +56,7 @@ lopsided AS (
 unexplained AS (
     FROM lopsided
     UNION ALL
-    -- A wrong amount misses a charge where too little is billed, and usage where too much is.
+    -- A wrong amount lacks a charge where too little is billed, and lacks usage where too much is billed.
     SELECT
         f.finding_id, if(f.impact_micros > 0, 'charge', 'usage'), f.service, f.subscriber, f.peer, f.day, f.started_at,
         if(f.impact_micros > 0, f.usage_event_ids, f.charge_event_ids)
@@ -67,7 +67,7 @@ members AS (
     SELECT l.finding_id, l.missing_side, l.service, unnest(l.member_ids) AS event_id FROM unexplained l
 ),
 keyed AS (
-    -- Only the records whose session is in quarantine are read from the streams.
+    -- Only records whose session has a record in quarantine are read from the streams.
     SELECT u.event_id, 'charge' AS missing_side, u.session_key, u.account
     FROM lake.events.usage u
     WHERE u.session_key IN (SELECT s.session_key FROM suspended s WHERE s.stream = 'charge' AND s.session_key IS NOT NULL)
@@ -77,7 +77,7 @@ keyed AS (
     WHERE c.session_key IN (SELECT s.session_key FROM suspended s WHERE s.stream = 'usage' AND s.session_key IS NOT NULL)
 ),
 corrected AS MATERIALIZED (
-    -- Records with versions of which quarantine has a content that was delivered after them, of any subscriber.
+    -- Records with versions, of which quarantine has a content that was delivered later. The content may be of any subscriber.
     SELECT u.event_id
     FROM lake.events.usage u
     JOIN suspended s ON s.stream = 'usage' AND s.record_key = u.record_key AND s.snapshot_id > u.snapshot_id
@@ -96,12 +96,13 @@ priced AS (
     WHERE f.evidence = 'proven' AND f.side IN ('usage', 'both')
 ),
 owners AS (
-    -- An account's allowance is drawn by usage of the account: the record names it, not the state of its subscriber.
+    -- Usage of an account draws on the account's allowance. The account is read from the record, not from the state of its
+    -- subscriber.
     SELECT DISTINCT p.finding_id, u.account
     FROM (
         SELECT r.finding_id, unnest(r.usage_event_ids) AS event_id
         FROM priced r
-        -- Without either, no record is looked up and the stream is not read.
+        -- Without a shared pool or quarantined usage, no record is looked up and the stream is not read.
         WHERE EXISTS (FROM shared s WHERE s.by_account) AND EXISTS (FROM suspended q WHERE q.stream = 'usage')
     ) p
     JOIN lake.events.usage u ON u.event_id = p.event_id
@@ -124,7 +125,7 @@ reasons AS (
     WHERE
         coalesce(q.service = f.refused_service, TRUE)
         AND CASE
-            -- Which cycle a refused record is of depends on a state; no cycle is longer than 31 days.
+            -- The cycle of a rejected record depends on the state of its subscription. No cycle is longer than 31 days.
             WHEN p.period = 'cycle'
                 THEN
                     f.started_at BETWEEN coalesce(f.from_time, f.started_at) - INTERVAL 31 DAY
@@ -161,7 +162,7 @@ reasons AS (
     LEFT JOIN rules other ON other.service IS NULL
     WHERE
         coalesce(s.sum_service = l.service, TRUE) AND coalesce(s.peer = l.peer, TRUE)
-        -- Under a rule that has session keys alone, a record with a session key is of no other session.
+        -- Where a service is matched by session key alone, a record with a session key belongs to no other session.
         AND (
             s.session_key IS NULL OR NOT coalesce(own.by_key, other.by_key, TRUE) OR coalesce(own.by_nearest, other.by_nearest, FALSE)
         )
@@ -170,12 +171,12 @@ reasons AS (
                 THEN
                     epoch_us(l.started_at) BETWEEN epoch_us(coalesce(s.from_time, l.started_at)) - coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
                     AND epoch_us(s.until_time) + coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
-            -- Which cycle a refused record is of depends on a state; no cycle is longer than 31 days.
+            -- The cycle of a rejected record depends on the state of its subscription. No cycle is longer than 31 days.
             WHEN coalesce(own.period, other.period) = 'cycle'
                 THEN
                     l.started_at BETWEEN coalesce(s.from_time, l.started_at) - INTERVAL 31 DAY
                     AND s.until_time + INTERVAL 31 DAY
-            -- So does its zone where periods follow that of the subscription; midnights of two zones differ by up to a day.
+            -- Where periods follow the zone of the subscription, the zone depends on the state too. Midnights differ by up to a day.
             WHEN coalesce(own.in_own_zone, other.in_own_zone, FALSE)
                 THEN
                     steps.period_number(l.started_at, coalesce(own.period, other.period), z.name)

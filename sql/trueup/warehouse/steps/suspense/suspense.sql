@@ -1,13 +1,14 @@
--- Usage and charges in quarantine that no recycling has mapped again and that their feed has not delivered again, with what their
--- mapping could read of them.
+-- Usage and charges in quarantine, with the values that the mapping could read. Records that were mapped again, or that their feed
+-- delivered again, are left out.
 -- Grain: one row per rejected record. Owner: warehouse.
--- A record without a readable time lies within the times of its unit. A unit refused whole lies between the units around it.
+-- A record without a readable time lies within the times of its unit. A unit that was refused as a whole lies between the units
+-- around it.
 WITH parts AS (
     SELECT
         c.source_id, c.source, c.records, c.first_time, c.last_time, c.taken_at,
         max(c.last_time) OVER (PARTITION BY c.source ORDER BY c.sequence_no ROWS UNBOUNDED PRECEDING) AS newest_time
     FROM lake.events.control c
-    -- Only the feeds with records in quarantine are read.
+    -- Only feeds with records in quarantine are read.
     WHERE
         c.source IN (SELECT q.source FROM lake.events.quarantine q)
         AND c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
@@ -25,7 +26,7 @@ accepted AS (
     SELECT 'charge', c.record_key, c.subscriber, c.snapshot_id, c.source_id FROM lake.events.charge c
 ),
 delivered_again AS (
-    -- Rejected records that their feed delivered again later, as records that fitted.
+    -- Rejected records that their feed later delivered again as valid records.
     SELECT DISTINCT q.event_id
     FROM lake.events.quarantine q
     JOIN accepted a ON a.stream = q.stream AND a.record_key = q.record_key AND a.snapshot_id > q.snapshot_id
@@ -35,13 +36,13 @@ delivered_again AS (
         AND a.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
 )
 SELECT
-    q.event_id,                                   -- 16 bytes, of the rejected record
+    q.event_id,                                   -- id of the rejected record, 16 bytes
     q.stream,                                     -- usage or charge
     q.source,                                     -- the feed's name in trueup.toml
-    q.source_id,                                  -- its unit
-    u.records AS unit_records,                    -- number of records of its unit
-    q.snapshot_id,                                -- of its commit
-    q.record_key,                                 -- this and the columns up to currency: NULL where they are not readable
+    q.source_id,                                  -- source unit of the record
+    u.records AS unit_records,                    -- number of records of the source unit
+    q.snapshot_id,                                -- snapshot of the commit
+    q.record_key,                                 -- this column and those up to currency: NULL where the value is not readable
     q.account,                                    -- as mapped
     q.service,                                    -- as mapped
     q.subscriber,                                 -- as mapped
@@ -49,10 +50,10 @@ SELECT
     q.session_key,                                -- as mapped
     q.quantity_micros,                            -- as mapped
     q.amount_micros,                              -- as mapped, of a charge
-    q.currency,                                   -- of the amount
-    q.own_time IS NOT NULL AS is_timed,           -- whether its time is readable
-    coalesce(q.own_time, u.first_time) AS from_time, -- UTC: its time, or the least that it may have; NULL where any earlier time may be
-    coalesce(q.own_time, u.last_time) AS until_time -- UTC: its time, or the greatest that it may have
+    q.currency,                                   -- currency of the amount
+    q.own_time IS NOT NULL AS is_timed,           -- whether the time of the record is readable
+    coalesce(q.own_time, u.first_time) AS from_time, -- time of the record, or the least possible time, UTC; NULL where any earlier time is possible
+    coalesce(q.own_time, u.last_time) AS until_time -- time of the record, or the greatest possible time, UTC
 FROM lake.events.quarantine q
 JOIN units u ON u.source_id = q.source_id
 WHERE

@@ -1,11 +1,11 @@
--- What each case consists of: the findings of a root cause, the suspicious transactions of a fraud case.
+-- The members of each case: the findings of a root cause, or the suspicious transactions of a fraud case.
 -- Grain: one row per case and member; a finding is a member of one case at most. Owner: investigation.
 SELECT
-    lower(hex(f.case_id)) AS case_id,             -- the case
+    lower(hex(f.case_id)) AS case_id,             -- id of the case
     'root_cause' AS type,                         -- root_cause or fraud
     lower(hex(f.finding_id)) AS member_id,        -- the finding_id, or the event_id of the transaction
-    f.filed_at,                                   -- when it was filed; of a transaction, its own time
-    coalesce(d.is_suppressed, false) AS is_suppressed -- whether a dismissal of the pattern hides it
+    f.filed_at,                                   -- when the finding was filed; of a transaction, its own time
+    coalesce(d.is_suppressed, false) AS is_suppressed -- whether a dismissal of the pattern hides the finding
 FROM steps.case_filing f
 LEFT JOIN (
     SELECT s.finding_id, arg_max(s.is_suppressed, s.snapshot) AS is_suppressed

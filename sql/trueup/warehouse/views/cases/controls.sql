@@ -1,5 +1,5 @@
--- The catalogue of controls: what each covers, how far it has run, and how good its findings are.
--- Grain: one row per control, a kind of finding or a rule of fraud. Owner: investigation.
+-- The catalogue of controls: the coverage of each, its last run, and the precision of its findings.
+-- Grain: one row per control: a kind of finding, or a model or rule of fraud. Owner: investigation.
 WITH newest AS (
     SELECT max(p.position) AS position FROM lake.events.position p
     WHERE p.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)
@@ -49,19 +49,19 @@ every AS (
 SELECT
     e.control,                                    -- a kind of finding, or a model or rule of fraud
     e.stage,                                      -- the part of the revenue chain: collection, mediation, provisioning, rating, billing or fraud
-    e.covers,                                     -- what it looks for
-    e.producer,                                   -- which step runs it: reconcile, quality or fraud
+    e.covers,                                     -- what the control looks for
+    e.producer,                                   -- the step that runs the control: reconcile, quality or fraud
     coalesce(
         json_extract_string(getvariable('case_owners'), '$."' || replace(e.control, '"', '') || '"'),
         json_extract_string(getvariable('case_owners'), '$.default')
-    ) AS owner,                                   -- who is responsible by the settings; NULL without one
-    p.committed_at AS last_run_at,                -- the time of the newest position it has covered; NULL if it never ran
-    coalesce(r.position, 0) / nullif((SELECT n.position FROM newest n), 0) AS coverage, -- share of the positions of the log that it has covered
-    CAST(coalesce(e.raised, 0) AS BIGINT) AS raised, -- findings or transactions ever raised
-    CAST(coalesce(e.standing, 0) AS BIGINT) AS standing, -- of these, those that stand
-    CAST(coalesce(e.confirmed, 0) AS BIGINT) AS confirmed, -- of these, decided as right
-    CAST(coalesce(e.dismissed, 0) AS BIGINT) AS dismissed, -- of these, decided as false alarms
-    e.confirmed / nullif(e.confirmed + e.dismissed, 0) AS precision -- confirmed / decided; NULL where none is decided
+    ) AS owner,                                   -- the responsible person by the settings; NULL without one
+    p.committed_at AS last_run_at,                -- the commit time of the newest position that the control has covered; NULL if it never ran
+    coalesce(r.position, 0) / nullif((SELECT n.position FROM newest n), 0) AS coverage, -- share of the positions of the log that the control has covered
+    CAST(coalesce(e.raised, 0) AS BIGINT) AS raised, -- number of findings or transactions ever raised
+    CAST(coalesce(e.standing, 0) AS BIGINT) AS standing, -- number of these that later records have not closed
+    CAST(coalesce(e.confirmed, 0) AS BIGINT) AS confirmed, -- number of these that a person confirmed
+    CAST(coalesce(e.dismissed, 0) AS BIGINT) AS dismissed, -- number of these that a person dismissed as false alarms
+    e.confirmed / nullif(e.confirmed + e.dismissed, 0) AS precision -- confirmed / (confirmed + dismissed); NULL where none is decided
 FROM every e
 LEFT JOIN runs r ON r.producer = e.producer
 LEFT JOIN lake.events.position p ON p.position = r.position

@@ -1,5 +1,5 @@
--- The money of findings and suspicious transactions in double entry: detected, then confirmed, claimed, prevented, written off, or a
--- false alarm. The account `assessed` is the opposite of all others, so that all accounts add up to zero.
+-- Double entry of the money of findings and suspicious transactions. Money is detected, then confirmed, claimed, prevented, written
+-- off, or a false alarm. The account `assessed` is the opposite of all others, so all accounts add up to zero.
 -- Grain: one row per item, entry and account. Owner: investigation.
 -- An item has its money once, whether its records are leakage, fraud or both.
 WITH states AS (
@@ -30,17 +30,17 @@ steps_of_money AS (
 SELECT
     lower(hex(p.item_id)) AS item_id,             -- the finding or suspicious transaction
     any_value(i.type) AS type,                    -- leakage, overcharge (negative) or fraud
-    any_value(lower(hex(i.case_id))) AS case_id,  -- the case it is filed in now; NULL without one
-    any_value(i.kind) AS kind,                    -- of the finding, or fraud
+    any_value(lower(hex(i.case_id))) AS case_id,  -- the case in which the item is filed now; NULL without a case
+    any_value(i.kind) AS kind,                    -- kind of the finding, or fraud
     any_value(i.service) AS service,              -- '' for charges without a service
-    any_value(i.day) AS day,                      -- of the money
-    any_value(i.currency) AS currency,            -- of the amounts
-    CAST(p.entry AS BIGINT) AS entry,             -- its number within the item, in the order of the log
+    any_value(i.day) AS day,                      -- day of the money
+    any_value(i.currency) AS currency,            -- currency of the amounts
+    CAST(p.entry AS BIGINT) AS entry,             -- number of the entry within the item, in the order of the log
     p.posting.account AS account,                 -- assessed, detected, confirmed, claimed, recovered, prevented, written_off or false_alarm
-    CAST(sum(p.posting.micros) AS DECIMAL(38, 0)) AS micros, -- millionths, positive: the account grows
-    steps.micros_as_money(sum(p.posting.micros)) AS amount, -- the same as money
+    CAST(sum(p.posting.micros) AS DECIMAL(38, 0)) AS micros, -- amount in millionths; positive: the account grows
+    steps.micros_as_money(sum(p.posting.micros)) AS amount, -- the same amount as money
     any_value(p.reason) AS reason,                -- raised, revised, resolved, retracted, recovered, scored, or the decision
-    any_value(p.position) AS position,            -- of the change of the money; NULL for a decision
+    any_value(p.position) AS position,            -- position of the change of the money; NULL for a decision
     any_value(p.decided_by) AS decided_by         -- the person who decided; NULL for a change
 FROM steps_of_money p
 JOIN steps.money_item i ON i.item_id = p.item_id

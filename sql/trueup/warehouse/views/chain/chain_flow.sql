@@ -1,6 +1,6 @@
 -- The money that flows through each chain, as the links of a Sankey diagram.
 -- Grain: one row per chain, link and currency. Owner: warehouse.
--- What comes to a stage leaves it: to the next stage, or to the losses of its hop. Gains come from a node of their own.
+-- The money of a stage flows to the next stage or to the losses of the hop. Gains flow from a node of their own.
 WITH sums AS (
     SELECT
         h.chain, h.hop_no, h.from_stage, h.to_stage, h.currency,
@@ -22,13 +22,13 @@ links AS (
 )
 SELECT
     k.chain,                                      -- the chain's name in trueup.toml
-    k.hop_no,                                     -- from 1: the hop out of the usage
-    k.source,                                     -- the node that the money comes from
-    k.target,                                     -- the node that it goes to
-    k.currency,                                   -- of the amounts
-    CAST(coalesce(k.units, 0) AS BIGINT) AS units, -- sessions (or sums of a period)
-    steps.micros_as_money(k.micros) AS worth,     -- the width of the link
-    CAST(k.micros AS DECIMAL(38, 0)) AS worth_micros -- the same in millionths
+    k.hop_no,                                     -- number of the hop, from 1: the hop out of the usage
+    k.source,                                     -- the node from which the money flows
+    k.target,                                     -- the node to which the money flows
+    k.currency,                                   -- currency of the amounts
+    CAST(coalesce(k.units, 0) AS BIGINT) AS units, -- number of sessions (or sums of a period)
+    steps.micros_as_money(k.micros) AS worth,     -- money of the link: its width in the diagram
+    CAST(k.micros AS DECIMAL(38, 0)) AS worth_micros -- the same amount in millionths
 FROM links k
 WHERE k.micros <> 0 OR k.units > 0
 ORDER BY k.chain, k.currency, k.hop_no, k.source, k.target

@@ -1,4 +1,4 @@
--- Arrival of each feed by hour of its records, with the open findings about the hour.
+-- Number of records of each feed by the hour of their start, with the open findings about the hour.
 -- Grain: one row per source, node and UTC hour with records, or with an open finding of the feed.
 -- Owner: warehouse.
 WITH records AS (
@@ -45,13 +45,13 @@ wrong AS (
 SELECT
     coalesce(c.source, w.source) AS source,       -- the feed's name in trueup.toml
     coalesce(c.stream, w.stream) AS stream,       -- usage or charge
-    coalesce(c.node, w.node) AS node,             -- '' where records have no node, or the finding is about the whole feed
-    make_timestamptz(coalesce(c.hour, w.hour) * 3600000000) AS hour, -- its beginning, UTC
-    CAST(coalesce(c.records, 0) AS BIGINT) AS records, -- accepted records that began in the hour
-    CAST(coalesce(c.zero_records, 0) AS BIGINT) AS zero_records, -- of these, records with a quantity of 0
+    coalesce(c.node, w.node) AS node,             -- network node; '' where records have no node, or where the finding is about the whole feed
+    make_timestamptz(coalesce(c.hour, w.hour) * 3600000000) AS hour, -- begin of the hour, UTC
+    CAST(coalesce(c.records, 0) AS BIGINT) AS records, -- number of accepted records that began in the hour
+    CAST(coalesce(c.zero_records, 0) AS BIGINT) AS zero_records, -- number of accepted records with a quantity of 0
     CAST(coalesce(w.findings, 0) AS BIGINT) AS findings, -- open findings of the feed about the hour
-    w.kind,                                       -- kind of the finding with the most at stake
-    w.reason                                      -- reason of that finding
+    w.kind,                                       -- kind of the finding with the most records or money at stake
+    w.reason                                      -- reason of the finding in kind
 FROM delivered c
 FULL JOIN wrong w ON w.source = c.source AND w.node = c.node AND w.hour = c.hour
 ORDER BY source, node, hour

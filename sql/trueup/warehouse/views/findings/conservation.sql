@@ -1,7 +1,7 @@
 -- Conservation of money: expected - billed = impact + tolerated + pending, exact to the millionth.
 -- Grain: one row per service, day and currency that holds money or unrated records. Owner: warehouse.
--- Expected, billed, tolerated and pending are sums of the kernel's ledger; impact is the sum of the findings. The two are computed
--- independently, so a difference of 0 is evidence.
+-- Expected, billed, tolerated and pending are sums of the kernel's ledger, and impact is the sum of the findings. The two are
+-- computed independently, so a difference of 0 is evidence.
 WITH entries AS (
     SELECT
         coalesce(l.service, '') AS service, l.day, l.currency, l.expected_micros, l.billed_micros, 0 AS impact_micros,
@@ -24,15 +24,15 @@ sums AS (
 )
 SELECT
     s.service,                                    -- '' for charges without a service
-    s.day,                                        -- in the project's time zone; NULL for charges without any date
-    s.currency,                                   -- of all the sums
-    s.expected_micros,                            -- what should have been billed
-    s.billed_micros,                              -- what was billed
+    s.day,                                        -- day in the project's time zone; NULL for charges without any date
+    s.currency,                                   -- currency of all the sums
+    s.expected_micros,                            -- money that should have been billed
+    s.billed_micros,                              -- money that was billed
     s.impact_micros,                              -- sum of the impacts of open findings
-    s.tolerated_micros,                           -- differences within tolerance
-    s.pending_micros,                             -- not final yet
-    s.unrated_records,                            -- usage records without a price: they expect 0
-    s.expected_micros - s.billed_micros - s.impact_micros - s.tolerated_micros - s.pending_micros AS difference_micros -- must be 0
+    s.tolerated_micros,                           -- sum of the differences within tolerance
+    s.pending_micros,                             -- money that is not final yet
+    s.unrated_records,                            -- number of usage records without a price, which expect 0
+    s.expected_micros - s.billed_micros - s.impact_micros - s.tolerated_micros - s.pending_micros AS difference_micros -- difference of the sums; must be 0
 FROM sums s
 WHERE s.expected_micros <> 0 OR s.billed_micros <> 0 OR s.impact_micros <> 0 OR s.tolerated_micros <> 0 OR s.pending_micros <> 0
     OR s.unrated_records <> 0

@@ -1,14 +1,14 @@
--- What each kind of finding means, which evidence it has and what to do next.
+-- The meaning of each kind of finding, its evidence, and the next step of an analyst.
 -- Grain: one row per kind of finding. Owner: reconcile.
 -- The registry of kinds in trueup.reconcile is the source; this view only shows it.
 SELECT
-    k.name AS kind,                               -- as in findings.kind
+    k.name AS kind,                               -- name of the kind, as in findings.kind
     k.meaning,                                    -- one sentence: what is wrong
-    k.producer,                                   -- which step raises it: reconcile, quality or fraud
-    k.side,                                       -- which records it is about: usage, charge, both, states, feed or scores
-    k.evidence,                                   -- proven: exact, in the leakage views; bounded: a range, in exposure_by_day; none: no money
-    k.missing_side,                               -- the stream whose incompleteness makes it provisional; NULL where none can
-    k.next_step                                   -- what an analyst does next
+    k.producer,                                   -- the step that raises findings of the kind: reconcile, quality or fraud
+    k.side,                                       -- the records that the finding is about: usage, charge, both, states, feed or scores
+    k.evidence,                                   -- proven: exact, in the leakage views; bounded: a range, in exposure_by_day; none: without money
+    k.missing_side,                               -- the stream whose incompleteness makes the finding provisional; NULL where no stream can
+    k.next_step                                   -- the next step of an analyst
 FROM (
     SELECT unnest(from_json(
         getvariable('finding_kinds'),

@@ -16,5 +16,5 @@ members AS (
 SELECT
     lower(hex(m.finding_id)) AS finding_id,       -- the finding, as in findings
     m.stream,                                     -- usage or charge: the stream of the record
-    lower(hex(m.event_id)) AS event_id            -- the record; of a conflict, each delivered content
+    lower(hex(m.event_id)) AS event_id            -- id of the record; of a conflict, each delivered content
 FROM members m

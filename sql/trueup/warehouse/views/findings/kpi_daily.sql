@@ -1,7 +1,7 @@
 -- Key figures by day: usage, billed money and leakage.
 -- Grain: one row per service, day and currency. Owner: warehouse.
--- Records count on their own service and day. Their money counts where conservation has it: for a charge without a service, on the
--- service and day of its usage. Usage counts in the currency in which its service is priced.
+-- Records count on their own service and day. Their money counts where conservation counts it: for a charge without a service, on
+-- the service and day of its usage. Usage counts in the currency in which its service is priced.
 WITH zone AS (
     SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
 ),
@@ -79,25 +79,25 @@ handling AS (
     GROUP BY f.day, f.service, f.currency
 )
 SELECT
-    e.day,                                        -- in the project's time zone; NULL for charges without any date
+    e.day,                                        -- day in the project's time zone; NULL for charges without any date
     e.service,                                    -- '' for charges without a service
-    e.currency,                                   -- of the amounts
-    CAST(sum(e.usage_records) AS BIGINT) AS usage_records, -- usage records accepted
-    CAST(sum(e.charge_records) AS BIGINT) AS charge_records, -- charges accepted
-    steps.micros_as_money(sum(e.expected_micros)) AS expected, -- what should have been billed
-    steps.micros_as_money(sum(e.billed_micros)) AS billed, -- what was billed
+    e.currency,                                   -- currency of the amounts
+    CAST(sum(e.usage_records) AS BIGINT) AS usage_records, -- number of accepted usage records
+    CAST(sum(e.charge_records) AS BIGINT) AS charge_records, -- number of accepted charges
+    steps.micros_as_money(sum(e.expected_micros)) AS expected, -- money that should have been billed
+    steps.micros_as_money(sum(e.billed_micros)) AS billed, -- money that was billed
     steps.micros_as_money(sum(e.tolerated_micros)) AS tolerated, -- expected - billed within tolerance
     steps.micros_as_money(sum(e.pending_micros)) AS pending, -- expected - billed that is not final yet
-    CAST(sum(e.unrated_records) AS BIGINT) AS unrated_records, -- usage records without a price
-    CAST(sum(e.findings) AS BIGINT) AS findings,  -- open findings, including confirmed ones
-    steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- their positive impact
-    steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- what correcting charges brought back of former leakage
-    steps.micros_as_money(sum(e.overcharge_micros)) AS overcharge, -- their negative impact, as a positive amount
+    CAST(sum(e.unrated_records) AS BIGINT) AS unrated_records, -- number of usage records without a price
+    CAST(sum(e.findings) AS BIGINT) AS findings,  -- number of open and confirmed findings
+    steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- sum of the positive impacts of the findings
+    steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- former leakage that correcting charges have recovered
+    steps.micros_as_money(sum(e.overcharge_micros)) AS overcharge, -- sum of the negative impacts of the findings, as a positive amount
     sum(e.leakage_micros) / nullif(sum(e.expected_micros), 0) AS leakage_rate, -- leakage / expected; NULL where nothing was expected
-    steps.micros_as_money(sum(e.claimed_micros)) AS claimed, -- the part of leakage that a person says was recovered
-    sum(e.recovered_micros + e.claimed_micros) / nullif(sum(e.leakage_micros + e.recovered_micros), 0) AS recovery_rate, -- recovered and claimed / what leaked, recovered or not; NULL without leakage
-    any_value(h.hours_to_detect) AS hours_to_detect, -- mean time from the first record of a finding that stands to the position that raised it
-    any_value(h.hours_to_decide) AS hours_to_decide, -- mean time from there to its first decision; NULL where none is decided
+    steps.micros_as_money(sum(e.claimed_micros)) AS claimed, -- the part of leakage that a person has claimed as recovered
+    sum(e.recovered_micros + e.claimed_micros) / nullif(sum(e.leakage_micros + e.recovered_micros), 0) AS recovery_rate, -- (recovered + claimed) / (leakage + recovered); NULL without leakage
+    any_value(h.hours_to_detect) AS hours_to_detect, -- mean time from the first record of a finding to the position that raised the finding; closed findings do not count
+    any_value(h.hours_to_decide) AS hours_to_decide, -- mean time from the position that raised a finding to its first decision; NULL where none is decided
     any_value(h.precision) AS precision           -- share of the decided findings that were not dismissed; NULL where none is decided
 FROM entries e
 LEFT JOIN handling h ON h.day IS NOT DISTINCT FROM e.day AND h.service = e.service AND h.currency IS NOT DISTINCT FROM e.currency

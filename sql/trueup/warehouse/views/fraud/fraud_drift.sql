@@ -1,5 +1,5 @@
--- Drift of a day from a model's training data: the population stability index.
--- Grain: one row per model, UTC day and feature, `(margin)` being the output of the model. Owner: fraud.
+-- Difference of a day from a model's training data, as the population stability index.
+-- Grain: one row per model, UTC day and feature; the feature `(margin)` is the output of the model. Owner: fraud.
 WITH bins AS (
     SELECT d.name, d.day, d.feature, d.bin, sum(d.transactions) AS transactions, any_value(d.expected) AS expected
     FROM lake.events.drift d
@@ -13,12 +13,12 @@ shares AS (
     FROM bins b
 )
 SELECT
-    s.name AS model_id,                           -- the model
-    s.day,                                        -- UTC day
-    s.feature,                                    -- or (margin)
-    CAST(sum(s.transactions) AS BIGINT) AS transactions, -- transactions scored
-    sum((s.actual - s.expected) * ln(s.actual / s.expected)) AS psi, -- 0 for the same distribution
-    CASE WHEN psi >= 0.25 THEN 'alarm' WHEN psi >= 0.1 THEN 'watch' ELSE 'steady' END AS verdict -- by the customary bounds 0.1 and 0.25
+    s.name AS model_id,                           -- id of the model
+    s.day,                                        -- day in UTC
+    s.feature,                                    -- name of the feature, or (margin)
+    CAST(sum(s.transactions) AS BIGINT) AS transactions, -- number of scored transactions
+    sum((s.actual - s.expected) * ln(s.actual / s.expected)) AS psi, -- population stability index; 0 for the same distribution
+    CASE WHEN psi >= 0.25 THEN 'alarm' WHEN psi >= 0.1 THEN 'watch' ELSE 'steady' END AS verdict -- verdict on the drift by the customary bounds 0.1 and 0.25
 FROM shares s
 GROUP BY s.name, s.day, s.feature
 ORDER BY s.name, s.day, psi DESC, s.feature

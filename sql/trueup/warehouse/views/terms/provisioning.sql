@@ -1,6 +1,6 @@
--- Subscriptions on which network and billing differ: for how long, and the money at stake in that time.
+-- Subscriptions on which network and billing differ, with the duration and the money at stake in that time.
 -- Grain: one row per open or confirmed finding of this kind, and currency of the money. Owner: warehouse.
--- The money belongs to other findings of the subscription in that time; leakage views count it there, not here.
+-- The money belongs to other findings of the subscription in that time. The leakage views count it in those findings, not here.
 WITH newest AS (
     SELECT max(c.last_started_at) AS until
     FROM lake.events.control c
@@ -23,12 +23,12 @@ SELECT
     a.status,                                     -- open or confirmed
     a.subscriber,                                 -- the subscription
     a.reason,                                     -- of a plan_mismatch: the two plans
-    a.started_at,                                 -- since when the systems differ, UTC
-    a.ended_at,                                   -- when they agreed again; NULL while they do not
-    CAST((epoch_us(a.lasted_until) - epoch_us(a.started_at)) / 86400000000 AS DECIMAL(18, 2)) AS days, -- duration; while the difference lasts, up to the newest record
-    count(f.finding_id) AS findings,              -- other findings of the subscription that began in that time
-    steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS at_stake, -- their money: positive is leakage
-    coalesce(f.currency, a.currency) AS currency  -- of that money
+    a.started_at,                                 -- the time from which the systems differ, UTC
+    a.ended_at,                                   -- when the systems agreed again; NULL while they differ
+    CAST((epoch_us(a.lasted_until) - epoch_us(a.started_at)) / 86400000000 AS DECIMAL(18, 2)) AS days, -- duration of the difference; while it lasts, up to the newest record
+    count(f.finding_id) AS findings,              -- number of other findings of the subscription that began in that time
+    steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS at_stake, -- money of the other findings: positive is leakage
+    coalesce(f.currency, a.currency) AS currency  -- currency of at_stake
 FROM disagreements a
 LEFT JOIN current f
     ON f.subscriber = a.subscriber AND f.control IS NULL

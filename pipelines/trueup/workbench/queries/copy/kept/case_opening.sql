@@ -1,3 +1,3 @@
--- All cases of root causes that were opened.
+-- All opened cases of root causes.
 -- Grain: one row per case. Owner: workbench.
 FROM steps.case_opening

@@ -1,4 +1,4 @@
--- All changes of findings that changed more than once; the last change of each finding is in `findings`.
+-- All changes of findings that changed more than once. The last change of each finding is in `findings`.
 -- Grain: one row per finding and position. Owner: workbench.
 SELECT
     c.finding_id, c.position, c.action, c.stands, c.cause, c.kind, c.service, c.subscriber, c.day, c.started_at, c.impact_micros,

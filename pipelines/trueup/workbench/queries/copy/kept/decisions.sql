@@ -1,3 +1,3 @@
--- All decisions as the log has them.
+-- All decisions of the log.
 -- Grain: one row per decision. Owner: workbench.
 SELECT d.*, d.snapshot_id FROM lake.events.decision d

@@ -1,3 +1,3 @@
--- The money that is charged for suspicious transactions.
+-- The money charged for suspicious transactions.
 -- Grain: one row per suspicious transaction that is charged. Owner: workbench.
 FROM steps.fraud_money
