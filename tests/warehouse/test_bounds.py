@@ -141,7 +141,7 @@ def test_a_batch_is_turned_into_values_in_parts_that_lose_nothing() -> None:
     split = list(parts(batch, SqlConfig()))
     assert pa.Table.from_batches(split).equals(pa.Table.from_batches([batch]))
     assert len(split) > 2
-    assert all(bounding._weight(column) <= PART_WEIGHT for part in split for column in part.columns)
+    assert all(bounding._estimate_bytes(column) <= PART_WEIGHT for part in split for column in part.columns)
 
 
 @pytest.mark.parametrize(
