@@ -289,6 +289,8 @@ MISTAKES = [
     (toml(CHAIN.replace('"rating"', '"switch"')), "[[chain]] voice: `stages` names 'switch' twice"),
     (toml(CHAIN.replace('["switch", "mediation", "rating", "invoice"]', '["switch"]')), "[[chain]] voice, stages: "),
     (toml(CHAIN + 'period = "day"\n'), '[[chain]] voice: `period` has no effect without compare = "aggregate"'),
+    (toml(CHAIN + 'compare = "aggregate"\n', rules='match = ["aggregate"]\nperiod_zone = "subscriber"'),
+     "chain voice sums periods of the project's zone, but those of 'voice' follow its subscriptions"),
     (toml(CHAIN + CHAIN), "two chains are named 'voice'"),
     (toml(CHAIN + CHAIN.replace('name = "voice"', 'name = "all"')), "chains voice and all share service 'voice'"),
     (toml(CHAIN).replace('stream = "stage"', 'stream = "usage"'), '`stage` is for a source with stream = "stage"'),

@@ -198,20 +198,21 @@ def test_in_a_period_a_charge_of_its_subscriber_counts(reconciled: Reconciled, a
     assert [row["provisional"] for row in found] == [True, False, False]
 
 
-def test_in_a_month_a_charge_of_its_subscriber_counts(reconciled: Reconciled, ask: Ask) -> None:
+@pytest.mark.parametrize(
+    ("zone", "at", "april", "may"),
+    [("project", "2024-05-31T23:00:00", False, True), ("project", "2024-05-01T05:00:00", False, True),
+     ("subscriber", "2024-05-01T05:00:00", True, True), ("subscriber", "2024-05-15T05:00:00", False, True)],
+    ids=["at its end", "at its beginning", "at the edge of two zones", "within it in any zone"],
+)  # fmt: skip
+def test_in_a_month_a_charge_of_its_subscriber_counts(
+    reconciled: Reconciled, ask: Ask, zone: str, at: str, april: bool, may: bool
+) -> None:
     calls = [call("a"), call("b", at="2024-04-30T10:00:00"), call("c", caller="491511000002")]
-    by_month = {'match = ["session_key"]': 'match = ["aggregate"]\nperiod = "month"'}
-    project = reconciled(calls, [charge("x", amount="?", at="2024-05-31T23:00:00")], replaced=by_month)
+    own = "" if zone == "project" else '\nperiod_zone = "subscriber"'
+    by_month = {'match = ["session_key"]': f'match = ["aggregate"]\nperiod = "month"{own}'}
+    project = reconciled(calls, [charge("x", amount="?", at=at)], replaced=by_month)
     found = ask(project, "SELECT subscriber, day, provisional FROM findings WHERE status = 'open' ORDER BY day, subscriber")
-    assert [(row["day"][5:], row["provisional"]) for row in found] == [("04-01", False), ("05-01", True), ("05-01", False)]
-
-
-def test_at_the_edge_of_a_month_in_the_zone_of_the_subscription_both_months_count(reconciled: Reconciled, ask: Ask) -> None:
-    calls = [call("a"), call("b", at="2024-04-30T10:00:00"), call("c", caller="491511000002")]
-    by_month = {'match = ["session_key"]': 'match = ["aggregate"]\nperiod = "month"\nperiod_zone = "subscriber"'}
-    project = reconciled(calls, [charge("x", amount="?", at="2024-05-01T05:00:00")], replaced=by_month)
-    found = ask(project, "SELECT subscriber, day, provisional FROM findings WHERE status = 'open' ORDER BY day, subscriber")
-    assert [(row["day"][5:], row["provisional"]) for row in found] == [("04-01", True), ("05-01", True), ("05-01", False)]
+    assert [(row["day"][5:], row["provisional"]) for row in found] == [("04-01", april), ("05-01", may), ("05-01", False)]
 
 
 def test_in_sums_of_several_services_a_refused_record_of_a_covered_one_counts(reconciled: Reconciled, ask: Ask) -> None:

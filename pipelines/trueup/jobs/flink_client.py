@@ -333,8 +333,8 @@ class Job:
         """Cancel the job without a savepoint, if it still runs; its processes end with this one at the latest."""
         try:
             _wait_for(self._client._j_job_client.cancel())
-        except Exception as error:  # noqa: BLE001 - the failure that ended the job is reported already
-            logging.getLogger(__name__).debug("the job had ended: %s", error)
+        except Exception as error:  # noqa: BLE001 - a job that had ended reports any Java exception; its failure is reported already
+            logging.getLogger(__name__).debug("the job was not cancelled: %s", error)
 
     def _build_failure(self) -> TrueupError:
         try:

@@ -106,12 +106,9 @@ def _price_by_each_book(parts: pl.DataFrame, able: pl.DataFrame, books: Sequence
     calls = able.select(pl.col("call").max() + 1).item()
     rates = pl.concat([base.rates["rate"], base.slots["rate"]]).max() + 1  # type: ignore[operator]
     own_rates = pl.concat([book.rates.with_columns(pl.col("rate") + n * rates) for n, book in enumerate(books)])
-    copies = [
-        frame.with_columns(pl.col("call") + n * calls, *([pl.col("base") + n * rates] if "base" in frame.columns else []))
-        for frame in (parts, able)
-        for n in range(len(books))
-    ]
-    own_parts, own_calls = pl.concat(copies[: len(books)]), pl.concat(copies[len(books) :])
+    numbers = range(len(books))
+    own_parts = pl.concat([parts.with_columns(pl.col("call") + n * calls, pl.col("base") + n * rates) for n in numbers])
+    own_calls = pl.concat([able.with_columns(pl.col("call") + n * calls) for n in numbers])
     amounts = amounts_of(own_parts, own_calls, replace(base, rates=own_rates))
     return amounts.select(pl.col("call") % calls, "amount_micros", n=pl.col("call") // calls)
 

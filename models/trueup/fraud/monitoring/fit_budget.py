@@ -46,6 +46,13 @@ class Realised:
         return self.days >= _LEAST_DAYS and len(self.probabilities) > self.left + _DEVIATIONS * sqrt(max(self.left, 1))
 
     @property
+    def fitted(self) -> float:
+        """Return the lowest threshold at which the model would have added no more cases than rules left."""
+        from trueup.fraud.training.budget import lowest_within
+
+        return lowest_within(self.probabilities, self.left)
+
+    @property
     def shown(self) -> str:
         """Return the cases a day in words."""
         of_model, of_rules = len(self.probabilities) / self.days, self.by_rules / self.days
@@ -79,8 +86,6 @@ def fitted_threshold(lake: Lake, model_id: str) -> float:
     Cases of rules use the budget first; the model gets what they leave. The result is above the threshold in force. Raises
     `TrueupError` where no day counts, or where the model kept to its part.
     """
-    from trueup.fraud.training.budget import lowest_within
-
     realised = realised_cases(lake, model_id)
     if not realised.days:
         raise TrueupError(
@@ -94,4 +99,4 @@ def fitted_threshold(lake: Lake, model_id: str) -> float:
             where=str(lake.project.directory),
             todo="put a noisy rule in shadow: `trueup try-rules --by-day`" if over else "promote it without --fit-budget",
         )  # fmt: skip
-    return lowest_within(realised.probabilities, realised.left)
+    return realised.fitted

@@ -14,7 +14,7 @@ import numpy as np
 
 from trueup.config import Project
 from trueup.fraud.features.telecom import telecom_features
-from trueup.fraud.monitoring.fit_budget import fitted_threshold, realised_cases
+from trueup.fraud.monitoring.fit_budget import realised_cases
 from trueup.fraud.scoring.model import Model, ModelError, load_model
 from trueup.fraud.scoring.model_registry import SCORER, ModelInterval, Role, declare_role, folder_of, model_intervals
 from trueup.fraud.training.train_run import learnable, measure, settings_of, train
@@ -58,7 +58,7 @@ def _keep_budget(lake: Lake) -> list[str]:
     realised = realised_cases(lake, model_id)
     if not realised.is_exceeded:
         return []
-    threshold = fitted_threshold(lake, model_id)
+    threshold = realised.fitted
     figures = {
         "budget": realised.budget, "days": realised.days, "cases_of_rules": realised.by_rules,
         "cases_of_model": len(realised.probabilities), "left_for_the_model": realised.left,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from trueup.config.tables.reconcile import DEFAULT, ServiceConfig
 from trueup.config.values import Period, Table, Text
 from trueup.units import MICROS
 
@@ -59,6 +61,21 @@ def check_services(chains: tuple[ChainConfig, ...], line_of: dict[str, str]) -> 
                     f"chain {chain.name} has services that [reconcile.{line}] sums up in one line ({line}, {service}); a chain "
                     "compares single services: name its other services in `services`"
                 )
+
+
+def check_zones(chains: tuple[ChainConfig, ...], tables: Mapping[str, ServiceConfig]) -> None:
+    """Raise `ValueError` where a chain sums periods of a service that begin at midnight of each subscription's own zone.
+
+    `tables` are all `[reconcile.NAME]`. A chain sums periods of the project's zone, so its losses would not add up to the findings.
+    """
+    for chain in chains:
+        services = chain.services or tables.keys()
+        own = [name for name in services if tables.get(name, tables.get(DEFAULT, ServiceConfig())).period_zone == "subscriber"]
+        if chain.compare == "aggregate" and own:
+            raise ValueError(
+                f"chain {chain.name} sums periods of the project's zone, but those of {own[0]!r} follow its subscriptions; "
+                'set compare = "session_key", or leave it out of `services`'
+            )
 
 
 def check_chains(chains: tuple[ChainConfig, ...], stage_of_source: dict[str, str | None]) -> None:

@@ -108,9 +108,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
     return PeriodSums(timed, members.select(NO_SUMS.members.columns), repeated_lines(charges, cells))
 
 
-def book_periods(
-    sums: PeriodSums, evaluations: pl.DataFrame, money: pl.DataFrame, frontier: Frontier
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def book_periods(sums: PeriodSums, evaluations: pl.DataFrame, money: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the bookings of sums at evaluations, and their members.
 
     `money` is the money that correcting charges add to the bookings of owners (`corrections.MONEY`).
@@ -122,7 +120,7 @@ def book_periods(
     )
     owner_no = pl.col("cell") * 3 + PERIOD
     totals = totals.with_columns(owner_no=owner_no).join(money, on=["at", "owner_no"], how="left", maintain_order="left")
-    judged = with_kind(totals, frontier)
+    judged = with_kind(totals)
     excess = excess_lines(judged, sums.repeated.join(evaluations, on=["component", "at"]).with_columns(at="position"))
     of_lines = excess.select("component", "at", "record_no", excess_part=pl.lit(SURPLUS, pl.Int8))
     part = pl.coalesce("excess_part", pl.lit(MAIN, pl.Int8))
@@ -169,7 +167,7 @@ def with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFra
     return with_rules.with_columns(passed_at=pl.Series(passed_at))
 
 
-def with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def with_kind(totals: pl.DataFrame) -> pl.DataFrame:
     """Add the kind of each period: pending until both streams have passed it."""
     charged = totals.with_columns(billed_micros=pl.col("billed_micros") + total_micros(), charged_micros=charged_micros())
     kind = (

@@ -75,7 +75,7 @@ def book(
     # The reason of a misrated pair is computed for findings only, see `add_misrating_reason`.
     judged = classify(pairs).with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
     surplus = pairs.filter("split")
-    period_bookings, period_members = book_periods(sums, evaluations, corrections.money, context.frontier)
+    period_bookings, period_members = book_periods(sums, evaluations, corrections.money)
     unmatched_bookings = _book_unmatched(sessions, charge_groups, matched.blocked)
     bookings = pl.concat([as_bookings(judged), _book_surplus(surplus), *unmatched_bookings, period_bookings])
     is_booked = pl.col("is_matched") | ~pl.col("by_aggregate")

@@ -62,7 +62,7 @@ def judged_totals(totals: pl.DataFrame, frontier: Frontier, upto: int) -> pl.Dat
         at=pl.lit(upto, pl.Int64), policy=pl.lit(policy, pl.Int64), started_us=pl.lit(None, pl.Int64),
         reason=pl.lit(None, pl.String), billing_status=pl.lit(None, pl.String), **uncorrected,
     )  # fmt: skip
-    judged = with_kind(with_passed_position(named, frontier), frontier)
+    judged = with_kind(with_passed_position(named, frontier))
     # One of the lines may be an excess even if the total is right; only the lines themselves show that.
     return judged.with_columns(kind=pl.when(pl.col("kind").is_in(DIFFERING)).then("kind").otherwise(drop_zero_impact()))
 

@@ -79,8 +79,7 @@ class _Parties(Queue):
 
     async def ask(self, most: int) -> list[Row]:
         values = {name: self.value_of(name) for name in ("status", "search")}
-        budget = self.workbench.project.config.fraud.alerts_per_day
-        rows = await self.workbench.questions.rows("fraud/queue", most=most, budget=budget, **values)
+        rows = await self.workbench.questions.rows("fraud/queue", most=most, **values)
         for row in rows:
             row["budget"] = "over" if row["over_budget"] else "within"
             row["why"] = next(iter(sentences_of(row["sentences"])), row["rules"] or "")

@@ -177,15 +177,12 @@ reasons AS (
                     l.started_at BETWEEN coalesce(s.from_time, l.started_at) - INTERVAL 31 DAY
                     AND s.until_time + INTERVAL 31 DAY
             -- Where periods follow the zone of the subscription, the zone depends on the state too. Midnights differ by up to a day.
-            WHEN coalesce(own.in_own_zone, other.in_own_zone, FALSE)
-                THEN
-                    steps.period_number(l.started_at, coalesce(own.period, other.period), z.name)
-                    BETWEEN steps.period_number(coalesce(s.from_time, l.started_at) - INTERVAL 1 DAY, coalesce(own.period, other.period), z.name)
-                    AND steps.period_number(s.until_time + INTERVAL 1 DAY, coalesce(own.period, other.period), z.name)
             ELSE
                 steps.period_number(l.started_at, coalesce(own.period, other.period), z.name)
-                BETWEEN steps.period_number(coalesce(s.from_time, l.started_at), coalesce(own.period, other.period), z.name)
-                AND steps.period_number(s.until_time, coalesce(own.period, other.period), z.name)
+                BETWEEN steps.period_number(
+                    coalesce(s.from_time, l.started_at) - to_days(coalesce(own.zone_days, other.zone_days, 0)), coalesce(own.period, other.period), z.name
+                )
+                AND steps.period_number(s.until_time + to_days(coalesce(own.zone_days, other.zone_days, 0)), coalesce(own.period, other.period), z.name)
         END
 )
 SELECT
