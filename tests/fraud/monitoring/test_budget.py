@@ -21,6 +21,8 @@ from trueup.fraud.monitoring.fit_budget import Realised, fitted_threshold, reali
 from trueup.fraud.scoring.accused import accused, both_accused, contributions_by_side, first_is_peer
 from trueup.fraud.scoring.score_run import ScoreSummary
 from trueup.log.lake import Lake
+from trueup.workbench.reading.statements import statement_text
+from trueup.workbench.reading.view_copy import ViewCopy
 
 DAYS_OF_OLD, DAYS = 4, 8
 RULES = ("x", "y", "z")
@@ -149,6 +151,19 @@ def test_cases_beyond_the_budget_of_a_day_stay_visible_and_are_counted_with_thei
     said = "over the budget of 4 cases a day: 42 cases on 9 days, ranked last (over_budget in cases); with matches of rules: hot 16"
     assert over_budget_line(counted, 4) == said
     assert over_budget_of(project, ScoreSummary(1, 1), again=False) == {"cases": 0, "days": 0, "rules": None}
+
+
+def test_the_queue_of_the_page_has_the_cases_within_the_budget_first(project: Project) -> None:
+    views = ViewCopy(project, lambda: BEGIN)
+    views.refresh()
+    try:
+        with views.reading() as (_, connection):
+            rows = connection.execute(statement_text("fraud/queue"), {"status": "", "search": "", "most": 1_000}).fetchall()
+    finally:
+        views.close()
+    over = [row[-1] for row in rows]
+    assert (len(over), sum(over)) == (6 * DAYS + 30, 2 * DAYS + 26)
+    assert over == sorted(over)
 
 
 def test_scoring_reports_the_cases_over_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
