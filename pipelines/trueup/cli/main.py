@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output.guard_stderr()
     output.be_quiet(False)
     keep_freed_memory()
-    with _escape_streams():
+    with _escape_streams(), _interrupt_on_termination():
         return _run_safely(argv)
 
 
@@ -152,6 +154,23 @@ def _escape_streams() -> Iterator[None]:
         yield
     finally:
         sys.stderr = before
+
+
+@contextmanager
+def _interrupt_on_termination() -> Iterator[None]:
+    """Handle SIGTERM and SIGHUP as Ctrl-C: by default they end the process at once, and copies of the log's data remain."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # `nohup` ignores SIGHUP, which must remain so.
+    handled = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _check_utf8(arguments: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def serve(project: Project, listener: Listener, log: LogFn, announce: LogFn, *, 
             log(f"the workbench shows position {version.position}: {access}")
             server = uvicorn.Server(_server_config(workbench, listener.host, project))
             announce(f"{scheme}://{host}:{listening.getsockname()[1]}/")
-            asyncio.run(_serve(server, workbench, listening))
+            # Uvicorn raises the signal that ended it again.
+            with suppress(KeyboardInterrupt):
+                asyncio.run(_serve(server, workbench, listening))
         finally:
             workbench.close()
     finally:
