@@ -11,7 +11,7 @@ export UV_NO_PROGRESS := 1
 export UV_CACHE_DIR ?= $(shell d="$${XDG_CACHE_HOME:-$$HOME/.cache}/uv"; mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo "$$d" || echo "$(CURDIR)/.venv/.cache")
 
 .DEFAULT_GOAL := help
-.PHONY: help run workbench demo-stream docs pictures wheel test quick one check fmt slow lint bench bench-full clean
+.PHONY: help run workbench demo-stream docs pictures wheel test one check fmt slow lint bench bench-full clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,12 +82,12 @@ pictures: .venv/.tests ## draw the results of `make run` and its page for the RE
 wheel: $(BIN)/uv ## build the wheel into dist/
 	@$(BIN)/uv build --quiet --wheel --out-dir dist
 
-test: .venv/.tests ## set up, check style and types, run the tests
-	@$(MAKE) --no-print-directory --jobs 2 lint quick
+# Two processes, each on a core of its own: threads of one small query on two cores cost up to a third more.
+PYTEST = $(BIN)/python -m pytest -q -n 2 --dist worksteal --core-each --durations 25
 
-# Each of the two processes has one core. Its frames are small, so further threads of Polars cost a fifth; `make slow` has them.
-quick: .venv/.tests
-	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --durations 25
+# One thread of Polars is the fastest here; `make slow` tests with two.
+test: .venv/.tests ## set up and run the tests
+	POLARS_MAX_THREADS=1 $(PYTEST) -m "not slow"
 
 one: .venv/.tests ## run one test file or test: make one T=tests/log/test_lake.py
 	$(BIN)/python -m pytest -q -x $(T)
@@ -101,7 +101,7 @@ fmt: .venv/.tests ## format the code
 	$(BIN)/ruff format .
 
 slow: .venv/.tests ## run the slow tests: thousands of random logs, many kills, mutations
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m slow --durations 25
+	POLARS_MAX_THREADS=2 $(PYTEST) -m slow
 
 lint: .venv/.tests ## run ruff and strict mypy
 	$(BIN)/ruff check .

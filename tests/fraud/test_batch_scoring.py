@@ -19,7 +19,10 @@ BLAMED = "SELECT count(*) FROM lake.events.score WHERE name = 'blamed'"
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 
-@pytest.mark.parametrize(("partitions", "options"), [pytest.param(1, (), marks=pytest.mark.slow), (3, ()), (4, PROCESSES)])
+@pytest.mark.parametrize(
+    ("partitions", "options"),
+    [pytest.param(1, (), marks=pytest.mark.slow), (3, ()), pytest.param(4, PROCESSES, marks=pytest.mark.slow)],
+)
 def test_partitions_score_as_the_plain_call_does_and_a_second_run_adds_nothing(
     disorderly: Project, scored: Scored, partitions: int, options: tuple[str, ...]
 ) -> None:

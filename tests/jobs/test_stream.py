@@ -40,6 +40,7 @@ def killed_later(project: Project, kind: str, after_s: float, *options: str) -> 
             assert streaming.exit_status(process) == 2, streaming.log_text(project)
 
 
+@pytest.mark.slow
 def test_appends_and_a_restart_with_another_parallelism_give_the_findings_of_the_plain_call(tmp_path: Path) -> None:
     log, rows = random_log("appends", size=8)
     third = len(log) // 3
