@@ -13,7 +13,7 @@ _CYCLE_DAYS = 32
 """A billing cycle is numbered as its month times this, plus its day of the month."""
 
 
-def _moment(time_us: pl.Expr) -> pl.Expr:
+def _to_moment(time_us: pl.Expr) -> pl.Expr:
     return time_us.cast(pl.Datetime("us", "UTC"))
 
 
@@ -21,7 +21,7 @@ def wall_us(time_us: pl.Expr, zone: str) -> pl.Expr:
     """Return the wall-clock time of `zone` at each instant, in µs since 1970 on that clock."""
     if zone in UTC_NAMES:
         return time_us
-    return _moment(time_us).dt.convert_time_zone(zone).dt.replace_time_zone(None).cast(pl.Int64)
+    return _to_moment(time_us).dt.convert_time_zone(zone).dt.replace_time_zone(None).cast(pl.Int64)
 
 
 def local_day(time_us: pl.Expr, zone: str) -> pl.Expr:
@@ -84,12 +84,12 @@ def period_index(time_us: pl.Expr, period: int, zone: str, cycle_day: pl.Expr | 
 
 def period_last_us(index: pl.Expr, period: int, zone: str) -> pl.Expr:
     """Return the last UTC microsecond of a period: one before the start of the next."""
-    return utc_us(_period_begin_us(index + (_CYCLE_DAYS if period == CYCLE else 1), period), zone) - 1
+    return utc_us(_find_period_begin_us(index + (_CYCLE_DAYS if period == CYCLE else 1), period), zone) - 1
 
 
 def period_first_day(index: pl.Expr, period: int) -> pl.Expr:
     """Return the calendar day on which a period begins."""
-    return _period_begin_us(index, period).cast(pl.Datetime("us")).dt.date()
+    return _find_period_begin_us(index, period).cast(pl.Datetime("us")).dt.date()
 
 
 def longest_period_us(period: pl.Expr) -> pl.Expr:
@@ -97,7 +97,7 @@ def longest_period_us(period: pl.Expr) -> pl.Expr:
     return pl.when(period.is_in([MONTH, CYCLE])).then(31 * DAY_US).when(period == WEEK).then(7 * DAY_US).otherwise(period)
 
 
-def _period_begin_us(index: pl.Expr, period: int) -> pl.Expr:
+def _find_period_begin_us(index: pl.Expr, period: int) -> pl.Expr:
     if period == MONTH:
         return month_begin_us(index)
     if period == CYCLE:

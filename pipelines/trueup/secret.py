@@ -26,7 +26,7 @@ SHORTEST = 6
 class Place(SecretStr):
     """A location with the credentials that open it; shown without them."""
 
-    def _display(self) -> str:
+    def _mask_display(self) -> str:
         return without_credentials(self.get_secret_value())
 
 
@@ -47,7 +47,7 @@ def remember(value: str, shown: str = MASK) -> None:
     """Mask a credential from now on, in every text and every form of quoting."""
     global _known
     if len(value) >= SHORTEST:
-        forms = {form: shown for form in _forms(value) if len(form) >= SHORTEST}
+        forms = {form: shown for form in _list_forms(value) if len(form) >= SHORTEST}
         _known = _compile_patterns(replace(_known, credentials={**_known.credentials, **forms}))
 
 
@@ -99,7 +99,7 @@ def remember_url(text: str) -> None:
         remember(unquote(value))
 
 
-def _forms(value: str) -> set[str]:
+def _list_forms(value: str) -> set[str]:
     """Return the forms of a value in texts: unquoted, and as SQL, JSON, Python, HTML, URLs and connection strings quote it."""
     in_json = json.dumps(value)[1:-1]
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
@@ -110,8 +110,8 @@ def _forms(value: str) -> set[str]:
 
 
 def _compile_patterns(known: _Known) -> _Known:
-    credentials = [re.escape(value) for value in _longest_first(known.credentials)]
-    variables = [rf"(?<![\w.-]){re.escape(value)}(?![\w.-])" for value in _longest_first(known.variables)]
+    credentials = [re.escape(value) for value in _sort_longest_first(known.credentials)]
+    variables = [rf"(?<![\w.-]){re.escape(value)}(?![\w.-])" for value in _sort_longest_first(known.variables)]
     return replace(
         known,
         data=re.compile("|".join(credentials)) if credentials else None,
@@ -119,7 +119,7 @@ def _compile_patterns(known: _Known) -> _Known:
     )
 
 
-def _longest_first(values: Mapping[str, str]) -> list[str]:
+def _sort_longest_first(values: Mapping[str, str]) -> list[str]:
     return sorted(values, key=lambda value: (-len(value), value))
 
 

@@ -23,7 +23,7 @@ from trueup.warehouse.maintain import maintain
 from trueup.warehouse.query import with_retries
 from trueup.workbench.access.actions import ActionLog
 from trueup.workbench.access.door import _own_path
-from trueup.workbench.access.gate import _while_active
+from trueup.workbench.access.gate import _receive_while_active
 from trueup.workbench.access.sessions import NotAllowedError, Sessions
 from trueup.workbench.access.users import User, users_of
 from trueup.workbench.decisions import CHOICES, Form, decide_all
@@ -165,9 +165,9 @@ def test_once_its_session_has_ended_nothing_that_a_browser_sends_reaches_the_pag
     async def receive() -> dict[str, str]:
         return click
 
-    assert asyncio.run(_while_active(session, receive)()) == click
+    assert asyncio.run(_receive_while_active(session, receive)()) == click
     now[0] += timedelta(minutes=61)
-    assert asyncio.run(_while_active(session, receive)())["type"] == "websocket.disconnect"
+    assert asyncio.run(_receive_while_active(session, receive)())["type"] == "websocket.disconnect"
 
 
 def test_another_host_needs_users_with_tokens_that_cannot_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:

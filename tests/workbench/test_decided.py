@@ -111,7 +111,7 @@ def test_a_decision_on_a_suspected_party_changes_its_transactions_and_its_case(p
 def test_decisions_made_while_the_views_are_copied_are_shown(failing: Project, copies: Any) -> None:
     views = copies(failing)
     case = ask(failing, CASES)[0]["case_id"]
-    write_copy = views._written_copy
+    write_copy = views._write_copy
 
     def decide_meanwhile(warehouse: Any) -> Any:
         version = write_copy(warehouse)
@@ -119,7 +119,7 @@ def test_decisions_made_while_the_views_are_copied_are_shown(failing: Project, c
         views.show_decisions()
         return version
 
-    views._written_copy = decide_meanwhile  # type: ignore[method-assign]
+    views._write_copy = decide_meanwhile  # type: ignore[method-assign]
     record(failing, [case], Decision("commented", "look", "ann"), clock=clock)
     views.refresh()
     with views.reading() as (_, connection):

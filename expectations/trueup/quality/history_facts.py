@@ -28,8 +28,8 @@ class History:
         self._days, self._nodes, self._codes = pl.DataFrame(), pl.DataFrame(), list[str]()
         if first.from_us is None or last.from_us is None:
             return
-        earliest = _utc_day(first.from_us) - timedelta(days=HISTORY_DAYS)
-        bounds = {"first": earliest, "before": _utc_day(last.from_us), "source": first.source, "snapshot_id": snapshot_id}
+        earliest = _to_utc_day(first.from_us) - timedelta(days=HISTORY_DAYS)
+        bounds = {"first": earliest, "before": _to_utc_day(last.from_us), "source": first.source, "snapshot_id": snapshot_id}
         self._days = connection.execute(statement(f"days_of_{first.stream}"), bounds).pl()
         if first.stream == "usage":
             self._nodes = connection.execute(statement("known_nodes"), bounds).pl()
@@ -41,7 +41,7 @@ class History:
         """Return the facts about the feed before a day by name; a fact without data is left out."""
         if of.from_us is None:
             return {}
-        before = _utc_day(of.from_us)
+        before = _to_utc_day(of.from_us)
         is_earlier = pl.col("day").is_between(before - timedelta(days=HISTORY_DAYS), before, closed="left")
         found = _compute_day_facts(self._days.filter(is_earlier))
         if of.stream == "usage":
@@ -51,7 +51,7 @@ class History:
         return {name: value for name, value in found.items() if value not in (None, [])}
 
 
-def _utc_day(us: int) -> date:
+def _to_utc_day(us: int) -> date:
     return datetime.fromtimestamp(us // 1_000_000, UTC).date()
 
 

@@ -78,10 +78,10 @@ def ensure_quality_policy(lake: Lake) -> int | None:
 
 def _is_in_force(content: Content, declared: Sequence[tuple[int, Content]]) -> bool:
     """Return whether the last declared policy equals this one, regardless of the notes of built-in expectations."""
-    return bool(declared) and _without_built_in_notes(declared[-1][1]) == _without_built_in_notes(content)
+    return bool(declared) and _drop_built_in_notes(declared[-1][1]) == _drop_built_in_notes(content)
 
 
-def _without_built_in_notes(content: Content) -> Content:
+def _drop_built_in_notes(content: Content) -> Content:
     # The notes of built-in expectations are texts of the program, so a reworded note is not a new policy.
     rules = [{n: v for n, v in e.items() if n != "notes" or _find_built_in(e) is None} for e in content["expectations"]]
     return {**content, "expectations": rules}

@@ -121,7 +121,7 @@ def parse_tables(tables: dict[str, Any], *, where: str = FILE_NAME) -> Config:
     try:
         return Config.model_validate(tables)
     except ValidationError as error:
-        message = "; ".join(f"{_setting_name(tables, e['loc'])}: {_error_message(e)}" for e in error.errors())
+        message = "; ".join(f"{_name_setting(tables, e['loc'])}: {_format_error(e)}" for e in error.errors())
         raise ConfigError(message, where=where, todo="correct these settings") from None
 
 
@@ -129,19 +129,19 @@ _NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]", "chain
 _NESTED_LISTS = (("fraud", "rule"), ("invoice", "tax"), ("workbench", "user"))
 
 
-def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
+def _name_setting(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
     """Return the table and key of a setting. A table of a list is shown by its name or, without a name, by its number from 1."""
     head, keys = "", location
     if len(location) > 1 and location[0] in _NAMED_LISTS:
-        name, keys = _item_name(tables[str(location[0])], location[1]), location[2:]
+        name, keys = _name_item(tables[str(location[0])], location[1]), location[2:]
         head = f"{_NAMED_LISTS[str(location[0])]} {name}"
     elif location[:2] in _NESTED_LISTS and len(location) > 2:
         table, name = str(location[0]), str(location[1])
-        head, keys = f"[[{table}.{name}]] {_item_name(tables[table][name], location[2])}", location[3:]
+        head, keys = f"[[{table}.{name}]] {_name_item(tables[table][name], location[2])}", location[3:]
     return ", ".join(filter(None, (head, ".".join(str(part) for part in keys)))) or "file"
 
 
-def _item_name(items: Any, index: int | str) -> str:
+def _name_item(items: Any, index: int | str) -> str:
     item = items[index] if isinstance(index, int) and isinstance(items, list) else None
     name = item.get("name") if isinstance(item, dict) else None
     return name if isinstance(name, str) else str(index + 1 if isinstance(index, int) else index)
@@ -155,6 +155,6 @@ _ERROR_MESSAGES = {
 }  # fmt: skip
 
 
-def _error_message(error: Any) -> str:
+def _format_error(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
     return _ERROR_MESSAGES.get(error["type"], message)

@@ -29,7 +29,7 @@ _DROPPED = ("title", "format", "writeOnly", "gt", "ge", "le", "default")
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a `trueup.toml`, each setting with the description of its model."""
     schema = Config.model_json_schema()
-    models = {model.__name__: model for model in _models(Config)}
+    models = {model.__name__: model for model in _list_models(Config)}
     tables = schema.pop("$defs")
     for name, table in tables.items():
         _describe(table, models[name])
@@ -40,19 +40,19 @@ def config_schema() -> dict[str, Any]:
     return head | {name: value for name, value in schema.items() if name != "title"} | {"$defs": tables}
 
 
-def _models(model: type[BaseModel]) -> list[type[BaseModel]]:
+def _list_models(model: type[BaseModel]) -> list[type[BaseModel]]:
     """Return a model and all models that its fields hold."""
     found = [model]
     for field in model.model_fields.values():
-        held = [inner for inner in _types_in(field.annotation) if inner is not model]
-        found += [inner for one in held for inner in _models(one)]
+        held = [inner for inner in _list_types(field.annotation) if inner is not model]
+        found += [inner for one in held for inner in _list_models(one)]
     return found
 
 
-def _types_in(annotation: Any) -> list[type[BaseModel]]:
+def _list_types(annotation: Any) -> list[type[BaseModel]]:
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [inner for part in getattr(annotation, "__args__", ()) for inner in _types_in(part)]
+    return [inner for part in getattr(annotation, "__args__", ()) for inner in _list_types(part)]
 
 
 def _describe(table: dict[str, Any], model: type[BaseModel]) -> None:
@@ -62,7 +62,7 @@ def _describe(table: dict[str, Any], model: type[BaseModel]) -> None:
     texts = descriptions_of(model)
     for name, field in model.model_fields.items():
         value = _drop_null({key: part for key, part in table["properties"][name].items() if key not in _DROPPED})
-        default = _default(field, value)
+        default = _find_default(field, value)
         described = {"description": texts[name]} | value | ({} if default is None else {"default": default})
         table["properties"][name] = described
 
@@ -88,7 +88,7 @@ def _drop_null(value: dict[str, Any]) -> dict[str, Any]:
     return {**{name: part for name, part in value.items() if name != "anyOf"}, **only}
 
 
-def _default(field: FieldInfo, value: dict[str, Any]) -> object:
+def _find_default(field: FieldInfo, value: dict[str, Any]) -> object:
     """Return the default of a field in TOML's form; None for a default that TOML cannot express."""
     default = field.default
     if default is PydanticUndefined or isinstance(default, BaseModel):

@@ -21,7 +21,7 @@ _OF_THE_USER = ("name", "path")
 
 def preset_names() -> list[str]:
     """Return the names of all presets, sorted."""
-    return sorted(file.name.removesuffix(_ENDING) for file in _folder().iterdir() if file.name.endswith(_ENDING))
+    return sorted(file.name.removesuffix(_ENDING) for file in _find_folder().iterdir() if file.name.endswith(_ENDING))
 
 
 def preset_text(name: str) -> str:
@@ -30,7 +30,7 @@ def preset_text(name: str) -> str:
         _check_known(name)
     except ValueError as error:
         raise ConfigError(str(error), todo="`trueup presets` lists them") from None
-    return _folder().joinpath(name + _ENDING).read_text("utf-8")
+    return _find_folder().joinpath(name + _ENDING).read_text("utf-8")
 
 
 def preset_title(name: str) -> str:
@@ -64,7 +64,7 @@ def with_preset(settings: dict[str, Any]) -> dict[str, Any]:
     return preset | {key: value for key, value in settings.items() if key not in given}
 
 
-def _folder() -> Traversable:
+def _find_folder() -> Traversable:
     return files("trueup.config").joinpath("presets")
 
 

@@ -57,18 +57,18 @@ def size_bytes(text: object) -> int:
     return int(size)
 
 
-def _positive(duration_us: int) -> int:
+def _check_positive(duration_us: int) -> int:
     if not duration_us:
         raise ValueError("must be longer than 0; write one such as '5m'")
     return duration_us
 
 
-def _period(text: object) -> int | str:
+def _parse_period(text: object) -> int | str:
     """Return a calendar period by its name, or the microseconds of a duration; a day is one of 24 hours of wall clock."""
     if text in ("week", "month"):
         return str(text)
     try:
-        return _positive(duration_us("1d" if text == "day" else text))
+        return _check_positive(duration_us("1d" if text == "day" else text))
     except ValueError as error:
         raise ValueError(f"{error}; or write 'day', 'week' or 'month'") from None
 
@@ -78,12 +78,12 @@ def _sum_period(text: object) -> int | str:
     if text == "cycle":
         return "cycle"
     try:
-        return _period(text)
+        return _parse_period(text)
     except ValueError as error:
         raise ValueError(str(error).replace("'day', 'week' or 'month'", "'day', 'week', 'month' or 'cycle'")) from None
 
 
-def _not_negative(micros: int) -> int:
+def _check_not_negative(micros: int) -> int:
     if micros < 0:
         raise ValueError("must not be negative")
     return micros
@@ -108,7 +108,7 @@ def _share(micros: int) -> int:
     return micros
 
 
-def _quantity_micros(text: object) -> int:
+def _parse_quantity_micros(text: object) -> int:
     try:
         return duration_us(text)
     except ValueError:
@@ -209,16 +209,20 @@ TimeLimit = Annotated[int, BeforeValidator(time_limit_us, json_schema_input_type
 Size = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=str | int)]
 FileSize = Annotated[ByteSize, BeforeValidator(_refuse_flag, json_schema_input_type=str | int), Field(ge=1, le=1 << 40)]
 Duration = Annotated[int, BeforeValidator(duration_us, json_schema_input_type=_DurationText)]
-PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
-Period = Annotated[int | str, BeforeValidator(_period, json_schema_input_type=Literal["day", "week", "month"] | _DurationText)]
+PositiveDuration = Annotated[Duration, AfterValidator(_check_positive)]
+Period = Annotated[
+    int | str, BeforeValidator(_parse_period, json_schema_input_type=Literal["day", "week", "month"] | _DurationText)
+]
 SumPeriod = Annotated[
     int | str, BeforeValidator(_sum_period, json_schema_input_type=Literal["day", "week", "month", "cycle"] | _DurationText)
 ]
 Micros = Annotated[int, BeforeValidator(decimal_micros, json_schema_input_type=_DecimalText | int)]
 Share = Annotated[Micros, AfterValidator(_share)]
-Tolerance = Annotated[Micros, AfterValidator(_not_negative)]
+Tolerance = Annotated[Micros, AfterValidator(_check_not_negative)]
 QuantityTolerance = Annotated[
-    int, BeforeValidator(_quantity_micros, json_schema_input_type=_DurationText | _DecimalText | int), AfterValidator(_not_negative)
+    int,
+    BeforeValidator(_parse_quantity_micros, json_schema_input_type=_DurationText | _DecimalText | int),
+    AfterValidator(_check_not_negative),
 ]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 Text = Annotated[str, Field(min_length=1)]

@@ -24,17 +24,17 @@ _EXTENSIONS = ("ducklake", "sqlite_scanner", "postgres_scanner")
 
 def check_machine(extras: Mapping[str, str], folder: Path) -> Iterator[Result]:
     """Yield the checks of this machine; `extras` names the extra of each optional package, `folder` is on the checked disk."""
-    yield _python()
-    yield _memory()
+    yield _check_python()
+    yield _check_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Result("ok", "cores", f"{cores} that this process may use")
-    yield _disk(folder)
+    yield _check_disk(folder)
     for package, extra in extras.items():
-        yield _package(package, extra)
-    yield from _extensions()
+        yield _check_package(package, extra)
+    yield from _check_extensions()
 
 
-def _python() -> Result:
+def _check_python() -> Result:
     found = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
     accepted = metadata.metadata("trueup")["Requires-Python"]
     least, below = re.search(r">=(\d+)\.(\d+)", accepted), re.search(r"<(\d+)\.(\d+)", accepted)
@@ -47,7 +47,7 @@ def _python() -> Result:
     return Result("error", "Python", f"{found} is not of {accepted}", "install trueup with a Python of these versions")
 
 
-def _memory() -> Result:
+def _check_memory() -> Result:
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if size < _LEAST_MEMORY_BYTES:
         todo = "set `memory` of [sql] below it, and reconcile smaller deliveries"
@@ -55,7 +55,7 @@ def _memory() -> Result:
     return Result("ok", "memory", f"{gib(size)} in all")
 
 
-def _disk(folder: Path) -> Result:
+def _check_disk(folder: Path) -> Result:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free >= _LITTLE_FREE_BYTES:
@@ -69,7 +69,7 @@ def gib(size: int) -> str:
     return f"{size / (1 << 30):.1f} GiB"
 
 
-def _package(package: str, extra: str) -> Result:
+def _check_package(package: str, extra: str) -> Result:
     if util.find_spec(package) is None:
         return Result("notice", f"package {package}", "it is not installed", f"install trueup[{extra}] to use it")
     name = _DISTRIBUTIONS.get(package, package.replace("_", "-"))
@@ -80,7 +80,7 @@ def _package(package: str, extra: str) -> Result:
     return Result("ok", f"package {package}", version)
 
 
-def _extensions() -> Iterator[Result]:
+def _check_extensions() -> Iterator[Result]:
     yield Result("ok", "DuckDB", duckdb.__version__)
     for name in _EXTENSIONS:
         try:

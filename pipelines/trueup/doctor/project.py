@@ -42,11 +42,11 @@ def check_project(folder: Path, clock: Clock) -> Iterator[Result]:
         yield of_error("project", error)
         return
     yield Result("ok", "project", f"{FILE_NAME} is valid: {len(project.config.source)} sources")
-    yield from _paths(project)
-    yield from _catalog(project, clock)
+    yield from _check_paths(project)
+    yield from _check_catalog(project, clock)
     yield from map(_convert_problem, project_problems(project))
     for source in project.config.source:
-        yield _source(project, source, clock)
+        yield _check_source(project, source, clock)
 
 
 def _convert_problem(problem: Problem) -> Result:
@@ -56,24 +56,24 @@ def _convert_problem(problem: Problem) -> Result:
 # --- folders and catalog ----------------------------------------------------------------------------------------------
 
 
-def _paths(project: Project) -> Iterator[Result]:
+def _check_paths(project: Project) -> Iterator[Result]:
     try:
         data, catalog = data_path(project), catalog_of(project)
     except TrueupError as error:
         yield of_error("[lake]", error)
         return
-    yield _folder("project folder", project.directory)
+    yield _check_folder("project folder", project.directory)
     if "://" in data:
         yield Result("ok", "[lake] data", f"{data.split('://')[0]} store: read with the first commit")
     else:
-        yield _folder("[lake] data", Path(data))
+        yield _check_folder("[lake] data", Path(data))
     if isinstance(catalog, SqliteCatalog):
-        yield _folder("[lake] catalog", catalog.path.parent)
+        yield _check_folder("[lake] catalog", catalog.path.parent)
     if project.config.anchor.key is not None:
-        yield _key(project, project.config.anchor.key)
+        yield _check_key(project, project.config.anchor.key)
 
 
-def _folder(subject: str, folder: Path) -> Result:
+def _check_folder(subject: str, folder: Path) -> Result:
     """Return whether a folder is readable and writable; where it is missing, whether it can be created."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
@@ -84,7 +84,7 @@ def _folder(subject: str, folder: Path) -> Result:
     return Result("ok", subject, f"{folder} can be read and written{missing}")
 
 
-def _key(project: Project, path: str) -> Result:
+def _check_key(project: Project, path: str) -> Result:
     try:
         read_private_key(project.resolve(path))
     except TrueupError as error:
@@ -92,7 +92,7 @@ def _key(project: Project, path: str) -> Result:
     return Result("ok", "[anchor] key", f"{path} can be read, by its owner alone")
 
 
-def _catalog(project: Project, clock: Clock) -> Iterator[Result]:
+def _check_catalog(project: Project, clock: Clock) -> Iterator[Result]:
     try:
         if not Lake.exists(project):
             yield Result("notice", "lake", "there is none yet", "`trueup ingest` or `trueup run` creates it")
@@ -117,7 +117,7 @@ def _catalog(project: Project, clock: Clock) -> Iterator[Result]:
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
-def _source(project: Project, source: SourceConfig, clock: Clock) -> Result:
+def _check_source(project: Project, source: SourceConfig, clock: Clock) -> Result:
     """Return whether a source has readable files, and whether the first file has the columns of the mapping."""
     subject = f"[[source]] {source.name}"
     try:
@@ -145,12 +145,12 @@ def _check_columns(project: Project, source: SourceConfig, path: Path, clock: Cl
     """
     expanded = with_implied_settings(source)
     mapping = Mapping(expanded, project.config.project, clock())
-    available = _columns_of(expanded, path)
+    available = _read_columns(expanded, path)
     mapping.check(available, where=os.fspath(path), required_only=not source.has_equal_records)
     return len(mapping.requested_among(available))
 
 
-def _columns_of(source: SourceConfig, path: Path) -> Sequence[str]:
+def _read_columns(source: SourceConfig, path: Path) -> Sequence[str]:
     """Return the columns of a file; read only the beginning of a text file, and the file itself where its reader must seek."""
     if source.format == "xlsx":
         with open_regular(path) as handle:

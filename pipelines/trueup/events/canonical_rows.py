@@ -27,9 +27,9 @@ def canonical_forms(frame: pl.DataFrame, stream: str, *, without: frozenset[str]
     later = LATER.get(stream, {})
     first = [name for name in CORE[stream] if name not in without and name not in later]
     further = [frame[name] for name in later if frame[name].null_count() < frame.height]
-    parts = [_head(further), f";{stream};"]
+    parts = [_choose_form_number(further), f";{stream};"]
     for name in ("key_scope", *first):
-        parts += _field(frame[name])
+        parts += _encode_field(frame[name])
     for values in further:
         tagged = pl.concat_str(_merge_texts([f"{len(values.name)}:{values.name}", *_encode_complete(values)]))
         parts.append(pl.when(pl.col(values.name).is_not_null()).then(tagged).otherwise(pl.lit("")))
@@ -54,7 +54,7 @@ def _hash_forms(forms: pl.Series) -> np.ndarray:  # type: ignore[type-arg]
     return np.frombuffer(b"".join([sha256(form).digest() for forms in some for form in forms]), np.uint8)
 
 
-def _head(further: list[pl.Series]) -> str | pl.Expr:
+def _choose_form_number(further: list[pl.Series]) -> str | pl.Expr:
     """Return the number of the form: 2 for a row with a column of `LATER`."""
     if not further:
         return "1"
@@ -62,7 +62,7 @@ def _head(further: list[pl.Series]) -> str | pl.Expr:
     return pl.when(is_later).then(pl.lit("2")).otherwise(pl.lit("1"))
 
 
-def _field(values: pl.Series) -> list[str | pl.Expr]:
+def _encode_field(values: pl.Series) -> list[str | pl.Expr]:
     """Return the parts of one column that is not in `LATER`; a column without values is the same text in every row."""
     nulls = values.null_count()
     if nulls == len(values):

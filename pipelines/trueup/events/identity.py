@@ -38,7 +38,7 @@ def netstring_sql(name: str) -> str:
     return f"coalesce(strlen({name}) || ':' || {name}, '~')"
 
 
-def _field(name: str, dtype: pl.DataType, *, is_missing: bool) -> str:
+def _encode_field(name: str, dtype: pl.DataType, *, is_missing: bool) -> str:
     if is_missing:
         return "'~'"
     return netstring_sql(name) if dtype == pl.String else f"coalesce({_number_sql(name, dtype)} || ';', '~')"
@@ -56,14 +56,14 @@ def canonical_sql(stream: str, *, without: frozenset[str] = frozenset(), missing
     later = LATER.get(stream, {})
     first = {name: dtype for name, dtype in CORE[stream].items() if name not in without and name not in later}
     columns = {"key_scope": pl.String(), **first}
-    fields = [_field(name, dtype, is_missing=name in missing) for name, dtype in columns.items()]
+    fields = [_encode_field(name, dtype, is_missing=name in missing) for name, dtype in columns.items()]
     further = {name: dtype for name, dtype in later.items() if name not in missing}
-    fields += [_later_field(name, dtype) for name, dtype in further.items()]
+    fields += [_encode_later_field(name, dtype) for name, dtype in further.items()]
     head = f"{canonical_version_sql(stream, missing=missing)}, ';{stream};'" if further else f"'1;{stream};'"
     return f"concat({head}, {', '.join(fields)})"
 
 
-def _later_field(name: str, dtype: pl.DataType) -> str:
+def _encode_later_field(name: str, dtype: pl.DataType) -> str:
     value = f"strlen({name}), ':', {name}" if dtype == pl.String else f"{_number_sql(name, dtype)}, ';'"
     return f"CASE WHEN {name} IS NULL THEN '' ELSE concat('{len(name)}:{name}', {value}) END"
 
@@ -129,14 +129,14 @@ def with_event_ids(
     added = {"canonical_version": pl.when(is_later).then(2).otherwise(1)}
     if stream in DATED:
         added["day"] = own_time(stream).dt.date()
-    bucket = _buckets(connection, frame, bucket_by, buckets) if is_bucketed(stream, bucket_by) else pl.lit(0)
+    bucket = _choose_buckets(connection, frame, bucket_by, buckets) if is_bucketed(stream, bucket_by) else pl.lit(0)
     ids = sha256_start(canonical_forms(frame, stream))
     return frame.with_columns(event_id=ids, bucket=bucket, **added).select(
         pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items()
     )
 
 
-def _buckets(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, bucket_by: BucketBy, buckets: int) -> pl.Series:
+def _choose_buckets(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, bucket_by: BucketBy, buckets: int) -> pl.Series:
     """Return the bucket of each row."""
     # DuckDB keeps the order of rows where a query neither sorts nor groups them.
     query = f"SELECT {bucket_sql(bucket_by, buckets)} AS bucket FROM rows"

@@ -57,7 +57,7 @@ def explain_bill(warehouse: Warehouse, subscriber: str, period: str) -> Bill:
     """Return the bill of a subscriber in a period of days in the project's time zone; raise `TrueupError` where it has no line."""
     first, last = period_of(period)
     zone = ZoneInfo(warehouse.lake.project.config.project.timezone)
-    begin, end = _midnight(first, zone), _midnight(last + timedelta(days=1), zone)
+    begin, end = _find_midnight(first, zone), _find_midnight(last + timedelta(days=1), zone)
     rows = warehouse.rows("queries/cases/bill_lines", {"subscriber": subscriber, "begin": begin, "end": end})
     if not rows:
         raise TrueupError(f"there is no charge or finding of {subscriber} in {period}", todo="write the number as the log has it")
@@ -65,7 +65,7 @@ def explain_bill(warehouse: Warehouse, subscriber: str, period: str) -> Bill:
     return Bill(subscriber, first, last, lines, _sum_totals(rows))
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
+def _find_midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 

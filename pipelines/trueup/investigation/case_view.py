@@ -66,12 +66,12 @@ def title_of(case: dict[str, Any]) -> str:
     pairs = json.loads(case["pattern"] or "[]")
     # Findings of most kinds have only one side.
     shown = [(name, value) for name, value in pairs if name != "side" or (case["kind"] == "misrated" and value == "overcharge")]
-    shared = [f"{_dimension(name)} {value}" for name, value in shown]
+    shared = [f"{_name_dimension(name)} {value}" for name, value in shown]
     kind = str(case["kind"]).replace("_", " ")
     return f"{kind}: {', '.join(shared)}" if shared else f"{kind}: no dimension in common"
 
 
-def _dimension(name: str) -> str:
+def _name_dimension(name: str) -> str:
     if name.startswith("destination_"):
         return "destination"
     return name.removeprefix("attribute:").replace("_", " ")

@@ -109,7 +109,7 @@ def channels_of(project: Project) -> Iterator[Channel]:
     for place in settings.to:
         address = expand(place.get_secret_value())
         remember(address)
-        yield _apprise_channel(address)
+        yield _open_apprise_channel(address)
 
 
 def append_line(path: Path, message: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def append_line(path: Path, message: dict[str, Any]) -> None:
         raise TrueupError(f"the message cannot be written: {error.strerror}", where=str(path), todo="check [notify] file") from None
 
 
-def _apprise_channel(address: str) -> Channel:
+def _open_apprise_channel(address: str) -> Channel:
     import apprise
 
     scheme = address.partition("://")[0]

@@ -70,7 +70,7 @@ def search(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, *, dim
     found: list[Found] = []
     left, base = findings, records
     while left.height and len(found) < limits.patterns:
-        best = _best_pattern(left, base, limits, dimensions)
+        best = _find_best_pattern(left, base, limits, dimensions)
         if best is None:
             break
         found.append(best)
@@ -85,7 +85,7 @@ class _Candidate:
     found: Found
 
 
-def _best_pattern(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, dimensions: Sequence[str]) -> Found | None:
+def _find_best_pattern(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, dimensions: Sequence[str]) -> Found | None:
     """Return the pattern with the greatest likelihood ratio; prefer a longer pattern only where its ratio is clearly greater."""
     usable = [name for name in dimensions if name in findings.columns and findings[name].null_count() < findings.height]
     whole = (findings.height, max(int(records["weight"].sum()) if records.height else 0, findings.height))
@@ -117,11 +117,11 @@ def _extend(
     parent: _Candidate, findings: pl.DataFrame, records: pl.DataFrame, usable: Sequence[str], whole: tuple[int, int]
 ) -> Iterator[_Candidate]:
     """Yield patterns with one more dimension, for patterns whose records fail more often than other records."""
-    taken = {_subject(name) for name, _ in parent.found.pattern}
+    taken = {_name_subject(name) for name, _ in parent.found.pattern}
     inside = findings.filter(matches(findings, parent.found.pattern))
     around = records.filter(matches(records, parent.found.pattern))
     for name in usable:
-        if _subject(name) in taken:
+        if _name_subject(name) in taken:
             continue
         counted = inside.drop_nulls(name).group_by(name).agg(findings=pl.len(), money=pl.col("money").sum())
         weights = around.drop_nulls(name).group_by(name).agg(records=pl.col("weight").sum())
@@ -134,7 +134,7 @@ def _extend(
                 yield _Candidate(ratio, Found(pattern, count, int(money), max(int(seen), count)))
 
 
-def _subject(name: str) -> str:
+def _name_subject(name: str) -> str:
     return "destination" if name.startswith("destination_") else name
 
 
@@ -150,10 +150,14 @@ def likelihood_ratio(findings: int, records: int, all_findings: int, all_records
     inside, outside = findings / records, rest / others
     if inside < LEAST_LIFT * outside or inside <= outside:
         return 0.0
-    return _log_likelihood(findings, records) + _log_likelihood(rest, others) - _log_likelihood(all_findings, records + others)
+    return (
+        _derive_log_likelihood(findings, records)
+        + _derive_log_likelihood(rest, others)
+        - _derive_log_likelihood(all_findings, records + others)
+    )
 
 
-def _log_likelihood(events: int, trials: int) -> float:
+def _derive_log_likelihood(events: int, trials: int) -> float:
     if events in (0, trials):
         return 0.0
     return events * math.log(events / trials) + (trials - events) * math.log1p(-events / trials)

@@ -101,7 +101,7 @@ class Column:
         found: list[tuple[str, Fit, pl.Series]] = []
         first = self._some.head(_FEW).to_list()
         for time_format in TIME_FORMATS:
-            if sum(map(bool, map(_shape(time_format).match, first))) * 2 < len(first):
+            if sum(map(bool, map(_build_shape_pattern(time_format).match, first))) * 2 < len(first):
                 continue
             fit, read = _time_fit(self._some, time_format)
             if fit.share >= 0.5 and not any(read.equals(other) for _, _, other in found):
@@ -109,7 +109,7 @@ class Column:
             if fit.is_full and len(found) == 1 and time_format == "iso":
                 break
         # Where day and month can be read in two orders, prefer the order by which the sample covers less time.
-        found.sort(key=lambda entry: (-entry[1].share, _span_us(entry[2])))
+        found.sort(key=lambda entry: (-entry[1].share, _measure_span_us(entry[2])))
         return tuple((name, _time_fit(self.texts, name)[0]) for name, _, _ in found[:2])
 
     @cached_property
@@ -123,8 +123,10 @@ class Column:
     def dates(self) -> tuple[tuple[str, Fit], ...]:
         """Formats that fit the values as days without a time, the best first, and another format that fits as many values."""
         first = next(iter(self._some.to_list()), "")
-        fits = [(day, *_time_fit(self._some, day)) for day in ("%Y-%m-%d", *_DATES) if _shape(day).match(first)]
-        fits = sorted((entry for entry in fits if entry[1].share >= 0.9), key=lambda entry: (-entry[1].share, _span_us(entry[2])))
+        fits = [(day, *_time_fit(self._some, day)) for day in ("%Y-%m-%d", *_DATES) if _build_shape_pattern(day).match(first)]
+        fits = sorted(
+            (entry for entry in fits if entry[1].share >= 0.9), key=lambda entry: (-entry[1].share, _measure_span_us(entry[2]))
+        )
         return tuple((day, fit) for day, fit, read in fits[:2] if fit.count == fits[0][1].count)
 
     @cached_property
@@ -193,13 +195,13 @@ class Column:
         return dict(sorted(codes.items(), key=lambda entry: -entry[1]))
 
 
-def _span_us(times: pl.Series) -> int:
+def _measure_span_us(times: pl.Series) -> int:
     first, last = times.min(), times.max()
     return int((last - first) / timedelta(microseconds=1)) if isinstance(first, datetime) and isinstance(last, datetime) else 0
 
 
 @cache
-def _shape(time_format: str) -> re.Pattern[str]:
+def _build_shape_pattern(time_format: str) -> re.Pattern[str]:
     """Return a pattern of the texts that may have a time format: matching texts costs less than parsing them."""
     named = {"iso": r"\d{4}-\d{2}-\d{2}"} | dict.fromkeys(EPOCH_POWER, r"\d{8,17}(\.\d+)?$")
     return re.compile(named.get(time_format) or shape_of(time_format))
@@ -244,11 +246,11 @@ def records_of(sample: Sample, layout: Layout) -> Records:
 def records_by(source: SourceConfig, sample: Sample, layout: Layout, *, first: Collection[str] = ()) -> Records:
     """Return the records of a sample as a source reads them; the columns `first` come before others, which may be cut off."""
     is_file = sample.kind != "text"
-    handle = _mapped_file(sample) if is_file else io.BytesIO(layout.body)
+    handle = _map_file(sample) if is_file else io.BytesIO(layout.body)
     unit = sample_unit(source, sample.path, handle, sample.size_bytes if is_file else len(layout.body))
     reader = reader_of(unit)
     unusable = reader.repeated if isinstance(reader, DetailReader | XmlReader) else frozenset[str]()
-    available = [name for name in _available(reader) if name and name not in unusable]
+    available = [name for name in _list_available(reader) if name and name not in unusable]
     names = [*(name for name in first if name in available), *(name for name in available if name not in first)][:_MOST_COLUMNS]
     if not names:
         raise SourceError("no record of it can be read", where=sample.shown, todo="name a sample that has records")
@@ -261,13 +263,13 @@ def records_by(source: SourceConfig, sample: Sample, layout: Layout, *, first: C
     return Records(columns, reader, unit, tuple(available))
 
 
-def _mapped_file(sample: Sample) -> BinaryIO:
+def _map_file(sample: Sample) -> BinaryIO:
     """Return a memory-mapped file, which the system reads as needed; it is closed with the last reference to the sample."""
     with open_regular(sample.path) as handle:
         return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)  # type: ignore[return-value]
 
 
-def _available(reader: Reader) -> list[str]:
+def _list_available(reader: Reader) -> list[str]:
     """Return the columns of a sample; for JSON, the paths of all members that hold no object."""
     if not isinstance(reader, NdjsonReader | DocumentReader):
         return list(reader.columns())

@@ -44,7 +44,7 @@ class _Writer:
     def table(self, header: str, shown: str, lines: Sequence[Line]) -> None:
         self.lines.append(header)
         for line in lines:
-            self._line(line, shown)
+            self._write_line(line, shown)
 
     def blank(self) -> None:
         self.lines.append("")
@@ -52,8 +52,8 @@ class _Writer:
     def doubt(self, setting: str, reason: str) -> None:
         self.doubts.append(Doubt(len(self.lines), setting, reason))
 
-    def _line(self, line: Line, shown: str) -> None:
-        text = f"# {_key(line.key)} = …" if line.value is None else f"{_key(line.key)} = {toml_value(line.value)}"
+    def _write_line(self, line: Line, shown: str) -> None:
+        text = f"# {_format_key(line.key)} = …" if line.value is None else f"{_format_key(line.key)} = {toml_value(line.value)}"
         if line.evidence:
             text = f"{text:<{_COLUMN - 2}}  # {'check: ' if line.check else ''}{visible(line.evidence)}"
         self.lines += text.split("\n")
@@ -74,7 +74,7 @@ def document_of(proposal: Proposal, *, head: Sequence[str] = ()) -> Document:
         _write_source(writer, source)
     for service, lines in proposal.reconcile.items():
         writer.blank()
-        header = f"[reconcile.{_key(service)}]"
+        header = f"[reconcile.{_format_key(service)}]"
         writer.table(header, header, lines)
     return Document("\n".join(writer.lines) + "\n", writer.doubts)
 
@@ -113,7 +113,7 @@ def toml_value(value: object) -> str:
     if isinstance(value, int):
         return f"{value:_}" if value >= 10_000 else str(value)
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(str(name))} = {toml_value(inner)}" for name, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{_format_key(str(name))} = {toml_value(inner)}" for name, inner in value.items()) + " }"
     if isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
         return "[\n" + "".join(f"  {toml_value(one)},\n" for one in value) + "]"
     if isinstance(value, list | tuple):
@@ -121,5 +121,5 @@ def toml_value(value: object) -> str:
     return toml_text(str(value))
 
 
-def _key(name: str) -> str:
+def _format_key(name: str) -> str:
     return name if _BARE_KEY.fullmatch(name) else toml_text(name)

@@ -111,9 +111,9 @@ class Draft:
             if notation.grouping not in marks
         ]
         prefers_comma = self.layout.settings.get("delimiter") == ";" and bool(texts.str.contains("[.,]").any())
-        best, fit = max(fits, key=lambda entry: (entry[1].count, *_preference(entry[0], prefers_comma=prefers_comma)))
+        best, fit = max(fits, key=lambda entry: (entry[1].count, *_rank_preference(entry[0], prefers_comma=prefers_comma)))
         rivals = [notation for notation, other in fits if other.count == fit.count and notation != best]
-        return Notation(best, fit, _two_readings(columns, best, rivals))
+        return Notation(best, fit, _count_other_readings(columns, best, rivals))
 
     @cached_property
     def quantities(self) -> pl.Series:
@@ -170,27 +170,29 @@ class Draft:
     @property
     def largest(self) -> Decimal:
         """The largest quantity in the unit of the file."""
-        return max((_decimal(text) for text in self.quantities.drop_nulls().to_list()), default=Decimal(0))
+        return max((_to_decimal(text) for text in self.quantities.drop_nulls().to_list()), default=Decimal(0))
 
 
-def _preference(notation: NotationConfig, *, prefers_comma: bool) -> tuple[bool, int]:
+def _rank_preference(notation: NotationConfig, *, prefers_comma: bool) -> tuple[bool, int]:
     simple = -sum((notation.grouping != "", notation.negative != "leading", notation.decimal != "."))
     return (prefers_comma and notation.decimal == ",", simple)
 
 
-def _two_readings(columns: Sequence[Column], best: NotationConfig, rivals: Sequence[NotationConfig]) -> tuple[int, str]:
+def _count_other_readings(columns: Sequence[Column], best: NotationConfig, rivals: Sequence[NotationConfig]) -> tuple[int, str]:
     """Return how many values another notation that fits as well reads as different numbers, and one such value."""
     texts = pl.concat([column.texts for column in columns])
     read = plain_numbers(texts, best)
     for rival in rivals:
         other = plain_numbers(texts, rival)
-        differ = [t for t, a, b in zip(texts.to_list(), read.to_list(), other.to_list(), strict=True) if _decimal(a) != _decimal(b)]
+        differ = [
+            t for t, a, b in zip(texts.to_list(), read.to_list(), other.to_list(), strict=True) if _to_decimal(a) != _to_decimal(b)
+        ]
         if differ:
             return len(differ), differ[0]
     return 0, ""
 
 
-def _decimal(text: str) -> Decimal:
+def _to_decimal(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -257,11 +259,11 @@ def drafts_of(paths: Sequence[Path]) -> list[Draft]:
         known, records = known_format(sample, records_of(sample, layout), layout)
         has_names = layout.settings.get("header", True) is True
         roles = roles_of(records.columns, has_names=has_names) if known is None else known.roles(records.columns)
-        drafts.append(Draft(_source_name(path, [draft.name for draft in drafts]), sample, layout, records, roles, known))
+        drafts.append(Draft(_choose_source_name(path, [draft.name for draft in drafts]), sample, layout, records, roles, known))
     return drafts
 
 
-def _source_name(path: Path, taken: Sequence[str]) -> str:
+def _choose_source_name(path: Path, taken: Sequence[str]) -> str:
     stem = path.name.split(".")[0] or path.stem
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_") or "source"
     return next(one for number in range(1, len(taken) + 2) if (one := name if number == 1 else f"{name}_{number}") not in taken)

@@ -50,7 +50,9 @@ class KnownFormat:
 
     def roles(self, columns: Mapping[str, Column]) -> Roles:
         """Return the roles of a sample's columns as the preset maps them."""
-        found = {role: columns[name] for role, rule in self.source.columns.items() if (name := _main_column(role, rule)) in columns}
+        found = {
+            role: columns[name] for role, rule in self.source.columns.items() if (name := _find_main_column(role, rule)) in columns
+        }
         if "started_at" in found and not found["started_at"].times:
             del found["started_at"]
         return Roles(self.source.stream, found, set(found))
@@ -75,13 +77,13 @@ def _recognise_json(sample: Sample, records: Records, layout: Layout) -> tuple[K
     for name in preset_names():
         source = preset_as_source(name)
         # Where a preset reads members around a list, documents of the sample show those members.
-        outermost = {column.split(".")[0] for column in source.parents or _columns_read(source)}
+        outermost = {column.split(".")[0] for column in source.parents or _list_columns_read(source)}
         if source.format not in ("ndjson", "json") or not outermost <= {column.split(".")[0] for column in records.available}:
             continue
         # Format and list come from the sample; the paths of the preset name members of inner objects.
         records_at = source.records or layout.settings.get("records")
         by_line = source.model_copy(update={"format": layout.format, "records": records_at})
-        read = records_by(by_line, sample, layout, first=_columns_read(source))
+        read = records_by(by_line, sample, layout, first=_list_columns_read(source))
         known = _recognise_by_names(name, read.columns)
         if known is not None:
             return known, read
@@ -101,7 +103,7 @@ def _recognise_by_values(name: str, columns: Mapping[str, Column]) -> KnownForma
 
 def _recognise_by_names(name: str, available: Collection[str]) -> KnownFormat | None:
     source = preset_as_source(name)
-    read = _columns_read(source)
+    read = _list_columns_read(source)
     if not set(read) <= set(available):
         return None
     shown = ", ".join(read[:_MOST_NAMED])
@@ -115,18 +117,18 @@ def preset_as_source(name: str) -> SourceConfig:
     return source
 
 
-def _columns_read(source: SourceConfig) -> list[str]:
+def _list_columns_read(source: SourceConfig) -> list[str]:
     """Return the columns that every file of a preset has: the columns of its mapping and of its condition.
 
     Where records differ in their columns, a sample may lack columns whose absence an expression handles.
     """
     expressions = [rule.expression for rule in source.columns.values() if not rule.optional] + [source.where]
-    read = _operands if source.has_equal_records else _list_needed
+    read = _list_operands if source.has_equal_records else _list_needed
     mapped = [name for rule in source.columns.values() if not rule.optional for name in rule.names]
     return list(dict.fromkeys([*mapped, *(name for expression in expressions for name in read(expression))]))
 
 
-def _operands(expression: str | None) -> tuple[str, ...]:
+def _list_operands(expression: str | None) -> tuple[str, ...]:
     return () if expression is None else tuple(parse_expression(expression, where="").columns)
 
 
@@ -134,7 +136,7 @@ def _list_needed(expression: str | None) -> tuple[str, ...]:
     return () if expression is None else tuple(parse_expression(expression, where="").needed)
 
 
-def _main_column(role: str, rule: ColumnRule) -> str:
+def _find_main_column(role: str, rule: ColumnRule) -> str:
     """Return the source column of an event column; for an expression, the column to which it falls back."""
-    names = rule.names or (() if role == "quantity" else (_list_needed(rule.expression) or _operands(rule.expression))[-1:])
+    names = rule.names or (() if role == "quantity" else (_list_needed(rule.expression) or _list_operands(rule.expression))[-1:])
     return names[0] if names else ""

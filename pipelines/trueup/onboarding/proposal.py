@@ -94,7 +94,7 @@ def propose(paths: Sequence[Path], folder: Path, now: datetime) -> Proposal:
         ProposedSource(draft.name, draft.stream, draft.sample.path, own, _map_sample(draft, own, settings, now))
         for draft, own in zip(drafts, tables, strict=True)
     ]
-    return Proposal(_lake_lines(drafts, shared, links), project, sources, _rules(drafts, shared, links, joined))
+    return Proposal(_propose_lake(drafts, shared, links), project, sources, _propose_rules(drafts, shared, links, joined))
 
 
 def _check_understood(draft: Draft) -> None:
@@ -161,7 +161,7 @@ def _find_shared(
     drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]], joined: dict[tuple[str, str], pl.DataFrame],
     folder: Path,
 ) -> Shared:  # fmt: skip
-    base = _base_unit(drafts)
+    base = _choose_base_unit(drafts)
     fine = max((_find_fine_factor(draft) for draft in drafts), default=1)
     return Shared(
         folder.absolute(),
@@ -169,13 +169,13 @@ def _find_shared(
         base,
         fine,
         _choose_scales(drafts, base, fine, joined),
-        _calling_code(drafts),
+        _find_calling_code(drafts),
         _find_service(drafts),
-        _bill_lines(links),
+        _find_bill_lines(links),
     )
 
 
-def _bill_lines(links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[str, str]:
+def _find_bill_lines(links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[str, str]:
     """Return the evidence, by source, that charges with one key are bill lines: as many usage records have that key."""
     found = {}
     for usage, charge, key in links:
@@ -190,7 +190,7 @@ def _bill_lines(links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[str, st
     return found
 
 
-def _base_unit(drafts: Sequence[Draft]) -> UnitName | None:
+def _choose_base_unit(drafts: Sequence[Draft]) -> UnitName | None:
     """Return the unit of the tariff book, else the smallest unit of the quantities."""
     for draft in drafts:
         unit = draft.records.columns.get("unit") if draft.stream == "tariff" else None
@@ -226,7 +226,7 @@ def _choose_scales(
     return scales
 
 
-def _calling_code(drafts: Sequence[Draft]) -> tuple[str, str, bool] | None:
+def _find_calling_code(drafts: Sequence[Draft]) -> tuple[str, str, bool] | None:
     """Return the calling code that brings numbers of parties into one form, where some are not plain digits."""
     columns = [draft.roles.columns[role] for draft in drafts for role in ("subscriber", "peer") if role in draft.roles.columns]
     if not any(column.is_written_variously for column in columns):
@@ -258,7 +258,7 @@ def _find_service(drafts: Sequence[Draft]) -> tuple[str, str] | None:
 # --- tables of the project --------------------------------------------------------------------------------------------
 
 
-def _lake_lines(drafts: Sequence[Draft], shared: Shared, links: Sequence[tuple[Draft, Draft, SharedKey]]) -> list[Line]:
+def _propose_lake(drafts: Sequence[Draft], shared: Shared, links: Sequence[tuple[Draft, Draft, SharedKey]]) -> list[Line]:
     movements = [draft for draft in drafts if draft.stream in ("usage", "charge")]
     without = [draft.name for draft in movements if draft.column("subscriber") is None and draft.layout.format != "asterisk"]
     if without and links and all(draft.name in shared.keys for draft in movements):
@@ -280,14 +280,14 @@ def _project_lines(drafts: Sequence[Draft], now: datetime) -> list[Line]:
     shown = [found for draft in drafts if draft.stream == "charge" and (found := currency_of(draft)) is not None]
     code, how = shown[0] if shown else ("EUR", "no sample shows a currency")
     lines.append(Line("currency", code, how, check=not shown))
-    oldest = min((first for draft in drafts if (first := _first_time(draft)) is not None), default=None)
+    oldest = min((first for draft in drafts if (first := _find_first_time(draft)) is not None), default=None)
     if oldest is not None and now - oldest > _PLAUSIBLE_AGE - timedelta(days=30):
         days = (now - oldest).days + 366
         lines.append(Line("max_age", f"{days}d", f"the oldest record is of {oldest:%Y-%m-%d}", check=True))
     return lines
 
 
-def _first_time(draft: Draft) -> datetime | None:
+def _find_first_time(draft: Draft) -> datetime | None:
     times = _read_times(draft)
     first = None if times is None else times.min()
     return first if isinstance(first, datetime) else None
@@ -305,17 +305,17 @@ def _read_times(draft: Draft) -> pl.Series | None:
     return utc_times_of_days(column.texts, time_format=time_format, zone="UTC", ambiguous="earliest")
 
 
-def _rules(
+def _propose_rules(
     drafts: Sequence[Draft], shared: Shared, links: Sequence[tuple[Draft, Draft, SharedKey]],
     joined: dict[tuple[str, str], pl.DataFrame],
 ) -> dict[str, list[Line]]:  # fmt: skip
     streams = {draft.stream for draft in drafts}
     if not {"usage", "charge"} <= streams:
         return {}
-    match = [*_match_lines(drafts, links), *_parts_lines(drafts)]
+    match = [*_match_lines(drafts, links), *_propose_parts(drafts)]
     if "tariff" in streams:
         return {"default": [*match, Line("amount_tolerance", "0.005", "half of the last digit of usual amounts", check=True)]}
-    found = _prices(drafts, shared, joined)
+    found = _derive_prices(drafts, shared, joined)
     usual = Counter((price.price, price.per) for price in found.values()).most_common(1)
     tables = {"default": usual[0][0] if usual else None} | {
         service: (price.price, price.per) for service, price in found.items() if service and (price.price, price.per) != usual[0][0]
@@ -328,7 +328,7 @@ def _rules(
     return rules
 
 
-def _prices(drafts: Sequence[Draft], shared: Shared, joined: dict[tuple[str, str], pl.DataFrame]) -> dict[str, Price]:
+def _derive_prices(drafts: Sequence[Draft], shared: Shared, joined: dict[tuple[str, str], pl.DataFrame]) -> dict[str, Price]:
     """Return a price by service: from usage and charges with equal keys, else from quantities that charges state themselves."""
     by_name = {draft.name: draft for draft in drafts}
     frames = [(by_name[usage], frame) for (usage, _), frame in joined.items()]
@@ -347,7 +347,7 @@ def _prices(drafts: Sequence[Draft], shared: Shared, joined: dict[tuple[str, str
     return found
 
 
-def _quantity_tolerance(movements: Sequence[Draft]) -> Line:
+def _propose_quantity_tolerance(movements: Sequence[Draft]) -> Line:
     """Return the tolerated difference of quantities: a minute where charges count whole minutes, because these are rounded up."""
     for draft in movements:
         whole = draft.column("quantity")
@@ -366,19 +366,19 @@ def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, Sh
     if all(draft.column("peer") is not None or draft.layout.format == "asterisk" for draft in movements) and charges * 2 > usage:
         near = [
             assumed("start_tolerance", "2s", "by how much two systems may differ"),
-            _quantity_tolerance(movements),
+            _propose_quantity_tolerance(movements),
         ]
         return [Line("match", ["nearest"], "usage and charges share no key", check=True), *near, grace]
-    period = _period_line(movements)
+    period = _propose_period(movements)
     return [Line("match", ["aggregate"], "usage and charges share no key: their sums are compared", check=True), period, grace]
 
 
-def _parts_lines(drafts: Sequence[Draft]) -> list[Line]:
+def _propose_parts(drafts: Sequence[Draft]) -> list[Line]:
     counters = [draft.name for draft in drafts if draft.known is not None and draft.known.has_counters]
     return [Line("parts", "max", f"interim updates of {', '.join(counters)} have counters so far")] if counters else []
 
 
-def _period_line(movements: Sequence[Draft]) -> Line:
+def _propose_period(movements: Sequence[Draft]) -> Line:
     """Return the period of charges: a month where every charge begins on the first of a month, and usage also on other days."""
     charges = [_read_times(draft) for draft in movements if draft.stream == "charge"]
     starts = [times for times in charges if times is not None]

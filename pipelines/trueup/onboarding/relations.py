@@ -37,8 +37,8 @@ def shared_key(usage: tuple[Mapping[str, Column], Roles], charge: tuple[Mapping[
     A column that distinguishes records is more likely the key: two files share all parties before they share all calls.
     """
     found: list[tuple[float, SharedKey]] = []
-    for left in _key_columns(*usage):
-        for right in _key_columns(*charge):
+    for left in _select_key_columns(*usage):
+        for right in _select_key_columns(*charge):
             names = min(name_score(left.name, "session_key"), name_score(right.name, "session_key"))
             if (left.is_counter or right.is_counter) and not names:
                 # Line numbers of two files agree only by chance.
@@ -50,7 +50,7 @@ def shared_key(usage: tuple[Mapping[str, Column], Roles], charge: tuple[Mapping[
     return max(found, key=lambda entry: entry[0])[1] if found else None
 
 
-def _key_columns(columns: Mapping[str, Column], roles: Roles) -> list[Column]:
+def _select_key_columns(columns: Mapping[str, Column], roles: Roles) -> list[Column]:
     held = [column for role, column in roles.columns.items() if role in _NO_KEY]
     parties = [roles.columns[role] for role in ("subscriber",) if role in roles.columns]
     return [

@@ -62,8 +62,8 @@ def source_tables(draft: Draft, shared: Shared) -> SourceTables:
     found_by_values = not draft.is_mapped_by_name and not draft.roles.named
     head = [
         Line("name", draft.name),
-        Line("stream", draft.stream, _stream_evidence(draft), check=found_by_values),
-        _path_line(draft, shared.folder),
+        Line("stream", draft.stream, _describe_stream(draft), check=found_by_values),
+        _propose_path(draft, shared.folder),
         *draft.layout.lines,
     ]
     if draft.is_mapped_by_name:
@@ -71,11 +71,11 @@ def source_tables(draft: Draft, shared: Shared) -> SourceTables:
             [Line("identity", "content", "rows of a tariff book have no key of their own")] if draft.stream == "tariff" else []
         )
         return SourceTables([*head, *identity], {"framing": draft.layout.framing})
-    head += [*_time_lines(draft), *_notation_lines(draft), *_range_lines(draft, shared), *_where_lines(draft)]
+    head += [*_time_lines(draft), *_propose_notation(draft), *_propose_ranges(draft, shared), *_propose_where(draft)]
     if draft.name in shared.bill_lines:
         head.append(Line("bill_lines", True, shared.bill_lines[draft.name], check=True))
-    columns = [*_key_lines(draft, shared, head), *_value_lines(draft, shared)]
-    tables = {"columns": columns, "constants": _constants(draft, shared)}
+    columns = [*_propose_keys(draft, shared, head), *_propose_values(draft, shared)]
+    tables = {"columns": columns, "constants": _propose_constants(draft, shared)}
     return SourceTables(head, tables | {"framing": draft.layout.framing, "fixed": draft.layout.fixed})
 
 
@@ -85,8 +85,8 @@ def _build_preset_tables(draft: Draft, known: KnownFormat, shared: Shared) -> So
         Line("name", draft.name),
         Line("preset", known.name, known.evidence),
         Line("stream", draft.stream, "that of the preset"),
-        _path_line(draft, shared.folder),
-        *(line for line in draft.layout.lines if _differs(line, known)),
+        _propose_path(draft, shared.folder),
+        *(line for line in draft.layout.lines if _check_differs(line, known)),
     ]
     session = shared.keys.get(draft.name)
     rule = known.source.columns["session_key"]
@@ -94,7 +94,7 @@ def _build_preset_tables(draft: Draft, known: KnownFormat, shared: Shared) -> So
     return SourceTables(head, {"columns": columns, "framing": draft.layout.framing})
 
 
-def _differs(line: Line, known: KnownFormat) -> bool:
+def _check_differs(line: Line, known: KnownFormat) -> bool:
     """Return whether a line of the layout differs from a preset: JSON documents may be single lines, but not the reverse."""
     if line.key == "format":
         return (line.value, known.source.format) == ("json", "ndjson")
@@ -103,11 +103,11 @@ def _differs(line: Line, known: KnownFormat) -> bool:
     return bool(line.value != getattr(known.source, line.key))
 
 
-def _path_line(draft: Draft, folder: Path) -> Line:
-    return Line("path", _written_path(draft, folder), "this sample; a pattern such as landing/*.csv takes further deliveries")
+def _propose_path(draft: Draft, folder: Path) -> Line:
+    return Line("path", _format_path(draft, folder), "this sample; a pattern such as landing/*.csv takes further deliveries")
 
 
-def _stream_evidence(draft: Draft) -> str:
+def _describe_stream(draft: Draft) -> str:
     if draft.stream == "tariff":
         return "its columns are those of a tariff book"
     if draft.layout.format == "asterisk":
@@ -123,7 +123,7 @@ def _stream_evidence(draft: Draft) -> str:
     return "it has times and quantities, and no amount"
 
 
-def _written_path(draft: Draft, folder: Path) -> str:
+def _format_path(draft: Draft, folder: Path) -> str:
     path = draft.sample.path.absolute()
     text = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
     if "${" in text:
@@ -151,7 +151,7 @@ def _time_lines(draft: Draft) -> list[Line]:
     return [line] if name != "iso" or line.check else []
 
 
-def _notation_lines(draft: Draft) -> list[Line]:
+def _propose_notation(draft: Draft) -> list[Line]:
     notation, fit, (count, example) = draft.notation.notation, draft.notation.fit, draft.notation.ambiguous
     written: dict[str, object] = {
         name: value for name, value in notation.model_dump().items() if value != NotationConfig.model_fields[name].get_default()
@@ -163,7 +163,7 @@ def _notation_lines(draft: Draft) -> list[Line]:
     return [Line("notation", written or {"decimal": "."}, f"{fit} numbers fit{doubt}", check=not fit.is_full or bool(count))]
 
 
-def _range_lines(draft: Draft, shared: Shared) -> list[Line]:
+def _propose_ranges(draft: Draft, shared: Shared) -> list[Line]:
     """Return a range for durations where some exceed a day and either contradict the end or are few."""
     day, started, ended = _DAY.get(draft.unit or ""), draft.column("started_at"), draft.column("ended_at")
     quantities = draft.quantities.cast(float, strict=False) if len(draft.quantities) else None
@@ -178,7 +178,7 @@ def _range_lines(draft: Draft, shared: Shared) -> list[Line]:
     ]
 
 
-def _where_lines(draft: Draft) -> list[Line]:
+def _propose_where(draft: Draft) -> list[Line]:
     if draft.first_leg is None:
         return []
     column, value = draft.first_leg
@@ -187,7 +187,7 @@ def _where_lines(draft: Draft) -> list[Line]:
     return [Line("where", f"{identifier(column.name)} = '{escaped}'", reason, check=True)]
 
 
-def _key_lines(draft: Draft, shared: Shared, head: list[Line]) -> list[Line]:
+def _propose_keys(draft: Draft, shared: Shared, head: list[Line]) -> list[Line]:
     record, session = draft.column("record_key"), shared.keys.get(draft.name)
     lines = []
     if draft.stream == "charge" and (record is None or (session is not None and record.name == session[0].name)):
@@ -205,10 +205,10 @@ def _key_lines(draft: Draft, shared: Shared, head: list[Line]) -> list[Line]:
     return lines
 
 
-def _value_lines(draft: Draft, shared: Shared) -> list[Line]:
+def _propose_values(draft: Draft, shared: Shared) -> list[Line]:
     return [
-        *_party_lines(draft, shared), *_start_lines(draft), *_quantity_lines(draft, shared), *_amount_lines(draft),
-        *(_text_line(draft, role) for role in _TEXT_ROLES if draft.column(role) is not None and _is_of_stream(draft, role)),
+        *_propose_parties(draft, shared), *_start_lines(draft), *_propose_quantity(draft, shared), *_propose_amounts(draft),
+        *(_propose_text(draft, role) for role in _TEXT_ROLES if draft.column(role) is not None and _is_of_stream(draft, role)),
     ]  # fmt: skip
 
 
@@ -216,13 +216,13 @@ def _is_of_stream(draft: Draft, role: str) -> bool:
     return draft.stream == "charge" or role not in ("tariff_code", "invoice_id")
 
 
-def _text_line(draft: Draft, role: str) -> Line:
+def _propose_text(draft: Draft, role: str) -> Line:
     column = draft.roles.columns[role]
     values = column.distinct.count
     return Line(role, column.name, f"by its name; {values:,} {'value' if values == 1 else 'values'}")
 
 
-def _party_lines(draft: Draft, shared: Shared) -> list[Line]:
+def _propose_parties(draft: Draft, shared: Shared) -> list[Line]:
     lines = []
     for role in ("subscriber", "peer"):
         column = draft.column(role)
@@ -258,7 +258,7 @@ def _start_lines(draft: Draft) -> list[Line]:
     return lines
 
 
-def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
+def _propose_quantity(draft: Draft, shared: Shared) -> list[Line]:
     scale, why = shared.scales.get(draft.name, (1, ""))
     if draft.volume is not None:
         reason = (
@@ -266,14 +266,14 @@ def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
             if "in_high" in draft.counters
             else "both directions"
         )
-        rule: dict[str, object] = {"expression": converted(draft.volume, _ratio(draft, shared))}
+        rule: dict[str, object] = {"expression": converted(draft.volume, _find_ratio(draft, shared))}
         return [Line("quantity", rule if scale == 1 else rule | {"scale": scale}, reason, check=True)]
     column = draft.column("quantity")
     if column is None:
         return []
     rule = {"column": column.name}
     evidence, check = f"{column.fit_of(draft.notation.notation)} values are numbers", False
-    ratio = _ratio(draft, shared)
+    ratio = _find_ratio(draft, shared)
     if scale == 1 and draft.unit is not None and not column.clocks and ratio == 1:
         rule |= {"unit": draft.unit}
     if column.clocks:
@@ -298,13 +298,13 @@ def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
     return [Line("quantity", column.name if rule == {"column": column.name} else rule, evidence, check=check)]
 
 
-def _ratio(draft: Draft, shared: Shared) -> Fraction:
+def _find_ratio(draft: Draft, shared: Shared) -> Fraction:
     """Return how many units of the log make one unit of the file, where `scale` cannot express it; else 1."""
     ratio = ratio_between(draft.unit, shared.base)
     return Fraction(1) if ratio.denominator == 1 else ratio
 
 
-def _amount_lines(draft: Draft) -> list[Line]:
+def _propose_amounts(draft: Draft) -> list[Line]:
     amount = draft.column("amount")
     if amount is None:
         return []
@@ -327,7 +327,7 @@ def _amount_lines(draft: Draft) -> list[Line]:
     return [*lines, supported("currency", value, fit, "values are codes of ISO 4217")]
 
 
-def _constants(draft: Draft, shared: Shared) -> list[Line]:
+def _propose_constants(draft: Draft, shared: Shared) -> list[Line]:
     lines = []
     if shared.service is not None and draft.column("service") is None:
         lines.append(assumed("service", shared.service[0], shared.service[1]))

@@ -80,9 +80,9 @@ class Policy:
         """Return the policy as JSON values: the content of a `policy` declaration."""
         return {
             "kernel": KERNEL_VERSION,
-            "services": {name: _service_content(s) for name, s in sorted(self.services.items())},
-            "default": _service_content(self.default),
-            "sources": {name: _source_content(source) for name, source in sorted(self.sources.items())},
+            "services": {name: _list_service_settings(s) for name, s in sorted(self.services.items())},
+            "default": _list_service_settings(self.default),
+            "sources": {name: _list_source_settings(source) for name, source in sorted(self.sources.items())},
             "timezone": self.timezone,
             "currency": self.currency,
             "horizon_us": self.horizon_us,
@@ -105,8 +105,8 @@ class Policy:
         """Return the policy of a declaration at `position`."""
         return cls(
             position,
-            {name: _service_of(s) for name, s in content["services"].items()},
-            _service_of(content["default"]),
+            {name: _find_service(s) for name, s in content["services"].items()},
+            _find_service(content["default"]),
             {name: SourceRules(**source) for name, source in content["sources"].items()},
             content["timezone"],
             content["currency"],
@@ -116,7 +116,7 @@ class Policy:
         )
 
 
-def _source_content(source: SourceRules) -> dict[str, Any]:
+def _list_source_settings(source: SourceRules) -> dict[str, Any]:
     # Declarations of earlier versions lack this rule: without it the content stays the same.
     later = {"bill_lines": True} if source.bill_lines else {}
     return {"stream": source.stream, "lateness_us": source.lateness_us, "idle_after_us": source.idle_after_us, **later}
@@ -126,13 +126,13 @@ _WITHOUT_EFFECT: tuple[tuple[str, object], ...] = (("parts", "sum"), ("covers", 
 """Rules that earlier versions lack, with the values that change nothing."""
 
 
-def _service_content(service: ServiceConfig) -> dict[str, Any]:
+def _list_service_settings(service: ServiceConfig) -> dict[str, Any]:
     content = {**service.model_dump(mode="json"), "match": list(service.match)}
     # Declarations of earlier versions lack these rules: without them the content stays the same.
     return {name: value for name, value in content.items() if (name, value) not in _WITHOUT_EFFECT}
 
 
-def _service_of(content: Mapping[str, Any]) -> ServiceConfig:
+def _find_service(content: Mapping[str, Any]) -> ServiceConfig:
     return ServiceConfig.model_construct(**{**content, "match": tuple(content["match"])})
 
 
@@ -144,7 +144,7 @@ class Policies:
         assert self.all, "a log is evaluated under at least one policy"
         self.starts: NDArray[np.int64] = np.array([p.position for p in self.all], dtype=np.int64)
         self.services = sorted({name for p in self.all for name in (*p.services, *p.line_of)})
-        self.frame = self._frame()
+        self.frame = self._build_frame()
 
     def number_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of the policy in force at each position; before the first declaration it is the first."""
@@ -193,7 +193,7 @@ class Policies:
         summed = self.frame.filter("by_aggregate")
         return CYCLE in summed["sum_period"] or bool(summed["in_own_zone"].any())
 
-    def _frame(self) -> pl.DataFrame:
+    def _build_frame(self) -> pl.DataFrame:
         rows = []
         for number, policy in enumerate(self.all):
             line_of = policy.line_of

@@ -30,19 +30,19 @@ def project_problems(
     the command will collect files, so every path must be resolvable.
     """
     rules: Sequence[Rule] = (*SETTING_RULES, *FILE_RULES, *(COLLECTION_RULES if collects else ()))
-    return _problems_of(rules if log is None else (*rules, *LOG_RULES), Facts(project, log or LogSummary(), published))
+    return _find_problems(rules if log is None else (*rules, *LOG_RULES), Facts(project, log or LogSummary(), published))
 
 
 def log_problems(project: Project, log: LogSummary) -> list[Problem]:
     """Return the problems of the rules that need the summary of the log."""
-    return _problems_of(LOG_RULES, Facts(project, log))
+    return _find_problems(LOG_RULES, Facts(project, log))
 
 
 def collection_problems(project: Project, log: LogSummary) -> list[Problem]:
     """Return the problems of the rules about source files; these need only the sources' deliveries of the summary."""
-    return _problems_of((*files.LOG_RULES, *refused.LOG_RULES), Facts(project, log))
+    return _find_problems((*files.LOG_RULES, *refused.LOG_RULES), Facts(project, log))
 
 
-def _problems_of(rules: Iterable[Rule], facts: Facts) -> list[Problem]:
+def _find_problems(rules: Iterable[Rule], facts: Facts) -> list[Problem]:
     problems = [problem for rule in rules for problem in rule.problems(facts)]
     return sorted(problems, key=lambda problem: _ORDER[problem.severity])

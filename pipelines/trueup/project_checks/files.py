@@ -33,13 +33,13 @@ def _find_unresolved(facts: Facts) -> Iterator[Instance]:
 
 
 def _find_own_files(facts: Facts) -> Iterator[Instance]:
-    folder, written = _data_folder(facts.project), _written_files(facts)
+    folder, written = _find_data_folder(facts.project), _list_written_files(facts)
     for source in facts.config.source:
         if source.name in facts.unresolved:
             continue
         for pattern in source.path:
-            parts = _pattern_parts(facts.project, pattern)
-            inside = folder is not None and _literal_folder(parts).is_relative_to(folder)
+            parts = _split_pattern(facts.project, pattern)
+            inside = folder is not None and _find_literal_folder(parts).is_relative_to(folder)
             own = folder if inside else next((path for path in written if _is_match(parts, path.parts)), None)
             if own is not None:
                 yield {
@@ -52,7 +52,7 @@ def _find_own_files(facts: Facts) -> Iterator[Instance]:
 def _find_empty_patterns(facts: Facts) -> Iterator[Instance]:
     for source in facts.config.source:
         for pattern, paths in facts.patterns.get(source.name, {}).items():
-            if glob.has_magic(pattern) and not paths and not _was_read(facts, source, pattern):
+            if glob.has_magic(pattern) and not paths and not _check_was_read(facts, source, pattern):
                 yield {"where": f"[[source]] {source.name}", "source": source.name, "pattern": pattern}
 
 
@@ -72,10 +72,10 @@ def _count_twice(first: SourceConfig, second: SourceConfig) -> bool:
     return {first.stream, second.stream} <= set(MOVEMENTS) and not is_duplicate and not on_purpose
 
 
-def _was_read(facts: Facts, source: SourceConfig, pattern: str) -> bool:
+def _check_was_read(facts: Facts, source: SourceConfig, pattern: str) -> bool:
     """Return whether a pattern ever led to units of a source; then a file that was moved away later is not missing."""
     deliveries = facts.log.sources.get(source.name)
-    parts = _pattern_parts(facts.project, pattern)
+    parts = _split_pattern(facts.project, pattern)
     return deliveries is not None and any(
         _is_match(parts, (facts.project.directory / path).parts) for path in deliveries.newest_paths
     )
@@ -84,7 +84,7 @@ def _was_read(facts: Facts, source: SourceConfig, pattern: str) -> bool:
 # --- files that trueup writes -----------------------------------------------------------------------------------------
 
 
-def _data_folder(project: Project) -> Path | None:
+def _find_data_folder(project: Project) -> Path | None:
     """Return the folder of the lake's data; None for an object store or a path that cannot be resolved."""
     try:
         path = data_path(project)
@@ -93,9 +93,9 @@ def _data_folder(project: Project) -> Path | None:
     return None if "://" in path else Path(path)
 
 
-def _written_files(facts: Facts) -> list[Path]:
+def _list_written_files(facts: Facts) -> list[Path]:
     """Return files of the project that no source may read, whether they exist or not."""
-    directory, folder = facts.project.directory, _data_folder(facts.project)
+    directory, folder = facts.project.directory, _find_data_folder(facts.project)
     files = [directory / FILE_NAME, (facts.published or directory / PUBLISHED).absolute()]
     if folder is not None:
         files += [folder / "events/control/ducklake-0.parquet", folder / "events/usage/day=2024-01-01/ducklake-0.parquet"]
@@ -111,13 +111,13 @@ def _written_files(facts: Facts) -> list[Path]:
 # --- patterns ---------------------------------------------------------------------------------------------------------
 
 
-def _pattern_parts(project: Project, pattern: str) -> Sequence[str]:
+def _split_pattern(project: Project, pattern: str) -> Sequence[str]:
     """Return the parts of a source's `path`; the parts of the project's folder are literal."""
     relative = Path(expand_path(pattern))
     return relative.parts if relative.is_absolute() else (*map(glob.escape, project.directory.parts), *relative.parts)
 
 
-def _literal_folder(parts: Sequence[str]) -> Path:
+def _find_literal_folder(parts: Sequence[str]) -> Path:
     """Return the folder that contains all files of a pattern."""
     names = []
     for part in parts[:-1]:

@@ -22,15 +22,15 @@ def candidates(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
     fitting = _find_fitting_decks(kinds, book)
     # Calls that agree in these columns have the same candidates.
     chosen_by = ["kind", "peer", *(["longest"] if book.origins.height else [])]
-    calls = calls.select("call", *DECK, pl.col("peer").fill_null(""), longest=_longest_origin(book))
+    calls = calls.select("call", *DECK, pl.col("peer").fill_null(""), longest=_find_longest_origin(book))
     placed = calls.join(kinds, on=DECK, nulls_equal=True).select("call", *chosen_by)
     lines = placed.select(chosen_by).unique().with_row_index("line")
-    matches = _match_rates(lines.with_columns(_digits("peer").alias("peer")).join(fitting, on="kind"), book)
+    matches = _match_rates(lines.with_columns(_normalise_digits("peer").alias("peer")).join(fitting, on="kind"), book)
     named = placed.join(lines, on=chosen_by).select("call", "line")
     return named.join(matches, on="line").select(*CANDIDATE)
 
 
-def _digits(number: str) -> pl.Expr:
+def _normalise_digits(number: str) -> pl.Expr:
     return international_digits(pl.col(number)).str.strip_prefix("+")
 
 
@@ -41,11 +41,11 @@ def _find_fitting_decks(kinds: pl.DataFrame, book: Book) -> pl.DataFrame:
     return met.filter(pl.all_horizontal(fits)).select("kind", "deck", "rank")
 
 
-def _longest_origin(book: Book) -> pl.Expr:
+def _find_longest_origin(book: Book) -> pl.Expr:
     """Return the longest origin of the book that is a prefix of the subscriber's own number; "" where none is."""
     longest, origins = pl.lit(""), book.origins["longest"].unique()
     for length in origins.str.len_chars().unique().sort().to_list():
-        begins = _digits("own_number").str.head(length)
+        begins = _normalise_digits("own_number").str.head(length)
         of_length = origins.filter(origins.str.len_chars() == length)
         longest = pl.when(begins.is_in(of_length.implode())).then(begins).otherwise(longest)
     return longest

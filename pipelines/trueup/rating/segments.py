@@ -69,7 +69,7 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
     return _merge_pieces(whole.join(unpriced, on="call", how="anti").sort("call", "piece")), unpriced
 
 
-def _uncharged_micros() -> pl.Expr:
+def _derive_uncharged_micros() -> pl.Expr:
     """Return the free quantity at the beginning of a record: the whole record where it is too short to be charged."""
     quantity = pl.col("quantity_micros")
     too_short = (quantity < pl.col("chargeable_from_micros")).fill_null(False)
@@ -78,7 +78,7 @@ def _uncharged_micros() -> pl.Expr:
 
 def _cut_free_pieces(begun: pl.DataFrame) -> pl.DataFrame:
     """Return the free beginnings of records as `SEGMENT`s; `rate` is the rate in force at the beginning."""
-    free = begun.with_columns(charged_micros=_uncharged_micros()).filter(pl.col("charged_micros") > 0)
+    free = begun.with_columns(charged_micros=_derive_uncharged_micros()).filter(pl.col("charged_micros") > 0)
     zero = pl.lit(0, pl.Int64)
     return free.with_columns(
         piece=zero - 1, from_micros=zero, increment_micros=pl.lit(None, pl.Int64), free_micros="charged_micros"
@@ -89,7 +89,7 @@ def _cut_remainders(begun: pl.DataFrame) -> pl.DataFrame:
     """Return the part of each record after its free beginning, as a record that begins there."""
     left = pl.col("quantity_micros") - pl.col("uncharged")
     at_us = pl.col("at_us") + pl.when(_TIMED).then("uncharged").otherwise(0)
-    rest = begun.with_columns(uncharged=_uncharged_micros()).filter((left > 0) | (pl.col("quantity_micros") == 0))
+    rest = begun.with_columns(uncharged=_derive_uncharged_micros()).filter((left > 0) | (pl.col("quantity_micros") == 0))
     return rest.select("call", "done", quantity_micros=left, at_us=at_us)
 
 

@@ -81,12 +81,12 @@ def _add_routes(api: FastAPI, workbench: Workbench) -> None:
     @api.get("/modules/mosaic.js")
     def mosaic() -> Response:
         """Serve the ES module of the wheel `mosaic-widget`, which needs neither Jupyter nor a network."""
-        return FileResponse(_mosaic_file("index.js"), media_type="text/javascript", headers=_CACHED)
+        return FileResponse(_find_mosaic_file("index.js"), media_type="text/javascript", headers=_CACHED)
 
     @api.get("/modules/mosaic.css")
     def mosaic_style() -> Response:
         """Serve the style of the same wheel."""
-        return FileResponse(_mosaic_file("index.css"), media_type="text/css", headers=_CACHED)
+        return FileResponse(_find_mosaic_file("index.css"), media_type="text/css", headers=_CACHED)
 
 
 _CACHED = {"cache-control": "private, max-age=3600"}
@@ -98,7 +98,7 @@ def _query_of(content: object) -> tuple[str, str]:
     return content["type"], content["sql"]
 
 
-def _mosaic_file(name: str) -> Path:
+def _find_mosaic_file(name: str) -> Path:
     # Found without importing the package, which would load Jupyter's widgets.
     from importlib.util import find_spec
 

@@ -75,7 +75,7 @@ async def decide_all(workbench: Workbench, session: Session, subjects: Sequence[
         raise TrueupError(
             f"{len(subjects):,} rows are selected, and at most {MOST_AT_ONCE:,} are decided at once", todo="select fewer"
         )
-    decision = _decision(form, user.name, ZoneInfo(workbench.project.config.project.timezone))
+    decision = _build_decision(form, user.name, ZoneInfo(workbench.project.config.project.timezone))
     recorded = await asyncio.to_thread(_record, workbench.project, list(subjects), decision, form, workbench.clock)
     if await asyncio.to_thread(workbench.copy.show_decisions):
         # The decision has moved findings to another case, or changed which findings are provisional.
@@ -108,7 +108,7 @@ _NEEDED: dict[Field, str] = {
 }
 
 
-def _decision(form: Form, decided_by: str, zone: ZoneInfo) -> Decision:
+def _build_decision(form: Form, decided_by: str, zone: ZoneInfo) -> Decision:
     """Return the decision that a form describes; raise `TrueupError` for a missing or unreadable field."""
     values: dict[Field, str] = {name: text.strip() for name, text in form.values.items() if name in form.choice.fields}
     missing = next((name for name in form.choice.required if not values.get(name)), None)
@@ -117,7 +117,7 @@ def _decision(form: Form, decided_by: str, zone: ZoneInfo) -> Decision:
         raise TrueupError(f"{form.choice.title.lower()} needs {what}", todo="fill the field in")
     if len(values.get("note", "")) > MOST_NOTE_CHARACTERS:
         raise TrueupError(f"the note is longer than {MOST_NOTE_CHARACTERS:,} characters", todo="write less")
-    day = _day(values["day"]) if values.get("day") else None
+    day = _parse_day(values["day"]) if values.get("day") else None
     snoozed = form.choice.decision == "snoozed"
     return Decision(
         form.choice.decision,
@@ -130,7 +130,7 @@ def _decision(form: Form, decided_by: str, zone: ZoneInfo) -> Decision:
     )
 
 
-def _day(text: str) -> date:
+def _parse_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:

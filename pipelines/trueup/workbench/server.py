@@ -52,7 +52,7 @@ def serve(project: Project, listener: Listener, log: LogFn, announce: LogFn, *, 
             host = f"[{listener.host}]" if ":" in listener.host else listener.host
             access = f"{len(users.by_hash)} users by token" if users.by_hash else "without a token, from this machine only"
             log(f"the workbench shows position {version.position}: {access}")
-            server = uvicorn.Server(_server_config(workbench, listener.host, project))
+            server = uvicorn.Server(_configure_server(workbench, listener.host, project))
             announce(f"{scheme}://{host}:{listening.getsockname()[1]}/")
             # Uvicorn raises the signal that ended it again.
             with suppress(KeyboardInterrupt):
@@ -63,7 +63,7 @@ def serve(project: Project, listener: Listener, log: LogFn, announce: LogFn, *, 
         listening.close()
 
 
-def _server_config(workbench: Workbench, host: str, project: Project) -> uvicorn.Config:
+def _configure_server(workbench: Workbench, host: str, project: Project) -> uvicorn.Config:
     config = project.config.workbench
     try:
         return uvicorn.Config(
@@ -75,8 +75,8 @@ def _server_config(workbench: Workbench, host: str, project: Project) -> uvicorn
             server_header=False,
             timeout_graceful_shutdown=2,
             proxy_headers=False,
-            ssl_certfile=_file_of(project, config.certificate),
-            ssl_keyfile=_file_of(project, config.key),
+            ssl_certfile=_find_file(project, config.certificate),
+            ssl_keyfile=_find_file(project, config.key),
         )
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
@@ -84,7 +84,7 @@ def _server_config(workbench: Workbench, host: str, project: Project) -> uvicorn
         ) from None
 
 
-def _file_of(project: Project, name: str | None) -> str | None:
+def _find_file(project: Project, name: str | None) -> str | None:
     return None if name is None else str(Path(project.directory, name))
 
 

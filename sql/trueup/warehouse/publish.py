@@ -162,7 +162,7 @@ class _Tables:
     def write(self, name: str) -> None:
         """Write one view; it reads the tables written before it, and the shared steps."""
         view = install_views.view_statement(name)
-        of_tables = re.sub(r"\bmain\.(\w+)", self._table_of, self._steps.read(view.text))
+        of_tables = re.sub(r"\bmain\.(\w+)", self._find_table, self._steps.read(view.text))
         # A view that reads no written table and no shared step is copied as it was created.
         source = f"({of_tables}\n)" if of_tables != view.text else f"memory.main.{name}"
         self._connection.execute(f"CREATE TABLE published.main.{name} AS FROM {source}")
@@ -175,7 +175,7 @@ class _Tables:
         """Drop the shared steps."""
         self._steps.drop()
 
-    def _table_of(self, found: re.Match[str]) -> str:
+    def _find_table(self, found: re.Match[str]) -> str:
         return f"published.main.{found[1]}" if found[1] in self.rows else found[0]
 
 

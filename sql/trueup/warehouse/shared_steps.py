@@ -38,7 +38,7 @@ class SharedSteps:
         """Return a query that reads temporary tables instead of steps, and compute those that are not there yet."""
         for schema, name in _READ.findall(query):
             self._compute(schema, name)
-        return _READ.sub(lambda found: self._source_of((found[1], found[2])) or found[0], query)
+        return _READ.sub(lambda found: self._find_source((found[1], found[2])) or found[0], query)
 
     def read_view(self, name: str) -> str:
         """Return the query of a view or step, as `read` does."""
@@ -56,12 +56,12 @@ class SharedSteps:
             self._connection.execute(f"DROP TABLE {table}")
         self._tables.clear()
 
-    def _source_of(self, source: Source) -> str | None:
+    def _find_source(self, source: Source) -> str | None:
         return self._given.get(source) or self._tables.get(source)
 
     def _compute(self, schema: str, name: str) -> None:
         known = {"steps": install_views.STEPS, "main": install_views.VIEWS}.get(schema, ())
-        if name not in known or self._source_of((schema, name)) is not None:
+        if name not in known or self._find_source((schema, name)) is not None:
             return
         query = self.read_view(name)
         if schema in self._shared and name not in install_views.STEPS_OF_RECORDS:

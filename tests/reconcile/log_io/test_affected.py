@@ -21,7 +21,7 @@ from reference_model.log import Close, Item, Log, Record, State
 
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import evaluate
-from trueup.reconcile.log_io.affected import _OFFSET_US, _time_blocks, _width_us, affected_records
+from trueup.reconcile.log_io.affected import _OFFSET_US, _choose_width_us, _time_blocks, affected_records
 from trueup.reconcile.log_io.load import frontier_of
 
 S = 1_000_000
@@ -185,7 +185,7 @@ def test_an_instant_is_covered_by_one_time_block_of_its_key_if_within_reach_and_
 ) -> None:
     frame = pl.DataFrame(instants, schema={"bucket": pl.Int64, "scope": pl.String, "time_us": pl.Int64}, orient="row")
     instant = query[2] + _OFFSET_US
-    blocks = _time_blocks(frame, width).filter(bucket=query[0], scope=query[1], block=instant // _width_us(width))
+    blocks = _time_blocks(frame, width).filter(bucket=query[0], scope=query[1], block=instant // _choose_width_us(width))
     assert blocks.height <= 1
     is_covered = any(instant <= upto or instant >= since for upto, since in blocks.select("upto_us", "from_us").rows())
     assert is_covered == any((b, s) == query[:2] and abs(t - query[2]) <= width for b, s, t in instants)

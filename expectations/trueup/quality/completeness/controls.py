@@ -82,7 +82,7 @@ def _add_current_tick(
     lake: Lake, inputs: CompletenessInputs, rules: Rules, now: Tick, past_changes: pl.DataFrame, *, after: int
 ) -> tuple[CompletenessInputs, int]:
     """Return the inputs, with a current tick where that changes a finding, and their last position."""
-    if not _would_change_findings(inputs, rules, now, open_findings(past_changes), after=after):
+    if not _check_finding_changes(inputs, rules, now, open_findings(past_changes), after=after):
         return inputs, now.position - 1
     position = _declare_current_tick(lake)
     if position == now.position:
@@ -91,7 +91,7 @@ def _add_current_tick(
     return load.load_inputs(lake, rules, after=after, upto=position), position
 
 
-def _would_change_findings(inputs: CompletenessInputs, rules: Rules, now: Tick, open_before: pl.DataFrame, *, after: int) -> bool:
+def _check_finding_changes(inputs: CompletenessInputs, rules: Rules, now: Tick, open_before: pl.DataFrame, *, after: int) -> bool:
     """Return whether a current tick would change a finding or make a day due."""
     ticked = replace(inputs, ticks=_add_tick(inputs.ticks, now))
     (turn,) = turns_of(ticked, after=now.position - 1, upto=now.position)

@@ -75,7 +75,7 @@ def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
     days, one, two = (e.cum_sum().shift(1).over("service").alias(n) for n, e in (
         ("days", each.is_not_null().cast(pl.Float64)), ("one", each.fill_null(0.0)), ("two", each.pow(2).fill_null(0.0)),
     ))  # fmt: skip
-    shown = of_day.with_columns(days, one, two).select("service", "day", drift=_relative_variance_of_days())
+    shown = of_day.with_columns(days, one, two).select("service", "day", drift=_derive_relative_day_variance())
     columns = ["service", "day", "known", "worth", "square", "drift"]
     before = sums.filter(pl.col(counted) >= _LEAST_RECORDS).select(
         "service", "day", known=pl.col(counted), worth=pl.col("amount") / pl.col(counted),
@@ -91,7 +91,7 @@ def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
     return both.join(currencies, on="service", how="left")
 
 
-def _relative_variance_of_days() -> pl.Expr:
+def _derive_relative_day_variance() -> pl.Expr:
     """Return the variance of a day's mean value around its expectation, relative to the square of the expectation.
 
     Reads the columns `days`, `one` and `two`.
@@ -146,13 +146,13 @@ def with_bounds(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, c
     numbered = found.with_row_index("row")
     valued = numbered.join(_compute_row_values(numbered, money, hours), on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
-    low, high = _interval_ends(n, var)
+    low, high = _derive_interval_ends(n, var)
     low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
     of_one = (pl.col("square") - pl.col("mean").pow(2)).clip(lower_bound=0.0)
     error = pl.col("mean").pow(2) * pl.col("drift") + of_one / pl.col("known")
     money_mean = n * pl.col("mean")
     money_variance = n * of_one + pl.col("mean").pow(2) * var + n.pow(2) * error
-    money_low, money_high = _interval_ends(money_mean, money_variance)
+    money_low, money_high = _derive_interval_ends(money_mean, money_variance)
     priced = pl.col("records").is_not_null() & pl.col("any_worth").fill_null(False)
     return valued.with_columns(
         records_low=pl.when(n.is_not_null()).then(low.floor().cast(pl.Int64)),
@@ -195,7 +195,7 @@ def _divide_by_service(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFram
     return pl.concat([one, by_node, by_source.select(one.columns)])
 
 
-def _interval_ends(mean: pl.Expr, variance: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+def _derive_interval_ends(mean: pl.Expr, variance: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """Return the ends of the interval of a gamma distribution, by the cube of Wilson and Hilferty; 0 for a mean of 0."""
     safe = pl.when(mean > 0).then(mean)
     inverse = variance / (9 * safe.pow(2))

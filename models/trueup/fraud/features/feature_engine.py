@@ -59,7 +59,7 @@ def history(declared: FeatureSet, events: pl.DataFrame, *, requested: pl.Series 
     # interpreter lock.
     with ThreadPoolExecutor(THREADS) as pool:
         parts = list(pool.map(lambda e: _compute_entity(numbers, times, declared.of(e), e), declared.entities))
-    return _assemble(declared, rows.filter(pl.col("result_row") >= 0), parts)
+    return _combine_parts(declared, rows.filter(pl.col("result_row") >= 0), parts)
 
 
 def in_partitions(declared: FeatureSet, events: pl.DataFrame, count: int) -> pl.DataFrame:
@@ -284,7 +284,7 @@ def _copy_rows(
     return part, members, np.concatenate([m for _, _, m in groups])
 
 
-def _assemble(declared: FeatureSet, facts: pl.DataFrame, parts: Sequence[tuple[FeatureColumns, Ints]]) -> pl.DataFrame:
+def _combine_parts(declared: FeatureSet, facts: pl.DataFrame, parts: Sequence[tuple[FeatureColumns, Ints]]) -> pl.DataFrame:
     columns = [facts["event_id"], *(facts[n] for n in declared.own)]
     for values_by_name, row in parts:
         for name, column in values_by_name.items():

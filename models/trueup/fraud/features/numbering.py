@@ -47,14 +47,14 @@ def number_facts(numbers: pl.Series, *, home: Sequence[str], costly: Sequence[st
     )
     facts = pl.DataFrame({"number": numbers, "range": ranges}, schema_overrides={"number": pl.String})
     facts = facts.join(known, on="range", how="left", maintain_order="left")
-    at_home = pl.col("country").is_null() | _begins_with(home)
+    at_home = pl.col("country").is_null() | _match_prefix(home)
     return facts.select(
         "country",
         "range",
         is_abroad=pl.when(pl.col("number").is_not_null()).then(~at_home),
-        is_premium=pl.when(pl.col("number").is_not_null()).then(pl.col("is_costly") | _begins_with(costly)),
+        is_premium=pl.when(pl.col("number").is_not_null()).then(pl.col("is_costly") | _match_prefix(costly)),
     )
 
 
-def _begins_with(prefixes: Sequence[str]) -> pl.Expr:
+def _match_prefix(prefixes: Sequence[str]) -> pl.Expr:
     return pl.any_horizontal(pl.lit(value=False), *(pl.col("number").str.starts_with(p) for p in prefixes))

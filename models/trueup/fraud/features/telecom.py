@@ -60,7 +60,7 @@ def transactions(usage: pl.DataFrame, config: FraudConfig) -> pl.DataFrame:
         is_free=pl.col("service").is_in(config.free_volumes).fill_null(value=False),
         is_roaming=pl.col("service").is_in(config.roaming).fill_null(value=False),
         called=pl.when(outgoing).then("peer"),
-        loss_micros=_loss_micros(config),
+        loss_micros=_derive_loss_micros(config),
         currency=pl.when(pl.col("service").is_in([loss.service for loss in config.loss])).then(
             pl.lit(config.loss[0].currency if config.loss else None, pl.String)
         ),
@@ -70,7 +70,7 @@ def transactions(usage: pl.DataFrame, config: FraudConfig) -> pl.DataFrame:
     )
 
 
-def _loss_micros(config: FraudConfig) -> pl.Expr:
+def _derive_loss_micros(config: FraudConfig) -> pl.Expr:
     """Return the loss by each transaction if it is fraud, rounded down to a millionth; missing for a service without a price."""
     units = pl.col("units").cast(pl.Int128)
     loss: pl.Expr = pl.lit(None, pl.Int128)

@@ -94,7 +94,7 @@ class Rows:
 
     def counted(self, feature: Feature) -> Bools:
         """Return the rows that a feature counts: rows of its track for which the filter is true and the column has a value."""
-        key = _key(feature)
+        key = _find_key(feature)
         if key not in self._masks:
             mask: Bools = self.is_label if feature.track == "label" else ~self.is_label
             if feature.where is not None:
@@ -107,7 +107,7 @@ class Rows:
 
     def counts(self, feature: Feature) -> Ints:
         """Return the number of rows that a feature counts before each row, and in total."""
-        key = _key(feature)
+        key = _find_key(feature)
         if key not in self._runs:
             self._runs[key] = _sum_running(self.counted(feature).astype(np.int64))
         return self._runs[key]
@@ -115,13 +115,13 @@ class Rows:
     def neighbours(self, feature: Feature, mask: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return, for each counted row, the previous and next counted row of the same entity and value; −1 and len for none."""
         assert feature.of is not None
-        key = _key(feature)
+        key = _find_key(feature)
         if key not in self._neighbours:
             self._neighbours[key] = _find_neighbours(self.code, self.columns[feature.of].values, mask)
         return self._neighbours[key]
 
 
-def _key(feature: Feature) -> tuple[str | None, str, str | None]:
+def _find_key(feature: Feature) -> tuple[str | None, str, str | None]:
     return feature.of, feature.track, feature.where
 
 

@@ -51,7 +51,7 @@ def advance_own_model(lake: Lake) -> list[str]:
 
 def _keep_budget(lake: Lake) -> list[str]:
     """Declare a higher threshold for the champion if it added significantly more cases than rules left of the budget."""
-    champions = _champions(lake)
+    champions = _find_champions(lake)
     if not champions:
         return []
     model_id = champions[-1].model_id
@@ -73,9 +73,9 @@ def _advance(lake: Lake) -> list[str]:
     own = _last_own(lake)
     if own is not None and own.is_challenger and config.own_model == "champion":
         trained_day = _last_day(project, own)
-        _, later = _confirmed(lake, trained_day)
+        _, later = _count_confirmed(lake, trained_day)
         return _judge(lake, own, trained_day, later) if later >= config.own_model_after else []
-    confirmed, _ = _confirmed(lake, _NEVER)
+    confirmed, _ = _count_confirmed(lake, _NEVER)
     if confirmed < (own.confirmed if own else 0) + config.own_model_after:
         return []
     return _train(lake, own, confirmed)
@@ -102,7 +102,7 @@ def _judge(lake: Lake, own: OwnModel, trained_day: date, later: int) -> list[str
     at = np.flatnonzero((known.table.rows["day"] > trained_day).to_numpy())
     if not known.table.fraud[at].any():
         return []
-    champions = [champion.model_id for champion in _champions(lake)]
+    champions = [champion.model_id for champion in _find_champions(lake)]
 
     def precision(model: Model, role: str) -> float:
         return measure(model, role, known.table, at, had_seen=False, settings=settings).average_precision
@@ -119,7 +119,7 @@ def _judge(lake: Lake, own: OwnModel, trained_day: date, later: int) -> list[str
     return [_declare(lake, own.model_id, role, figures)]
 
 
-def _champions(lake: Lake) -> list[ModelInterval]:
+def _find_champions(lake: Lake) -> list[ModelInterval]:
     """Return the champion of the next positions, or none."""
     upto = lake.last_position()
     return [s for s in model_intervals(lake, after=upto, upto=upto + 1) if s.role == "champion"]
@@ -152,7 +152,7 @@ def _last_day(project: Project, own: OwnModel) -> date:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(card["trained_on"]["last_us"]))).date()
 
 
-def _confirmed(lake: Lake, after: date) -> tuple[int, int]:
+def _count_confirmed(lake: Lake, after: date) -> tuple[int, int]:
     install_views.set_variables(lake.connection, lake.project)
     row = lake.connection.execute(statement("queries/fraud/confirmed_cases").text, {"after": after}).fetchone()
     assert row is not None

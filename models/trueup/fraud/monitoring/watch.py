@@ -102,12 +102,12 @@ def budget_findings(cases: pl.DataFrame, of_rules: pl.DataFrame, *, alerts_per_d
             reason = f"{realised / week.height:.0f} cases a day in {week.height} ordinary days; the budget is {alerts_per_day}"
             by_rules = int(week["rule_cases"].sum())
             if by_rules > allowed:
-                reason += f"; rules alone have {by_rules / week.height:.1f} a day: {_most_cases(of_rules, week)}"
+                reason += f"; rules alone have {by_rules / week.height:.1f} a day: {_name_busiest_rules(of_rules, week)}"
             rows.append(("alert_budget", "alert_budget", "all", week["day"][-1], int(week["transactions"][-1]), reason))
     return rows
 
 
-def _most_cases(of_rules: pl.DataFrame, week: pl.DataFrame) -> str:
+def _name_busiest_rules(of_rules: pl.DataFrame, week: pl.DataFrame) -> str:
     """Return the rules with the most cases in a week, each with its cases a day."""
     counted = of_rules.join(week, on="day", how="semi").group_by("rule").agg(pl.col("cases").sum())
     most = counted.sort("cases", "rule", descending=[True, False]).head(_NAMED)

@@ -72,20 +72,20 @@ def contributions_by_side(added: Floats, owners: Sequence[Owner], actor: Side) -
 
 def first_is_peer(added: Floats, owners: Sequence[Owner], is_received: Bools, has_peer: Bools) -> Bools:
     """Return whether the peer is the first accused, for each row of contributions (without their base)."""
-    subscriber, peer = _sums_by_side(added, owners, is_received)
+    subscriber, peer = _sum_by_side(added, owners, is_received)
     more: Bools = np.where(is_received, peer >= subscriber, peer > subscriber) & has_peer
     return more
 
 
 def both_accused(added: Floats, owners: Sequence[Owner], is_received: Bools, has_peer: Bools) -> Bools:
     """Return whether both ends are accused, for each row of contributions (without their base); see `accused`."""
-    subscriber, peer = _sums_by_side(added, owners, is_received)
+    subscriber, peer = _sum_by_side(added, owners, is_received)
     first, second = np.maximum(subscriber, peer), np.minimum(subscriber, peer)
     both: Bools = (second > 0) & (second >= _SECOND_SHARE * first) & has_peer
     return both
 
 
-def _sums_by_side(added: Floats, owners: Sequence[Owner], is_received: Bools) -> tuple[Floats, Floats]:
+def _sum_by_side(added: Floats, owners: Sequence[Owner], is_received: Bools) -> tuple[Floats, Floats]:
     """Return for each row the contributions of the subscriber's and of the peer's features."""
     of = np.array([_SIDE_OF.get(o, "actor") for o in owners])
     subscriber, peer, actor = (added[:, of == name].sum(axis=1) for name in ("subscriber", "peer", "actor"))

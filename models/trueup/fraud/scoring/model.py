@@ -79,13 +79,13 @@ class Model:
         target = folder / self.model_id
         target.mkdir(parents=True, exist_ok=True)
         (target / TREES).write_bytes(self.trees)
-        (target / CARD).write_text(json.dumps(self._card(), indent=2, sort_keys=True) + "\n", "utf-8")
+        (target / CARD).write_text(json.dumps(self._compose_card(), indent=2, sort_keys=True) + "\n", "utf-8")
         if picture is not None:
             (target / CALIBRATION).write_text(picture, "utf-8")
         (target / CARD_TEXT).write_text(render_card(self, has_picture=picture is not None), "utf-8")
         return target
 
-    def _card(self) -> dict[str, Any]:
+    def _compose_card(self) -> dict[str, Any]:
         return {
             **self.card, "card_version": CARD_VERSION, "model_id": self.model_id, "feature_hash": self.feature_hash,
             "features": list(self.feature_names), "threshold": self.threshold, "usual": self.usual,
@@ -154,11 +154,11 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
         if name in card:
             lines.append(f"- {name}: {card[name]}")
     lines += [f"- features: {len(model.feature_names)}, hash `{model.feature_hash}`", f"- threshold: {model.threshold:.6f}"]
-    lines += [*_budget_lines(card), *_cost_lines(card)]
+    lines += [*_describe_budget(card), *_describe_cost(card)]
     lines += ["", "## Parameters", "", *(f"- {k}: {v}" for k, v in sorted(card.get("parameters", {}).items()))]
     others = "operators that it was not trained on" if "measured_on" in card else "later days than it was trained on"
     lines += ["", f"## How good it is, on {others}", "", "| measure | value | 90 % interval |", "|---|---:|---|"]
-    lines += [f"| {k.replace('_', ' ')} | {v:.4f} | {_interval(card, k)} |" for k, v in card.get("metrics", {}).items()]
+    lines += [f"| {k.replace('_', ' ')} | {v:.4f} | {_format_interval(card, k)} |" for k, v in card.get("metrics", {}).items()]
     if card.get("reliability"):
         bins = card["reliability"]
         drawn = [f"![Predicted and observed shares of fraud]({CALIBRATION})", ""] if has_picture else []
@@ -171,7 +171,7 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _budget_lines(card: dict[str, Any]) -> list[str]:
+def _describe_budget(card: dict[str, Any]) -> list[str]:
     """Return the line of the card about the cases of rules; no line if training did not count them."""
     if "budget" not in card:
         return []
@@ -182,25 +182,28 @@ def _budget_lines(card: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cost_lines(card: dict[str, Any]) -> list[str]:
+def _describe_cost(card: dict[str, Any]) -> list[str]:
     """Return the lines of the card about the cost of reviews; no lines if no cost is declared."""
     if "review_cost_micros" not in card:
         return []
     limits = ", ".join(f"{name} {value:.6f}" for name, value in card["thresholds"].items())
     lines = [
         f"- thresholds, of which the highest is in force: {limits}",
-        f"- review of a case: {_money(card['review_cost_micros'])}",
+        f"- review of a case: {_format_money(card['review_cost_micros'])}",
     ]
     if "by_cost" not in card:
         return [*lines, "- no threshold saved more than its reviews cost: the budget alone sets it"]
     saved = card["by_cost"]
-    return [*lines, f"- at the threshold by cost, {saved['cases']} cases saved {_money(saved['net_micros'])} after their reviews"]
+    return [
+        *lines,
+        f"- at the threshold by cost, {saved['cases']} cases saved {_format_money(saved['net_micros'])} after their reviews",
+    ]
 
 
-def _money(micros: int) -> str:
+def _format_money(micros: int) -> str:
     return f"{Decimal(micros).scaleb(-6):,.2f}"
 
 
-def _interval(card: dict[str, Any], measure: str) -> str:
+def _format_interval(card: dict[str, Any], measure: str) -> str:
     low_high = card.get("intervals", {}).get(measure)
     return "" if low_high is None else f"{low_high[0]:.4f} to {low_high[1]:.4f}"

@@ -98,12 +98,12 @@ def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str |
     if name in ("units", "seconds", "kilobytes", "hour"):
         return _own_amount(name, row, usual)
     if name in _SHARES:
-        return f"{100 * _float(value):.0f} % {_SHARES[name]}{_others(usual, percent=True)}"
+        return f"{100 * _to_float(value):.0f} % {_SHARES[name]}{_describe_others(usual, percent=True)}"
     if name in _RATIOS:
-        return f"{plain_number(value)} {_RATIOS[name]}{_others(usual)}"
+        return f"{plain_number(value)} {_RATIOS[name]}{_describe_others(usual)}"
     if name == "sub_mean_seconds_24h":
-        return f"{_duration(value)} per call on average by this subscriber in 24 hours{_others(usual, 'seconds')}"
-    return _windowed(name, value, row, usual)
+        return f"{_format_duration(value)} per call on average by this subscriber in 24 hours{_describe_others(usual, 'seconds')}"
+    return _describe_windowed(name, value, row, usual)
 
 
 def sentence_with_limit(name: str, row: Mapping[str, object], sign: str, limit: float) -> str | None:
@@ -126,15 +126,15 @@ def _limit(name: str, limit: float) -> str:
     if name == "pair_rung_ago_24h" or "_age_" in name:
         return _time(limit)
     if "kilobytes" in name:
-        return _volume(limit)
-    return _duration(limit) if "seconds" in name else plain_number(limit)
+        return _format_volume(limit)
+    return _format_duration(limit) if "seconds" in name else plain_number(limit)
 
 
-def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual) -> str | None:
+def _describe_windowed(name: str, value: object, row: Mapping[str, object], usual: Usual) -> str | None:
     who, _, rest = name.partition("_")
     what, _, window = rest.rpartition("_")
     if who not in _WHO or window not in _WINDOWS:
-        return f"{name.replace('_', ' ')} is {plain_number(value)}{_others(usual)}"
+        return f"{name.replace('_', ' ')} is {plain_number(value)}{_describe_others(usual)}"
     if what == "age":
         return f"the first record {_WHO[who]} was {_time(value)} ago"
     if what == "count" and who == "pair":
@@ -143,28 +143,28 @@ def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual)
             if value == 1
             else f"{plain_number(value)} records {_WHO[who]} {_WINDOWS[window]}"
         )
-    compared = _own(who, what, window, row) + _others(usual, what)
+    compared = _own(who, what, window, row) + _describe_others(usual, what)
     where = _FROM.get(who, _WHO[who]) if what in _RINGING else "in this range of numbers" if what == "numbers" else _WHO[who]
     if what in ("seconds", "kilobytes", "free_kilobytes"):
-        at_once = ", several at once" if what == "seconds" and who == "sub" and _float(value) > _HOURS[window] * 3_600 else ""
-        return f"{_amount(what, value)} {where} {_WINDOWS[window]}{at_once}{compared}"
+        at_once = ", several at once" if what == "seconds" and who == "sub" and _to_float(value) > _HOURS[window] * 3_600 else ""
+        return f"{_format_amount(what, value)} {where} {_WINDOWS[window]}{at_once}{compared}"
     if what == "open":
         return f"{plain_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where}{compared}" if value else None
     if what not in _WHAT:
-        return f"{name.replace('_', ' ')} is {plain_number(value)}{_others(usual)}"
+        return f"{name.replace('_', ' ')} is {plain_number(value)}{_describe_others(usual)}"
     return f"{plain_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where} {_WINDOWS[window]}{compared}"
 
 
 def _own_amount(name: str, row: Mapping[str, object], usual: Usual) -> str | None:
     value = row[name]
     if name == "hour":
-        return f"it is at {plain_number(value)} o'clock" if _float(value) < _MORNING or _float(value) >= _NIGHT else None
+        return f"it is at {plain_number(value)} o'clock" if _to_float(value) < _MORNING or _to_float(value) >= _NIGHT else None
     if not value or (name == "units" and not row.get("is_received")):
         return None
     if name == "kilobytes":
-        return f"the session carries {_volume(value)}{_own_day(name, row)}{_others(usual, name)}"
+        return f"the session carries {_format_volume(value)}{_own_day(name, row)}{_describe_others(usual, name)}"
     own = "" if row.get("is_received") else _own_day("seconds", row)
-    return f"the call lasts {_duration(value)}{own}{_others(usual, 'seconds')}"
+    return f"the call lasts {_format_duration(value)}{own}{_describe_others(usual, 'seconds')}"
 
 
 def _own_day(what: str, row: Mapping[str, object]) -> str:
@@ -178,41 +178,42 @@ def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
     if what not in ADDITIVE or today is None or week is None or window not in ("1h", "24h"):
         return ""
     age = row.get(f"{who}_age_30d")
-    days = 6.0 if age is None else min(6.0, _float(age) / _DAY_US - 1)
+    days = 6.0 if age is None else min(6.0, _to_float(age) / _DAY_US - 1)
     if days < 1:
         return "; own usual: none yet, it is new"
-    before = max(0.0, _float(week) - _float(today)) / days * (_HOURS[window] / 24)
-    return f"; own usual: {_amount(what, before) if what in ('seconds', 'kilobytes', 'free_kilobytes') else _average(before)}"
+    before = max(0.0, _to_float(week) - _to_float(today)) / days * (_HOURS[window] / 24)
+    has_unit = what in ("seconds", "kilobytes", "free_kilobytes")
+    return f"; own usual: {_format_amount(what, before) if has_unit else _format_average(before)}"
 
 
-def _average(count: float) -> str:
+def _format_average(count: float) -> str:
     """Return a mean count as text, rounded where a fraction would mean nothing to an analyst."""
     return "less than 1" if 0 < count < 1 else plain_number(count)
 
 
-def _others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
+def _describe_others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
     if not usual:
         return ""
     median, high = usual
     if percent:
         most = "one in 100 has 100 %" if high >= 1 else f"one in 100 above {100 * high:.0f} %"
         return f"; others: {100 * median:.0f} %, {most}"
-    return f"; others: {_shown(what, median)}, one in 100 above {_shown(what, high)}"
+    return f"; others: {_format_value(what, median)}, one in 100 above {_format_value(what, high)}"
 
 
-def _shown(what: str, value: float) -> str:
+def _format_value(what: str, value: float) -> str:
     if what == "seconds":
-        return _duration(value)
-    return _volume(value) if what in ("kilobytes", "free_kilobytes") else plain_number(value)
+        return _format_duration(value)
+    return _format_volume(value) if what in ("kilobytes", "free_kilobytes") else plain_number(value)
 
 
-def _amount(what: str, value: object) -> str:
+def _format_amount(what: str, value: object) -> str:
     if what == "seconds":
-        return f"{_duration(value)} of calls"
-    return f"{_volume(value)} of {'free ' if what == 'free_kilobytes' else ''}data"
+        return f"{_format_duration(value)} of calls"
+    return f"{_format_volume(value)} of {'free ' if what == 'free_kilobytes' else ''}data"
 
 
-def _float(value: object) -> float:
+def _to_float(value: object) -> float:
     return float(str(value))
 
 
@@ -220,26 +221,26 @@ def plain_number(value: object) -> str:
     """Return a number as text: whole, with one decimal from 1 on, else with two; truth values as yes and no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    number = _float(value)
+    number = _to_float(value)
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}" if number >= 1 else f"{number:,.2f}"
 
 
-def _duration(seconds: object) -> str:
-    number = _float(seconds)
+def _format_duration(seconds: object) -> str:
+    number = _to_float(seconds)
     if number < 120:
         return f"{number:.0f} seconds"
     return f"{number / 60:.0f} minutes" if number < 7_200 else f"{number / 3_600:.1f} hours"
 
 
-def _volume(kilobytes: object) -> str:
-    number = _float(kilobytes)
+def _format_volume(kilobytes: object) -> str:
+    number = _to_float(kilobytes)
     if number < 1_000:
         return f"{number:.0f} kB"
     return f"{number / 1_000:,.0f} MB" if number < 1_000_000 else f"{number / 1_000_000:,.1f} GB"
 
 
 def _time(value: object) -> str:
-    us = _float(value)
+    us = _to_float(value)
     if us < _HOUR_US:
         minutes = f"{us / _MINUTE_US:.0f}"
         return "1 minute" if minutes == "1" else f"{minutes} minutes"

@@ -98,7 +98,7 @@ def leading_sentences(
     for i in named:
         text = say(i)
         if text:
-            texts.setdefault(_amount_of(text), (i in weak, text))
+            texts.setdefault(_extract_amount(text), (i in weak, text))
     strong = [text for is_weak, text in texts.values() if not is_weak]
     first_weak = next((n for n, (is_weak, _) in enumerate(texts.values()) if is_weak), _REASONS)
     facts = [text for is_weak, text in texts.values() if is_weak]
@@ -110,7 +110,7 @@ def leading_sentences(
     return [*strong[:room], *facts[: _REASONS - min(room, len(strong))]] or [_NO_FEATURE]
 
 
-def _amount_of(text: str) -> str:
+def _extract_amount(text: str) -> str:
     """Return the amount in a sentence without its party: `150 rings of ten seconds or less`, from a number or from its range."""
     return text.partition(";")[0].partition(" by ")[0].partition(" from this ")[0].replace(" of free data", " of data")
 

@@ -66,7 +66,7 @@ def rescore(project: Project, since: date, *, clock: Clock = system_clock, log: 
         if lake.consumer_position(CONSUMER) != upto:
             raise TrueupError("not all records have been scored yet", where=str(project.directory), todo="run `trueup score` first")
         model_id = champions[-1].model_id
-        first_us, last_us = day_start_us(since, project), _rescored_from(lake, model_id)
+        first_us, last_us = day_start_us(since, project), _read_rescored_from(lake, model_id)
         part = ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id), champions[-1].threshold)
         request = RescoreRequest(part, first_us, last_us)
         batches = []
@@ -77,7 +77,7 @@ def rescore(project: Project, since: date, *, clock: Clock = system_clock, log: 
     transactions_scored = judged.scoring["transactions"].sum() if judged.scoring.width else 0
     seen = judged.scoring["in_sample"].sum() if judged.scoring.width else 0
     suspicious = judged.score["event_id"].n_unique() if judged.score.width else 0
-    return RescoreSummary(model_id, _moment(first_us), int(transactions_scored), suspicious, int(seen))
+    return RescoreSummary(model_id, _to_moment(first_us), int(transactions_scored), suspicious, int(seen))
 
 
 def day_start_us(day: date, project: Project) -> int:
@@ -92,7 +92,7 @@ def unscored_upto(lake: Lake, model_id: str) -> int:
     return min(max(int(position if since is None else since), int(scored)) for position, since, scored in rows)
 
 
-def _rescored_from(lake: Lake, model_id: str) -> int | None:
+def _read_rescored_from(lake: Lake, model_id: str) -> int | None:
     row = lake.connection.execute(statement("queries/fraud/rescored_since").text, {"model_id": model_id}).fetchone()
     return None if row is None or row[0] is None else int(row[0])
 
@@ -105,25 +105,25 @@ def rescore_records(
     declared, config = telecom_features(), project.config.fraud.model_copy(update={"rule": (), "detectors": "off"})
     models = models_of(project, declared, [part])
     labels = label_events(lake, project, decisions, upto=upto)
-    begins_us, ends_us = _extent_us(lake, part.upto)
+    begins_us, ends_us = _read_extent_us(lake, part.upto)
     first_us = max(request.first_us, begins_us)
     end_us = ends_us if request.last_us is None else min(ends_us, request.last_us)
     batches = []
     for begin_us in range(first_us, end_us, DAYS_AT_ONCE * DAY_US):
         stop_us = min(begin_us + DAYS_AT_ONCE * DAY_US, end_us)
-        days = _day(begin_us - declared.longest_window_us), _day(stop_us)
+        days = _find_day(begin_us - declared.longest_window_us), _find_day(stop_us)
         usage = usage_of(lake, upto=part.upto, first_day=days[0], last_day=days[1])
         events = pl.concat([transactions(usage, config), labels])
         requested = ~events["is_label"] & (events["at_us"] >= begin_us) & (events["at_us"] < stop_us)
         if log:
-            log(f"rescoring from {_day(begin_us)}: {int(requested.sum())} records")
+            log(f"rescoring from {_find_day(begin_us)}: {int(requested.sum())} records")
         if requested.any():
             judged = score_transactions(events, history(declared, events, requested=requested), [part], models, config, upto=upto)
             batches.append(ScoreBatch(judged.score.with_columns(position=pl.lit(upto, pl.Int64)), judged.scoring, judged.drift))
     return batches
 
 
-def _extent_us(lake: Lake, upto: int) -> tuple[int, int]:
+def _read_extent_us(lake: Lake, upto: int) -> tuple[int, int]:
     """Return the beginning of the first day with records, and the end of the last."""
     days = lake.read("usage", columns=["day"], upto=upto)["day"].drop_nulls()
     first, last = days.min(), days.max()
@@ -132,17 +132,17 @@ def _extent_us(lake: Lake, upto: int) -> tuple[int, int]:
     return (first - date(1970, 1, 1)).days * DAY_US, ((last - date(1970, 1, 1)).days + 1) * DAY_US
 
 
-def _day(at_us: int) -> date:
-    return _moment(at_us).date()
+def _find_day(at_us: int) -> date:
+    return _to_moment(at_us).date()
 
 
-def _moment(at_us: int) -> datetime:
+def _to_moment(at_us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)
 
 
 def _commit(lake: Lake, judged: ScoreBatch, model_id: str, first_us: int, upto: int) -> None:
     def write(transaction: Transaction) -> None:
-        rescored_from = _rescored_from(lake, model_id)
+        rescored_from = _read_rescored_from(lake, model_id)
         if rescored_from is not None and rescored_from <= first_us:
             return
         for table, rows in (("score", judged.score), ("scoring", judged.scoring), ("drift", judged.drift)):

@@ -47,20 +47,22 @@ def rules_of(config: FraudConfig) -> tuple[HotRule, ...]:
 def with_rule_features(declared: FeatureSet, rules: Sequence[HotRule]) -> FeatureSet:
     """Add the features that rules need; a model selects its own features by name."""
     travel = (r for r in rules if r.kind == "travel")
-    extra = tuple(Feature(_areas_visited(r), ("subscriber",), r.within, "distinct", _area(r), owner="subscriber") for r in travel)
+    extra = tuple(
+        Feature(_name_places(r), ("subscriber",), r.within, "distinct", _name_area(r), owner="subscriber") for r in travel
+    )
     return replace(declared, features=declared.features + extra)
 
 
 def with_cell_areas(events: pl.DataFrame, rules: Sequence[HotRule]) -> pl.DataFrame:
     """Add the area of each record's cell, one column per travel rule."""
-    return events.with_columns(pl.col("cell").str.extract(r.area).alias(_area(r)) for r in rules if r.kind == "travel")
+    return events.with_columns(pl.col("cell").str.extract(r.area).alias(_name_area(r)) for r in rules if r.kind == "travel")
 
 
-def _area(rule: HotRule) -> str:
+def _name_area(rule: HotRule) -> str:
     return f"area of {rule.name}"
 
 
-def _areas_visited(rule: HotRule) -> str:
+def _name_places(rule: HotRule) -> str:
     return f"places of {rule.name}"
 
 
@@ -76,11 +78,11 @@ def rule_matches(
     rows = features.join(facts, on="event_id", how="left", maintain_order="left")
     parts = [pl.DataFrame(schema={**MATCH, "event_id": features.schema["event_id"]})]
     for rule in rules:
-        for accuses, condition in _conditions(rule, rows, owners):
+        for accuses, condition in _build_conditions(rule, rows, owners):
             matches = rows.filter(condition)
             side = [accuses(row) for row in matches.select("is_received", "peer").iter_rows(named=True)]
             reasons = pl.Series(
-                [_reasons(rule, row, accused) for row, accused in zip(matches.iter_rows(named=True), side, strict=True)],
+                [_write_reasons(rule, row, accused) for row, accused in zip(matches.iter_rows(named=True), side, strict=True)],
                 dtype=pl.String,
             )
             named = matches.select("event_id", rule=pl.lit(rule.name), shadow=pl.lit(rule.shadow))
@@ -91,7 +93,7 @@ def rule_matches(
 _Accuses = Callable[[Mapping[str, Any]], Side]
 
 
-def _conditions(rule: HotRule, rows: pl.DataFrame, owners: Mapping[str, Owner]) -> list[tuple[_Accuses, pl.Expr]]:
+def _build_conditions(rule: HotRule, rows: pl.DataFrame, owners: Mapping[str, Owner]) -> list[tuple[_Accuses, pl.Expr]]:
     """Return pairs of a function that names the accused end of a match, and the condition for a match."""
     match rule.kind:
         case "hot_list":
@@ -104,19 +106,19 @@ def _conditions(rule: HotRule, rows: pl.DataFrame, owners: Mapping[str, Owner]) 
             called = international_digits(pl.col("called"))
             return [(lambda _: "subscriber", pl.any_horizontal(called.str.starts_with(p) for p in digits_of(rule.prefixes)))]
         case "all":
-            compared = [_SIGNS[c.sign](_column(c.feature, rule, rows).cast(pl.Float64), c.limit) for c in rule.conditions]
-            return [(_accuser(rule, rule.conditions[0].feature, owners), reduce(operator.and_, compared))]
+            compared = [_SIGNS[c.sign](_find_column(c.feature, rule, rows).cast(pl.Float64), c.limit) for c in rule.conditions]
+            return [(_choose_accuser(rule, rule.conditions[0].feature, owners), reduce(operator.and_, compared))]
         case "velocity" | "overlap" | "travel":
-            return [(_accuser(rule, _number(rule), owners), _column(_number(rule), rule, rows) > _limit(rule))]
+            return [(_choose_accuser(rule, _number(rule), owners), _find_column(_number(rule), rule, rows) > _limit(rule))]
 
 
-def _column(name: str, rule: HotRule, rows: pl.DataFrame) -> pl.Expr:
+def _find_column(name: str, rule: HotRule, rows: pl.DataFrame) -> pl.Expr:
     if name not in rows.columns:
         raise FeatureError(f"the rule is about {name!r}, an unknown feature", where=rule.name)
     return pl.col(name)
 
 
-def _accuser(rule: HotRule, feature: str, owners: Mapping[str, Owner]) -> _Accuses:
+def _choose_accuser(rule: HotRule, feature: str, owners: Mapping[str, Owner]) -> _Accuses:
     def accuses(row: Mapping[str, Any]) -> Side:
         side = rule.party or side_of(owners[feature], actor_of(is_received=bool(row["is_received"])))
         return side if row["peer"] is not None else "subscriber"
@@ -127,7 +129,7 @@ def _accuser(rule: HotRule, feature: str, owners: Mapping[str, Owner]) -> _Accus
 def _number(rule: HotRule) -> str:
     """Return the name of the feature that a rule compares."""
     if rule.kind == "travel":
-        return _areas_visited(rule)
+        return _name_places(rule)
     return rule.feature if rule.kind == "velocity" and rule.feature else OVERLAP
 
 
@@ -135,11 +137,11 @@ def _limit(rule: HotRule) -> int:
     return max(rule.above, 1) if rule.kind == "travel" else rule.above
 
 
-def _reasons(rule: HotRule, row: Mapping[str, Any], side: Side) -> str:
+def _write_reasons(rule: HotRule, row: Mapping[str, Any], side: Side) -> str:
     """Return the reasons of a match as JSON: sentences and, where known, the kind of fraud and the recommended action."""
     detector = DETECTORS.get(rule.name)
     kind = None if detector is None else typology_of_rule(detector.typology, row, side)
-    content: dict[str, Any] = {"sentences": [f"{rule.name}: {text}" for text in _texts(rule, row)]}
+    content: dict[str, Any] = {"sentences": [f"{rule.name}: {text}" for text in _write_texts(rule, row)]}
     if kind is not None:
         content["typology"] = kind.name
     action = rule.action or (kind.action if kind else None)
@@ -148,7 +150,7 @@ def _reasons(rule: HotRule, row: Mapping[str, Any], side: Side) -> str:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
 
-def _texts(rule: HotRule, row: Mapping[str, Any]) -> list[str]:
+def _write_texts(rule: HotRule, row: Mapping[str, Any]) -> list[str]:
     if rule.kind == "all":
         texts = (sentence_with_limit(c.feature, row, c.sign, c.limit) for c in rule.conditions)
         return [text for text in texts if text][:_SENTENCES] or ["all its conditions hold"]

@@ -162,8 +162,8 @@ def score_transactions(
         reported, has_peer = of_part.filter(of_model["suspicious"]), rows.filter(of_model["suspicious"])["peer"].is_not_null()
         reasons = with_reasons(model, reported, owners=owners, has_peer=has_peer, booster=booster)
         alerts = rows.join(of_model.filter("suspicious").drop("suspicious"), on="event_id", how="inner", maintain_order="left")
-        alerts = _accusing(alerts, reasons)
-        scores.append(_named(alerts, "model", part.model_id, part.role))
+        alerts = _list_accusations(alerts, reasons)
+        scores.append(_add_source(alerts, "model", part.model_id, part.role))
         tallies.append(_tally(rows, of_model["suspicious"], "model", part.model_id, part.role))
         spreads.append(_spread(model, rows, of_part, of_model["margin"]))
         if part.role == "champion":
@@ -175,8 +175,8 @@ def score_transactions(
         scores.append(part_scores)
         tallies.append(part_tally)
     at = pl.lit(upto, pl.Int64).alias("position")
-    counted, spread = (_concat(p).with_columns(at) if p else pl.DataFrame() for p in (tallies, spreads))
-    return ScoreBatch(_concat(scores), counted, spread)
+    counted, spread = (_concat_parts(p).with_columns(at) if p else pl.DataFrame() for p in (tallies, spreads))
+    return ScoreBatch(_concat_parts(scores), counted, spread)
 
 
 def _by_rules(
@@ -192,15 +192,17 @@ def _by_rules(
         # Where a rule accuses both ends, the subscriber gets rank 1.
         accusing = of_rule.select("event_id", "side", "reasons").sort("event_id", "side", descending=[False, True])
         accusing = accusing.with_columns(party_rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("event_id"))
-        alerts = _accusing(facts, accusing).with_columns(margin=pl.lit(None, pl.Float64), probability=pl.lit(None, pl.Float64))
+        alerts = _list_accusations(facts, accusing).with_columns(
+            margin=pl.lit(None, pl.Float64), probability=pl.lit(None, pl.Float64)
+        )
         parts.append((
-            _named(alerts.clear() if rule.shadow else alerts, "rule", rule.name, role),
+            _add_source(alerts.clear() if rule.shadow else alerts, "rule", rule.name, role),
             _tally(facts, facts["event_id"].is_in(of_rule["event_id"].implode()), "rule", rule.name, role),
         ))  # fmt: skip
     return parts
 
 
-def _accusing(rows: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
+def _list_accusations(rows: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
     """Return one row per transaction and accused party; a party that calls itself is accused once."""
     both = rows.join(reasons, on="event_id", how="inner", maintain_order="left_right")
     party = pl.when(pl.col("side") == "peer").then("peer").otherwise("subscriber")
@@ -217,7 +219,7 @@ def in_sample(model: Model) -> pl.Expr:
     return before & at_us.is_between(trained["first_us"], trained["last_us"])
 
 
-def _named(rows: pl.DataFrame, source: str, name: str, role: str) -> pl.DataFrame:
+def _add_source(rows: pl.DataFrame, source: str, name: str, role: str) -> pl.DataFrame:
     return rows.with_columns(source=pl.lit(source), name=pl.lit(name), role=pl.lit(role))
 
 
@@ -227,7 +229,7 @@ def _tally(rows: pl.DataFrame, suspicious: pl.Series, source: str, name: str, ro
         transactions=pl.len().cast(pl.Int64), suspicious=pl.col("suspicious").sum().cast(pl.Int64),
         in_sample=pl.col("in_sample").sum().cast(pl.Int64),
     )  # fmt: skip
-    return _named(counted.sort("day"), source, name, role)
+    return _add_source(counted.sort("day"), source, name, role)
 
 
 def _spread(model: Model, rows: pl.DataFrame, features: pl.DataFrame, margin: pl.Series) -> pl.DataFrame:
@@ -244,10 +246,10 @@ def _spread(model: Model, rows: pl.DataFrame, features: pl.DataFrame, margin: pl
             parts.append(pl.DataFrame({
                 "bin": range(len(bin_counts)), "transactions": bin_counts, "expected": reference[name]["shares"],
             }).with_columns(day=pl.lit(day), feature=pl.lit(name), name=pl.lit(model.model_id)))  # fmt: skip
-    return _concat(parts)
+    return _concat_parts(parts)
 
 
-def _concat(parts: list[pl.DataFrame]) -> pl.DataFrame:
+def _concat_parts(parts: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
 
 

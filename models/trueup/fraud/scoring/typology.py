@@ -55,7 +55,7 @@ def typology_of_rule(named: str, row: Mapping[str, object], side: Side) -> Typol
     """Return the kind of fraud of a rule's match: the kind that the rule names, or a fitting kind that is earlier in the order."""
     if side == "peer" or named not in _BY_DESTINATION:
         return TYPOLOGIES[named]
-    of_line = _of_line(row)
+    of_line = _classify_line(row)
     # The limits of the rule itself are no evidence of a hacked exchange.
     return TYPOLOGIES[of_line or ("revenue_share" if named == "pbx_hacking" else named)]
 
@@ -75,10 +75,10 @@ def _name(leading: Sequence[str], row: Mapping[str, object], side: Side) -> str:
         return "device_misuse" if is_machine or "handset" in text else "subscription" if "age" in text else "unknown"
     if "sims" in text:
         return "account_takeover"
-    return _of_line(row) or _of_call(text, row)
+    return _classify_line(row) or _classify_call(text, row)
 
 
-def _of_line(row: Mapping[str, object]) -> str | None:
+def _classify_line(row: Mapping[str, object]) -> str | None:
     """Return the kind shown by facts about the line, regardless of its destinations; None if they show none.
 
     A roaming line is barred at the visited network, a stolen number at its SIM, and a victim of rings is not a fraudster. Among
@@ -96,7 +96,7 @@ def _of_line(row: Mapping[str, object]) -> str | None:
     return "pbx_hacking" if is_pbx_hacking(row) else None
 
 
-def _of_call(text: str, row: Mapping[str, object]) -> str:
+def _classify_call(text: str, row: Mapping[str, object]) -> str:
     if row.get("is_message"):
         return "inflated_messages"
     if row.get("to_premium") or "premium" in text:

@@ -75,7 +75,7 @@ def threshold_for(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFrame
 
     `scored` is that of `cases_of`. `taken` (day, party, rule) are the cases that rules raise. A score in such a case adds no case.
     """
-    cases = cases_of(scored).join(_days_of(scored), on="day", how="semi")
+    cases = cases_of(scored).join(_select_days(scored), on="day", how="semi")
     if taken is not None:
         cases = cases.join(taken, on=["day", "party"], how="anti", nulls_equal=True)
     return lowest_within(cases["score"].to_numpy(), room_for_model(scored, alerts_per_day, taken).left)
@@ -83,7 +83,7 @@ def threshold_for(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFrame
 
 def room_for_model(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFrame | None) -> Room:
     """Return what rules leave of the budget on the ordinary days of `scored`; the parameters are those of `threshold_for`."""
-    days = _days_of(scored).select("day")
+    days = _select_days(scored).select("day")
     if taken is None:
         return Room(days.height, 0, alerts_per_day * days.height)
     counted = taken.join(days, on="day", how="semi")
@@ -94,7 +94,7 @@ def room_for_model(scored: pl.DataFrame, alerts_per_day: int, taken: pl.DataFram
     return Room(days.height, sum(by_rules), left_by_rules(alerts_per_day, by_rules), dict(of_rule.iter_rows()))
 
 
-def _days_of(scored: pl.DataFrame) -> pl.DataFrame:
+def _select_days(scored: pl.DataFrame) -> pl.DataFrame:
     return ordinary_days(scored.group_by("day").agg(transactions=pl.len()))
 
 

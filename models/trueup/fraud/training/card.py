@@ -63,7 +63,7 @@ def card_of(
         "intervals": day_intervals(rows, budget=budget, seed=seed),
         "evaluated": {"from": str(rows["day"].min()), "to": str(rows["day"].max()), "frauds": int(fraud.sum())},
         "reliability": calibration_error(score, fraud) if evaluated.is_calibrated else [],
-        "blind_spots": list(BLIND_SPOTS) + _constant(declared, table),
+        "blind_spots": list(BLIND_SPOTS) + _list_constant(declared, table),
     }  # fmt: skip
     detected = value_detected_ratio(rows, budget=budget)
     if detected is not None:
@@ -81,7 +81,7 @@ def card_of(
     return card | {"reference": bins | {MARGIN: reference(newest_margin.astype(np.float32))}}
 
 
-def _constant(declared: FeatureSet, table: Table) -> list[str]:
+def _list_constant(declared: FeatureSet, table: Table) -> list[str]:
     """Return the blind spot of features that had a single value in training, which the trees therefore cannot use."""
     constant = [n for n, column in zip(declared.names, table.values.T, strict=True) if _is_constant(column)]
     if not constant:

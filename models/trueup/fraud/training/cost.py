@@ -39,14 +39,14 @@ def cost_threshold(scored: pl.DataFrame, cost: ReviewCost) -> CostThreshold | No
     at = np.unique(np.linspace(0, max(0, highest.len() - 1), _CANDIDATES).astype(np.int64)).tolist()
     best: CostThreshold | None = None
     for candidate in highest.gather(at).to_list() if highest.len() else []:
-        saved, cases = _saved(scored, candidate, cost.reaction_us)
+        saved, cases = _sum_saved(scored, candidate, cost.reaction_us)
         net_micros = saved - cost.micros * cases
         if net_micros > (best.net_micros if best else 0):
             best = CostThreshold(candidate, cases, net_micros)
     return best
 
 
-def _saved(scored: pl.DataFrame, threshold: float, reaction_us: int) -> tuple[int, int]:
+def _sum_saved(scored: pl.DataFrame, threshold: float, reaction_us: int) -> tuple[int, int]:
     first = scored.filter(pl.col("score") >= threshold).group_by("day", "party").agg(first_us=pl.col("at_us").min())
     stopped = scored.filter("fraud").join(first, on=["day", "party"], how="inner")
     stopped = stopped.filter(pl.col("at_us") >= pl.col("first_us") + reaction_us)

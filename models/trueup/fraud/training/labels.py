@@ -23,7 +23,7 @@ def labels_of_decisions(decisions: pl.DataFrame) -> pl.DataFrame:
     one revokes it; training uses `latest_decision`.
     """
     key = ["event_id", "side"]
-    return _labels(decisions).unique(key, keep="first", maintain_order=True).sort("event_id", "side", nulls_last=True)
+    return _select_labels(decisions).unique(key, keep="first", maintain_order=True).sort("event_id", "side", nulls_last=True)
 
 
 def latest_decision(decisions: pl.DataFrame, *, upto_us: int | None = None) -> pl.DataFrame:
@@ -31,7 +31,7 @@ def latest_decision(decisions: pl.DataFrame, *, upto_us: int | None = None) -> p
 
     The time is the time of the first such decision.
     """
-    labels = _labels(decisions)
+    labels = _select_labels(decisions)
     labels = labels if upto_us is None else labels.filter(pl.col("known_us") <= upto_us)
     last = labels.unique(["event_id", "side"], keep="last", maintain_order=True)
     verdict = last.group_by("event_id").agg(fraud=pl.col("fraud").max())
@@ -46,11 +46,11 @@ def latest_decision(decisions: pl.DataFrame, *, upto_us: int | None = None) -> p
 
 def contradictions(decisions: pl.DataFrame) -> int:
     """Count the transactions of which one end was both confirmed and dismissed."""
-    both = _labels(decisions).group_by("event_id", "side").agg(pl.col("fraud").n_unique())
+    both = _select_labels(decisions).group_by("event_id", "side").agg(pl.col("fraud").n_unique())
     return both.filter(pl.col("fraud") > 1)["event_id"].n_unique()
 
 
-def _labels(decisions: pl.DataFrame) -> pl.DataFrame:
+def _select_labels(decisions: pl.DataFrame) -> pl.DataFrame:
     fraud = pl.col("decision").replace_strict(FRAUD_LABELS, default=None, return_dtype=pl.Int64)
     labels = decisions.select("event_id", known_us=pl.col("decided_at").cast(pl.Int64), fraud=fraud, side="side")
     return labels.drop_nulls("fraud").sort("known_us", "event_id", "side", "fraud").cast(LABELS)  # type: ignore[arg-type]

@@ -80,19 +80,19 @@ def train_model(
     Raises `ModelError` without labels of both classes, or when no fold can be tested.
     """
     parts = folds(table, settings.folds, now_us=now_us)
-    trials = [_trial(table, parts, parameters, settings) for parameters in _grid(settings.trials)]
-    best = _best(trials, len(parts))
+    trials = [_try_parameters(table, parts, parameters, settings) for parameters in _list_grid(settings.trials)]
+    best = _select_best(trials, len(parts))
     owners = [declared.owners[name] for name in declared.names]
     rounds = int(np.median(best.rounds))
 
     def trained(known: Known) -> xgb.Booster:
-        parameters = _parameters(known.fraud, best.parameters, settings.seed)
-        return xgb.train(parameters, _data(table, known), rounds, xgb_model=_start(settings))
+        parameters = _complete_parameters(known.fraud, best.parameters, settings.seed)
+        return xgb.train(parameters, _build_matrix(table, known), rounds, xgb_model=_start(settings))
 
     unseen = cross_fitted(table, recent, trained, owners, budget=settings.alerts_per_day)
     if unseen is None:
         unseen = _by_folds(table, recent, parts, best, owners)
-    calibration = _calibrated(unseen)
+    calibration = _calibrate(unseen)
     unseen = unseen.with_columns(score=pl.Series(calibration.probability(unseen["score"].to_numpy())))
     newest = unseen.filter(pl.Series(_is_newest(unseen["at_us"])))
     # A transaction that is no more likely a fraud than the average one is not suspicious, even if the budget allows it.
@@ -101,16 +101,16 @@ def train_model(
     }  # fmt: skip
     cost_facts: dict[str, Any] = {}
     if settings.review_cost is not None:
-        cost_facts = _cost_facts(unseen.filter("is_known"), settings.review_cost, limits)
+        cost_facts = _describe_cost(unseen.filter("is_known"), settings.review_cost, limits)
     threshold = max(cost_facts.get("thresholds", limits).values())
     decided = table.rows["decided_us"].is_not_null().to_numpy()
     booster = trained(Known(np.arange(len(table.fraud)), table.fraud, weights_of(decided)))
-    evaluated = _evaluated(table, parts, trials, owners)
+    evaluated = _evaluate(table, parts, trials, owners)
     # Drift compares margins of the final trees only, because margins of other trees differ without any drift.
-    newest_margin = _newest_margin(booster, table, recent)
+    newest_margin = _predict_newest_margin(booster, table, recent)
     facts = card_of(declared, table, evaluated, newest_margin, budget=settings.alerts_per_day, seed=settings.seed)
     if settings.taken is not None:
-        facts |= _budget_facts(room_for_model(newest, settings.alerts_per_day, settings.taken), facts["blind_spots"])
+        facts |= _describe_budget(room_for_model(newest, settings.alerts_per_day, settings.taken), facts["blind_spots"])
     if limits["budget"] == NEVER:
         facts["blind_spots"].append(_SILENT)
     facts |= {
@@ -122,7 +122,7 @@ def train_model(
     return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, facts | (card or {}))
 
 
-def _budget_facts(room: Room, blind_spots: list[str]) -> dict[str, Any]:
+def _describe_budget(room: Room, blind_spots: list[str]) -> dict[str, Any]:
     """Return the card's facts about the days on which the budget was counted; add a blind spot where rules leave nothing."""
     if not room.left:
         most = ", ".join(f"{rule} {cases / room.days:.1f} a day" for rule, cases in list(room.cases_of_rule.items())[:_NAMED_RULES])
@@ -130,7 +130,7 @@ def _budget_facts(room: Room, blind_spots: list[str]) -> dict[str, Any]:
     return {"budget": {"days": room.days, "cases_of_rules": room.by_rules, "left_for_the_model": room.left}}
 
 
-def _calibrated(unseen: pl.DataFrame) -> Calibration:
+def _calibrate(unseen: pl.DataFrame) -> Calibration:
     known = unseen.filter("is_known")
     return Calibration.fitted(known["score"].to_numpy(), known["fraud"].to_numpy())
 
@@ -143,21 +143,24 @@ def _is_newest(at_us: pl.Series) -> Bools:
     return newest
 
 
-def _newest_margin(booster: xgb.Booster, table: Table, recent: Table | None) -> Floats:
+def _predict_newest_margin(booster: xgb.Booster, table: Table, recent: Table | None) -> Floats:
     parts = [table] if recent is None else [table, recent]
     is_newest = _is_newest(pl.concat([part.rows["at_us"] for part in parts]))
-    return _margins(booster, np.concatenate([part.values for part in parts])[is_newest])
+    return _predict_margins(booster, np.concatenate([part.values for part in parts])[is_newest])
 
 
-def _trial(table: Table, parts: Sequence[Fold], parameters: dict[str, float], settings: Settings) -> _Trial:
+def _try_parameters(table: Table, parts: Sequence[Fold], parameters: dict[str, float], settings: Settings) -> _Trial:
     """Train one setting on the labels known at each fold's cut, and apply it to the transactions after the cut."""
     rounds, boosters, margins, qualities = [], [], [], []
     for fold in parts:
-        count = _rounds(table, fold.train, parameters, settings)
+        count = _find_rounds(table, fold.train, parameters, settings)
         booster = xgb.train(
-            _parameters(fold.train.fraud, parameters, settings.seed), _data(table, fold.train), count, xgb_model=_start(settings)
+            _complete_parameters(fold.train.fraud, parameters, settings.seed),
+            _build_matrix(table, fold.train),
+            count,
+            xgb_model=_start(settings),
         )
-        margin = _margins(booster, table.values[fold.test])
+        margin = _predict_margins(booster, table.values[fold.test])
         rounds.append(count)
         boosters.append(booster)
         margins.append(margin)
@@ -165,19 +168,19 @@ def _trial(table: Table, parts: Sequence[Fold], parameters: dict[str, float], se
     return _Trial(parameters, rounds, boosters, margins, qualities)
 
 
-def _best(trials: Sequence[_Trial], first: int) -> _Trial:
+def _select_best(trials: Sequence[_Trial], first: int) -> _Trial:
     """Return the best trial on the first folds; the first among equally good trials, and the first of all without folds."""
     return max(trials, key=lambda t: t.quality(first)) if first else trials[0]
 
 
-def _evaluated(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], owners: list[Any]) -> Evaluated:
+def _evaluate(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], owners: list[Any]) -> Evaluated:
     """Judge each fold by the parameters and calibration that earlier folds chose, so that no fold judges its own choice.
 
     A single fold has no earlier fold, so it is ranked by the first parameters of the grid, without calibration.
     """
     judged, first = [], 1 if len(parts) > 1 else 0
     for number in range(first, len(parts)):
-        trial, fold = _best(trials, number), parts[number]
+        trial, fold = _select_best(trials, number), parts[number]
         calibration = Calibration()
         if number:
             before = np.concatenate([f.test for f in parts[:number]])
@@ -187,7 +190,7 @@ def _evaluated(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], ow
     return Evaluated(pl.concat(judged), is_calibrated=bool(first))
 
 
-def _cost_facts(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]) -> dict[str, Any]:
+def _describe_cost(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]) -> dict[str, Any]:
     """Return the card's facts about the threshold by cost, and all thresholds; the highest threshold is in force."""
     found = cost_threshold(judged, cost)
     facts: dict[str, Any] = {"review_cost_micros": cost.micros, "thresholds": limits}
@@ -208,16 +211,16 @@ def _by_folds(table: Table, recent: Table | None, parts: Sequence[Fold], best: _
     later = table.take(np.setdiff1d(since_cut, np.concatenate([fold.test for fold in parts])))
     if recent is not None:
         later = Table(np.concatenate([later.values, recent.values]), pl.concat([later.rows, recent.rows]))
-    newest = with_parties(later, _margins(best.boosters[-1], later.values), best.boosters[-1], owners)
+    newest = with_parties(later, _predict_margins(best.boosters[-1], later.values), best.boosters[-1], owners)
     return pl.concat([known, newest.with_columns(is_known=pl.lit(value=False))])
 
 
-def _grid(budget: int) -> list[dict[str, float]]:
+def _list_grid(budget: int) -> list[dict[str, float]]:
     every = [dict(zip(_GRID, values, strict=True)) for values in itertools.product(*_GRID.values())]
     return every[:budget]
 
 
-def _parameters(fraud: Bools, parameters: dict[str, float], seed: int) -> dict[str, Any]:
+def _complete_parameters(fraud: Bools, parameters: dict[str, float], seed: int) -> dict[str, Any]:
     honest_per_fraud = (len(fraud) - fraud.sum()) / max(1, fraud.sum())
     return {
         "objective": "binary:logistic", "tree_method": "hist", "base_score": 0.5, "max_depth": int(parameters["max_depth"]),
@@ -227,11 +230,11 @@ def _parameters(fraud: Bools, parameters: dict[str, float], seed: int) -> dict[s
     }  # fmt: skip
 
 
-def _data(table: Table, known: Known) -> xgb.DMatrix:
+def _build_matrix(table: Table, known: Known) -> xgb.DMatrix:
     return xgb.DMatrix(table.values[known.at], known.fraud, weight=known.weight, nthread=threads_for(len(known.at)))
 
 
-def _margins(booster: xgb.Booster, values: NDArray[np.float32]) -> Floats:
+def _predict_margins(booster: xgb.Booster, values: NDArray[np.float32]) -> Floats:
     margin: Floats = booster.predict(xgb.DMatrix(values, nthread=threads_for(len(values))), output_margin=True).astype(np.float64)
     return margin
 
@@ -240,7 +243,7 @@ def _start(settings: Settings) -> xgb.Booster | None:
     return None if settings.start is None else settings.start.booster()
 
 
-def _rounds(table: Table, known: Known, parameters: dict[str, float], settings: Settings) -> int:
+def _find_rounds(table: Table, known: Known, parameters: dict[str, float], settings: Settings) -> int:
     """Return the number of rounds that early stopping finds on the last part of the known rows."""
     cut = int(len(known.at) * (1 - _STOPPING_SHARE))
     early, late = (Known(known.at[s], known.fraud[s], known.weight[s]) for s in (slice(None, cut), slice(cut, None)))
@@ -248,8 +251,8 @@ def _rounds(table: Table, known: Known, parameters: dict[str, float], settings: 
         return _USUAL_ROUNDS
     start = _start(settings)
     watched = xgb.train(
-        _parameters(early.fraud, parameters, settings.seed), _data(table, early), _MOST_ROUNDS,
-        evals=[(_data(table, late), "later")], verbose_eval=False, early_stopping_rounds=_PATIENCE, xgb_model=start,
+        _complete_parameters(early.fraud, parameters, settings.seed), _build_matrix(table, early), _MOST_ROUNDS,
+        evals=[(_build_matrix(table, late), "later")], verbose_eval=False, early_stopping_rounds=_PATIENCE, xgb_model=start,
     )  # fmt: skip
     # The trees of the start model do not count as rounds.
     before = 0 if start is None else start.num_boosted_rounds()
@@ -260,10 +263,10 @@ def usual_of(names: Sequence[str], table: Table) -> dict[str, dict[str, list[flo
     """Return the median and the 99th percentile of each feature over honest transactions of each kind."""
     honest = table.values[~table.fraud]
     kinds = kinds_of(names, honest)
-    return {kind: _usual(names, honest[kinds == kind]) for kind in sorted(set(kinds.tolist()))}
+    return {kind: _find_usual(names, honest[kinds == kind]) for kind in sorted(set(kinds.tolist()))}
 
 
-def _usual(names: Sequence[str], values: NDArray[np.float32]) -> dict[str, list[float]]:
+def _find_usual(names: Sequence[str], values: NDArray[np.float32]) -> dict[str, list[float]]:
     usual = {}
     for name, column in zip(names, values.T, strict=True):
         present = column[~np.isnan(column)]

@@ -85,7 +85,7 @@ def learnable(project: Project, truth: Path | None) -> Learnable:
     """Return the features of all transactions of a project's log, divided into those with and without a known label."""
     log_labels = _read_labels(project, truth)
     declared = telecom_features()
-    rows = _targets(project, log_labels)
+    rows = _derive_targets(project, log_labels)
     known = pl.col("decided_us").is_not_null() | (pl.col("honest_us") <= log_labels.newest_us)
     parties = pl.col("event_id", "day", "peer", "is_received", "loss_micros"), pl.col("subscriber").alias("party")
     facts = log_labels.events.filter(~pl.col("is_label")).select(*parties)
@@ -114,7 +114,7 @@ class _LogLabels:
 
 
 def _read_labels(project: Project, path: Path | None) -> _LogLabels:
-    truth = None if path is None else _truth(path)
+    truth = None if path is None else _read_truth(path)
     with Lake.open(project, read_only=True) as lake:
         upto = lake.last_position()
         usage = usage_of(lake, upto=upto)
@@ -129,11 +129,11 @@ def _read_labels(project: Project, path: Path | None) -> _LogLabels:
         decisions = None if truth is not None else decisions_of(lake, project)
     if decisions is None:
         known = labels.filter(pl.col("known_us") <= newest)
-        return _LogLabels(events, known, newest, None if truth is None else _types(truth, usage), upto)
+        return _LogLabels(events, known, newest, None if truth is None else _read_types(truth, usage), upto)
     return _LogLabels(events, latest_decision(decisions), newest, None, upto, contradictions(decisions))
 
 
-def _targets(project: Project, log_labels: _LogLabels) -> pl.DataFrame:
+def _derive_targets(project: Project, log_labels: _LogLabels) -> pl.DataFrame:
     """Return the targets of all transactions.
 
     After a backlog, all decisions may be later than the log's newest record. In daily operation a person decides within the label
@@ -155,7 +155,7 @@ def try_rules(project: Project, *, truth: Path | None = None, by_day: bool = Fal
     events = with_cell_areas(log_labels.events, rules)
     declared = with_rule_features(telecom_features(), rules)
     matches = rule_matches(rules, events, history(declared, events), declared.owners)
-    rows = _targets(project, log_labels)
+    rows = _derive_targets(project, log_labels)
     known = pl.col("decided_us").is_not_null() | (pl.col("honest_us") <= log_labels.newest_us)
     rows = rows.with_columns(fraud=pl.when(known).then("fraud"))
     facts = events.filter(~pl.col("is_label")).select("event_id", "day", "subscriber", "peer", "loss_micros")
@@ -173,10 +173,10 @@ def train(project: Project, *, truth: Path | None = None) -> Trained:
     }  # fmt: skip
     settings = replace(settings_of(config), taken=known.rule_cases)
     model = train_model(telecom_features(), known.table, settings, recent=known.recent, card=card, now_us=known.newest_us)
-    return Trained(model, model.save(project.resolve(config.models), picture=_picture(model)), known.position)
+    return Trained(model, model.save(project.resolve(config.models), picture=_draw_calibration(model)), known.position)
 
 
-def _picture(model: Model) -> str | None:
+def _draw_calibration(model: Model) -> str | None:
     """Draw the calibration; None where it was not checked, or the extra `pictures` is not installed."""
     try:
         from trueup.pictures.svg import calibration_svg
@@ -221,15 +221,16 @@ def measure(model: Model, role: str, table: Table, at: Any, *, had_seen: bool, s
     detected = value_detected_ratio(rows.with_columns(score=pl.Series(probability)), budget=settings.alerts_per_day)
     return Compared(
         model.model_id, role, average_precision(fraud, probability), auc_roc(fraud, probability),
-        party_precision(rows, budget=settings.alerts_per_day), detected, _cases(rows, probability >= model.threshold), had_seen,
+        party_precision(rows, budget=settings.alerts_per_day), detected, _count_cases(rows, probability >= model.threshold),
+        had_seen,
     )  # fmt: skip
 
 
-def _cases(rows: pl.DataFrame, suspicious: Any) -> int:
+def _count_cases(rows: pl.DataFrame, suspicious: Any) -> int:
     return cases_of(rows.filter(pl.Series(suspicious))).height
 
 
-def _truth(path: Path) -> pl.DataFrame:
+def _read_truth(path: Path) -> pl.DataFrame:
     try:
         # The file is opened here, because Polars would take the characters [, * and ? of a path for wildcards.
         with open_regular(path) as file:
@@ -238,7 +239,7 @@ def _truth(path: Path) -> pl.DataFrame:
         raise TrueupError(f"the truth cannot be read: {str(error).splitlines()[0]}", where=str(path)) from None
 
 
-def _types(truth: pl.DataFrame, usage: pl.DataFrame) -> pl.DataFrame:
+def _read_types(truth: pl.DataFrame, usage: pl.DataFrame) -> pl.DataFrame:
     frauds = truth.filter(pl.col("category") == "fraud").select(type="kind", record_key="usage_record_keys")
     records = frauds.explode("record_key", empty_as_null=False, keep_nulls=False)
     records = records.join(usage.select("record_key", "event_id"), on="record_key", how="inner").sort("type", "event_id")

@@ -26,7 +26,7 @@ def is_complete(source: SourceConfig, path: Path, now: datetime) -> bool:
     if manifest is not None and (is_manifest(manifest, path) or not os.path.lexists(manifest_of(manifest, path))):
         return False
     if source.complete == "marker":
-        return not path.name.endswith(source.marker) and os.path.lexists(_marker_of(source, path))
+        return not path.name.endswith(source.marker) and os.path.lexists(_find_marker(source, path))
     if source.complete == "quiet":
         try:
             status = path.stat() if path.exists() else path.lstat()
@@ -41,7 +41,7 @@ def check_marker(source: SourceConfig, path: Path, *, shown: str) -> None:
     """Raise `SourceError` where the marker of a file is not a regular file."""
     if source.complete != "marker":
         return
-    marker = _marker_of(source, path)
+    marker = _find_marker(source, path)
     try:
         refuse_irregular(marker.stat().st_mode)
     except NotRegularError as error:
@@ -52,5 +52,5 @@ def check_marker(source: SourceConfig, path: Path, *, shown: str) -> None:
         return
 
 
-def _marker_of(source: SourceConfig, path: Path) -> Path:
+def _find_marker(source: SourceConfig, path: Path) -> Path:
     return path.with_name(path.name + source.marker)

@@ -159,27 +159,27 @@ def _shift_number(number: pl.Series, shift: int, multiplier: int) -> tuple[Any, 
     limit = INT64_MAX // (multiplier * 10**shift) if shift >= 0 else _INT128_MAX // multiplier
     if shift > _WIDEST or -shift > _WIDEST - 1:
         return none.astype(np.int64), none, none, ~none
-    beyond = np.array((number > _wide(limit)) | (number < _wide(-limit)))
+    beyond = np.array((number > _widen(limit)) | (number < _widen(-limit)))
     if shift < 0 and beyond.any():
         return none.astype(np.int64), none, none, ~none
-    product = number.set(pl.Series(beyond), 0) * _wide(multiplier * 10 ** max(shift, 0) if limit else 1)
+    product = number.set(pl.Series(beyond), 0) * _widen(multiplier * 10 ** max(shift, 0) if limit else 1)
     rounded = none
     if shift < 0:
         divisor = 10**-shift
-        quotient = product // _wide(divisor)
-        rest = product - quotient * _wide(divisor)
-        half = _wide(divisor // 2)
-        odd = (quotient - (quotient // _wide(2)) * _wide(2)) != _wide(0)
+        quotient = product // _widen(divisor)
+        rest = product - quotient * _widen(divisor)
+        half = _widen(divisor // 2)
+        odd = (quotient - (quotient // _widen(2)) * _widen(2)) != _widen(0)
         product = quotient + ((rest > half) | ((rest == half) & odd)).cast(pl.Int128)
-        rounded = (rest != _wide(0)).to_numpy()
-    beyond |= ((product > _wide(INT64_MAX)) | (product < _wide(INT64_MIN))).to_numpy()
+        rounded = (rest != _widen(0)).to_numpy()
+    beyond |= ((product > _widen(INT64_MAX)) | (product < _widen(INT64_MIN))).to_numpy()
     # The smallest 64-bit integer has no positive counterpart, so the exact but slow conversion handles values at the limit.
     edge = beyond & (shift >= 0)
     value = product.set(pl.Series(beyond), 0).cast(pl.Int64).to_numpy()
     return value, beyond & ~edge, rounded & ~beyond, edge
 
 
-def _wide(number: int) -> pl.Series:
+def _widen(number: int) -> pl.Series:
     return pl.Series([number], dtype=pl.Int128)
 
 

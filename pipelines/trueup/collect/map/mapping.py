@@ -345,13 +345,13 @@ class _RowBuilder:
         readable = {}
         for name, dtype in READABLE.items():
             sources = [n for n in _OWN_TIMES if n in rows.columns] if name == "own_time" else [name]
-            values = [self._blank_refused(rows[n], n, at) for n in sources if n in rows.columns]
+            values = [self._clear_refused(rows[n], n, at) for n in sources if n in rows.columns]
             readable[name] = (
                 pl.select(pl.coalesce(values)).to_series() if values else pl.repeat(None, rows.height, dtype=dtype, eager=True)
             )
         return readable
 
-    def _blank_refused(self, values: pl.Series, name: str, at: np.ndarray) -> pl.Series:  # type: ignore[type-arg]
+    def _clear_refused(self, values: pl.Series, name: str, at: np.ndarray) -> pl.Series:  # type: ignore[type-arg]
         column = name.removesuffix("_micros")
         refused = [refusal.bad[at] for refusal in self._refusals if refusal.rule.partition(":")[0] == column]
         if values.dtype == pl.String:

@@ -89,7 +89,7 @@ def mapping_record(project: Project, source: SourceConfig, version: int) -> Conf
     config = project.config
     content = {
         "version": version,
-        "source": _settings_of(source),
+        "source": _list_settings(source),
         "timezone": config.project.timezone, "currency": config.project.currency, "max_age": config.project.max_age,
         "further_currencies": sorted(config.project.further_currencies),
         "bucket_by": config.lake.bucket_by, "buckets": config.lake.buckets,
@@ -103,7 +103,7 @@ _RULE_WITHOUT_EFFECT: dict[str, object] = {"prefixes": None, "national_digits": 
 """Values of newer column settings that have no effect; these are not recorded either."""
 
 
-def _settings_of(source: SourceConfig) -> dict[str, Any]:
+def _list_settings(source: SourceConfig) -> dict[str, Any]:
     settings = {
         name: value
         for name, value in source.model_dump(mode="json").items()
@@ -133,7 +133,7 @@ def read_mapping(text: str) -> RecordedMapping:
             todo="verify with the version that ingested the unit",
         )  # fmt: skip
     return RecordedMapping(
-        _source_of(content["source"]),
+        _build_source(content["source"]),
         ProjectConfig(timezone=content["timezone"], currency=content["currency"]).model_copy(
             update={"max_age": content["max_age"], "further_currencies": tuple(content.get("further_currencies", ()))}
         ),
@@ -144,9 +144,9 @@ def read_mapping(text: str) -> RecordedMapping:
     )
 
 
-def _source_of(content: dict[str, Any]) -> SourceConfig:
+def _build_source(content: dict[str, Any]) -> SourceConfig:
     """Return the recorded settings of a source, which were checked when recorded; durations and money are numbers."""
-    columns = {name: _rule_of(rule) for name, rule in content["columns"].items()}
+    columns = {name: _build_rule(rule) for name, rule in content["columns"].items()}
     notation = NotationConfig.model_validate(content.get("notation", {}))
     ranges = {name: tuple(bounds) for name, bounds in content["range"].items()}
     # Units ingested by an earlier version have no recorded limits: the defaults were in force.
@@ -162,7 +162,7 @@ def _source_of(content: dict[str, Any]) -> SourceConfig:
     return SourceConfig.model_construct(**{"repeated_header": False, **content, "path": (), **typed})
 
 
-def _rule_of(content: dict[str, Any]) -> ColumnRule:
+def _build_rule(content: dict[str, Any]) -> ColumnRule:
     notation = content.get("notation")
     typed = {
         "columns": tuple(content["columns"]), "notation": notation and NotationConfig.model_validate(notation),

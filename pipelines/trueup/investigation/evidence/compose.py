@@ -51,12 +51,12 @@ def write_evidence(
     """
     if folder.exists() and (not folder.is_dir() or any(entry.name not in _FILES for entry in folder.iterdir())):
         raise TrueupError("the folder holds other files", where=str(folder), todo="name a new or empty folder")
-    case, explanations = _subjects(warehouse, id_prefix, most)
+    case, explanations = _read_subjects(warehouse, id_prefix, most)
     event_ids = [member["event_id"] for one in explanations for member in one.members]
     event_ids += [] if case is None or case.case["type"] != "fraud" else [row["event_id"] for row in case.members]
     raw = {one: verify_record(warehouse.lake, bytes.fromhex(one), archives=archives) for one in dict.fromkeys(event_ids)}
     document = compose(warehouse, case, explanations, raw)
-    value = {"case": case, "findings": explanations, "records": list(raw.values()), "position": _position(warehouse)}
+    value = {"case": case, "findings": explanations, "records": list(raw.values()), "position": _read_position(warehouse)}
     contents = {
         "evidence.html": as_html(document).encode(), "evidence.pdf": as_pdf(document),
         "evidence.json": (as_json(value) + "\n").encode(),
@@ -69,11 +69,11 @@ def write_evidence(
     return Written(str(folder), sums, len(explanations), len(raw))
 
 
-def _position(warehouse: Warehouse) -> int:
+def _read_position(warehouse: Warehouse) -> int:
     return warehouse.lake.last_position() if warehouse.as_of is None else warehouse.as_of.position
 
 
-def _subjects(warehouse: Warehouse, id_prefix: str, most: int) -> tuple[CaseView | None, list[FindingExplanation]]:
+def _read_subjects(warehouse: Warehouse, id_prefix: str, most: int) -> tuple[CaseView | None, list[FindingExplanation]]:
     """Return the case and the explanations of its findings; for a single finding, only its own explanation."""
     subject = subject_id_of(warehouse, id_prefix)
     found = subjects_by_id(warehouse, [subject])[subject]
@@ -89,20 +89,20 @@ def compose(
     warehouse: Warehouse, case: CaseView | None, explanations: Sequence[FindingExplanation], raw: dict[str, VerifyResult]
 ) -> Document:
     """Return the document of a case, with the explanations of its findings and its records, which are reread from the raw files."""
-    position = _position(warehouse)
+    position = _read_position(warehouse)
     name = case.title if case is not None else f"{explanations[0].finding['kind']} {explanations[0].finding['finding_id']}"
     subtitle = f"As of position {position} of the log. Times are in UTC, amounts exact. trueup wrote this from the event log."
     blocks: list[Block] = []
     if case is not None:
-        blocks += _case_blocks(case, len(explanations))
-    blocks += _money_blocks(explanations)
+        blocks += _write_case_blocks(case, len(explanations))
+    blocks += _draw_money_blocks(explanations)
     for number, one in enumerate(explanations, start=1):
-        blocks += _finding_blocks(number, one)
+        blocks += _write_finding_blocks(number, one)
     blocks += _record_blocks(warehouse, raw)
     return Document(visible(f"Evidence: {name}"), subtitle, tuple(blocks))
 
 
-def _case_blocks(case: CaseView, shown: int) -> Iterator[Block]:
+def _write_case_blocks(case: CaseView, shown: int) -> Iterator[Block]:
     yield Heading(1, "The case")
     yield Grid(
         ("fact", "value"),
@@ -121,7 +121,7 @@ def _case_blocks(case: CaseView, shown: int) -> Iterator[Block]:
     yield grid(case.history)
 
 
-def _money_blocks(explanations: Sequence[FindingExplanation]) -> Iterator[Block]:
+def _draw_money_blocks(explanations: Sequence[FindingExplanation]) -> Iterator[Block]:
     """Draw the steps from expected to billed money, for all findings of the document together."""
     from trueup.pictures.svg import waterfall_svg
 
@@ -139,7 +139,7 @@ def _money_blocks(explanations: Sequence[FindingExplanation]) -> Iterator[Block]
     yield Picture(waterfall_svg(expected, billed, impact, currency), caption)
 
 
-def _finding_blocks(number: int, one: FindingExplanation) -> Iterator[Block]:
+def _write_finding_blocks(number: int, one: FindingExplanation) -> Iterator[Block]:
     finding = one.finding
     yield Heading(1, f"Finding {number}: {finding['kind']} {finding['finding_id']}")
     yield Text(f"{one.meaning} Status: {finding['status']}.")

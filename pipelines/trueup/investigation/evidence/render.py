@@ -37,18 +37,18 @@ def as_pdf(document: Document) -> bytes:
     from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
 
     known = _register_fonts()
-    styles = _styles()
+    styles = _define_styles()
     story: list[Any] = [
-        Paragraph(_markup(document.title, known), styles["title"]),
-        Paragraph(_markup(document.subtitle, known), styles["text"]),
+        Paragraph(_escape_markup(document.title, known), styles["title"]),
+        Paragraph(_escape_markup(document.subtitle, known), styles["text"]),
     ]
     width = landscape(A4)[0] - 2 * _MARGIN_MM * mm
     for block in document.blocks:
-        story += [*_flowables(block, styles, known, width), Spacer(1, 2 * mm)]
+        story += [*_build_flowables(block, styles, known, width), Spacer(1, 2 * mm)]
     buffer = io.BytesIO()
     margins = dict.fromkeys(("leftMargin", "rightMargin", "topMargin", "bottomMargin"), _MARGIN_MM * mm)
     # `invariant` leaves out the time of writing and random ids.
-    made = SimpleDocTemplate(buffer, pagesize=landscape(A4), title=_plain(document.title, known), invariant=1, **margins)
+    made = SimpleDocTemplate(buffer, pagesize=landscape(A4), title=_replace_unknown(document.title, known), invariant=1, **margins)
     made.build(story, onFirstPage=_number_page, onLaterPages=_number_page)
     return buffer.getvalue()
 
@@ -63,7 +63,7 @@ def _register_fonts() -> frozenset[int]:
     return frozenset(pdfmetrics.getFont(_FONT).face.charToGlyph)
 
 
-def _styles() -> dict[str, Any]:
+def _define_styles() -> dict[str, Any]:
     from reportlab.lib.styles import ParagraphStyle
 
     def style(name: str, font: str, size: int) -> Any:
@@ -76,21 +76,21 @@ def _styles() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _flowables(block: Block, styles: dict[str, Any], known: frozenset[int], width: float) -> list[Any]:
+def _build_flowables(block: Block, styles: dict[str, Any], known: frozenset[int], width: float) -> list[Any]:
     from reportlab.platypus import Paragraph, Table, TableStyle
 
     if isinstance(block, Heading):
-        return [Paragraph(_markup(block.text, known), styles[f"heading{block.level}"])]
+        return [Paragraph(_escape_markup(block.text, known), styles[f"heading{block.level}"])]
     if isinstance(block, Code):
-        return [Paragraph(_markup(line, known) or "&nbsp;", styles["code"]) for line in block.text.split("\n")]
+        return [Paragraph(_escape_markup(line, known) or "&nbsp;", styles["code"]) for line in block.text.split("\n")]
     if isinstance(block, Picture):
-        return [_image(block, width), Paragraph(_markup(block.caption, known), styles["text"])]
+        return [_scale_image(block, width), Paragraph(_escape_markup(block.caption, known), styles["text"])]
     if not isinstance(block, Grid):
-        return [Paragraph(_markup(block.text, known), styles["text"])]
+        return [Paragraph(_escape_markup(block.text, known), styles["text"])]
     if not block.columns:
         return []
-    cells = [[Paragraph(_markup(name, known), styles["head"]) for name in block.columns]]
-    cells += [[Paragraph(_markup(_short(value), known), styles["cell"]) for value in row] for row in block.rows]
+    cells = [[Paragraph(_escape_markup(name, known), styles["head"]) for name in block.columns]]
+    cells += [[Paragraph(_escape_markup(_shorten_cell(value), known), styles["cell"]) for value in row] for row in block.rows]
     table = Table(cells, colWidths=[width / len(block.columns)] * len(block.columns), repeatRows=1, splitInRow=1)
     lines = [
         ("GRID", (0, 0), (-1, -1), 0.25, "#888888"),
@@ -101,7 +101,7 @@ def _flowables(block: Block, styles: dict[str, Any], known: frozenset[int], widt
     return [table]
 
 
-def _image(block: Picture, width: float) -> Any:
+def _scale_image(block: Picture, width: float) -> Any:
     """Return a chart as an image no wider than the page."""
     from reportlab.lib.utils import ImageReader
     from reportlab.platypus import Image
@@ -114,18 +114,18 @@ def _image(block: Picture, width: float) -> Any:
     return Image(io.BytesIO(content), width=shown, height=shown * pixels_high / pixels_wide, hAlign="LEFT")
 
 
-def _short(value: str) -> str:
+def _shorten_cell(value: str) -> str:
     """Return a cell shortened to fit a page; the HTML page has the full text."""
     return value if len(value) <= _MOST_CELL_CHARACTERS else f"{value[:_MOST_CELL_CHARACTERS]}… (the page has all)"
 
 
-def _plain(text: str, known: frozenset[int]) -> str:
+def _replace_unknown(text: str, known: frozenset[int]) -> str:
     return "".join(c if ord(c) in known else c.encode("ascii", "backslashreplace").decode() for c in text)
 
 
-def _markup(text: str, known: frozenset[int]) -> str:
+def _escape_markup(text: str, known: frozenset[int]) -> str:
     """Return text escaped for ReportLab, so that no part of it acts as markup."""
-    return html.escape(_plain(text, known), quote=False)
+    return html.escape(_replace_unknown(text, known), quote=False)
 
 
 def _number_page(canvas: Any, _: Any) -> None:

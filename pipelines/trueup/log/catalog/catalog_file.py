@@ -31,7 +31,7 @@ _copies: WeakKeyDictionary[duckdb.DuckDBPyConnection, TemporaryDirectory[str]] =
 def catalog_damage(path: Path) -> DamagedError | None:
     """Return SQLite's fault of a catalog file as an error; None for a sound one."""
     try:
-        with _open_catalog(path, immutable=not _wal(path).exists()) as catalog:
+        with _open_catalog(path, immutable=not _find_wal(path).exists()) as catalog:
             (fault,) = catalog.execute("PRAGMA quick_check(1)").fetchone()
     except UnicodeDecodeError:
         fault = "its text is not UTF-8"
@@ -76,7 +76,7 @@ def readable_path(path: Path, connection: duckdb.DuckDBPyConnection) -> Path:
 def copy_catalog(path: Path, copy: Path) -> None:
     """Copy a catalog's present state without writing next to it; raise `LogError` and `LogBusyError` as `readable_path` does."""
     try:
-        if _shm(path).exists():
+        if _find_shm(path).exists():
             # A writer is active, or one was killed: SQLite reads what is committed, under the locks of its index.
             _copy_by_sqlite(path, copy)
         else:
@@ -84,7 +84,7 @@ def copy_catalog(path: Path, copy: Path) -> None:
     except PermissionError as error:
         raise _read_error(path, str(error.strerror)) from None
     except sqlite3.OperationalError as error:
-        if _shm(path).exists():
+        if _find_shm(path).exists():
             raise _read_error(path, str(error)) from None
         raise _busy_error(path) from None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
@@ -100,7 +100,7 @@ def _copy_by_sqlite(path: Path, copy: Path) -> None:
 def _copy_files(path: Path, copy: Path) -> None:
     """Copy the catalog and its log as files; raise `LogBusyError` where one of them changed meanwhile."""
     before = _read_state(path)
-    for source, target in ((path, copy), (_wal(path), _wal(copy))):
+    for source, target in ((path, copy), (_find_wal(path), _find_wal(copy))):
         target.unlink(missing_ok=True)
         if source.exists():
             shutil.copyfile(source, target)
@@ -120,7 +120,7 @@ class _State:
 
 
 def _read_state(path: Path) -> _State:
-    return _State(tuple(_read_stamp(file) for file in (path, _wal(path), _shm(path))))
+    return _State(tuple(_read_stamp(file) for file in (path, _find_wal(path), _find_shm(path))))
 
 
 def _read_stamp(path: Path) -> tuple[int, int, int] | None:
@@ -138,11 +138,11 @@ def _open_catalog(path: Path, *, immutable: bool = False) -> Iterator[sqlite3.Co
         yield catalog
 
 
-def _wal(path: Path) -> Path:
+def _find_wal(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
-def _shm(path: Path) -> Path:
+def _find_shm(path: Path) -> Path:
     return path.with_name(f"{path.name}-shm")
 
 

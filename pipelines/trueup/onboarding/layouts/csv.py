@@ -196,7 +196,7 @@ class _Ends:
             return len(rows), []
         until = last[-len(found)] if self.sample.is_whole else len(rows)
         records = sum(bool(row.strip()) for row in rows[first:until]) if self.sample.is_whole else None
-        return until, [self._line(found[0], records)]
+        return until, [self._propose_trailer(found[0], records)]
 
     def _find_filled(self, rows: list[bytes]) -> list[int]:
         return [at for at in range(max(0, len(rows) - 50), len(rows)) if rows[at].strip()]
@@ -226,7 +226,7 @@ class _Ends:
         others = sum(shape_of_cell(cell) != shape for cell, shape in zip(cells, shapes, strict=True))
         return bool(_TRAILER_TOKEN.match(token)) and others * 2 >= len(shapes)
 
-    def _line(self, cells: list[str], records: int | None) -> Line:
+    def _propose_trailer(self, cells: list[str], records: int | None) -> Line:
         token, mark = re.escape(cells[0].strip()), re.escape(self.grid.delimiter)
         numbers = {at: int(cell) for at, cell in enumerate(cells) if at and re.fullmatch(r"\s*[0-9]{1,18}\s*", cell)}
         has_header = not header_lines(replace(self.grid, cells=self.grid.cells[leading(self.grid)[0] :]))

@@ -29,7 +29,7 @@ def layout_of(sample: Sample) -> Layout:
     data = sample.data.removeprefix(_BOM)
     if is_xml(data):
         return xml_layout(sample, data)
-    text = _text_of(data)
+    text = _decode_text(data)
     if (found := json_layout(sample, text)) is not None:
         return found
     if (attributes := _detect_radius(text.texts)) is not None:
@@ -49,7 +49,7 @@ def _prefer_fixed_width(sample: Sample, delimited: Layout, text: TextSample) -> 
     return None if fit is None else fixed_layout(sample, text, strict=True)
 
 
-def _text_of(data: bytes) -> TextSample:
+def _decode_text(data: bytes) -> TextSample:
     encoding, encoded = _detect_encoding(data)
     rows = data.splitlines(keepends=True)
     return TextSample(rows, [row.decode(encoding, "replace").rstrip("\r\n") for row in rows[:_LINES]], encoding, encoded)

@@ -53,10 +53,10 @@ def fixed_layout(sample: Sample, text: TextSample, *, strict: bool = False) -> L
     if entries and fields[-1][1] != length and not stripped:
         fixed.append(Line("length", length, "the length of a line"))
     settings = values_of(text.encoded) | {"format": "fixed", "fixed": values_of(fixed)}
-    return Layout("fixed", b"".join(text.rows[_row_of(text, first) :]), settings, head, fixed=fixed)
+    return Layout("fixed", b"".join(text.rows[_find_row(text, first) :]), settings, head, fixed=fixed)
 
 
-def _row_of(text: TextSample, first: int) -> int:
+def _find_row(text: TextSample, first: int) -> int:
     """Return the index of the row after `first` non-empty rows."""
     filled = [at for at, line in enumerate(text.texts) if line.strip()]
     return filled[first] if first else 0

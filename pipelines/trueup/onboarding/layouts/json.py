@@ -20,17 +20,17 @@ def json_layout(sample: Sample, text: TextSample) -> Layout | None:
     """Return the layout of JSON lines or documents; None for any other text."""
     filled = [line for line in text.texts if line.strip()][:200]
     if not filled or filled[0].lstrip()[:1] not in ("{", "["):
-        return _lines(sample, text, filled) if filled else None
+        return _read_layout_of_lines(sample, text, filled) if filled else None
     by_line = [_load_json(line) for line in filled]
     lists = [_find_longest_list(value) for value in by_line if isinstance(value, dict)]
     if len(filled) > 1 and sum(isinstance(value, dict) for value in by_line) * 4 > len(filled):
-        return _lines(sample, text, filled)
+        return _read_layout_of_lines(sample, text, filled)
     if len(filled) == 1 and lists and lists[0] is None:
-        return _lines(sample, text, filled)
-    return _document(sample)
+        return _read_layout_of_lines(sample, text, filled)
+    return _read_layout_of_documents(sample)
 
 
-def _lines(sample: Sample, text: TextSample, filled: Sequence[str]) -> Layout | None:
+def _read_layout_of_lines(sample: Sample, text: TextSample, filled: Sequence[str]) -> Layout | None:
     objects = sum(isinstance(_load_json(line), dict) for line in filled)
     # One or two damaged lines do not turn JSON objects into CSV.
     if objects * 4 <= len(filled):
@@ -39,12 +39,12 @@ def _lines(sample: Sample, text: TextSample, filled: Sequence[str]) -> Layout | 
     return Layout("ndjson", sample.data, {"format": "ndjson"} | values_of(text.encoded), [line, *text.encoded])
 
 
-def _document(sample: Sample) -> Layout | None:
+def _read_layout_of_documents(sample: Sample) -> Layout | None:
     """Return the layout of documents; None where the text is no JSON."""
     try:
         whole = sample.data.decode("utf-8-sig")
         body = whole if sample.is_whole else _close_brackets(whole)
-        values = list(_documents(body))
+        values = list(_decode_documents(body))
     except (ValueError, RecursionError):
         return None
     lines = [Line("format", "json", "the file is JSON in documents, not line by line")]
@@ -56,7 +56,7 @@ def _document(sample: Sample) -> Layout | None:
     return Layout("json", body.encode(), values_of(lines), lines)
 
 
-def _documents(text: str) -> Iterator[Any]:
+def _decode_documents(text: str) -> Iterator[Any]:
     decoder, at = json.JSONDecoder(), 0
     while at < len(text):
         if text[at].isspace():

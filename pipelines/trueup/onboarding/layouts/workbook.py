@@ -40,9 +40,9 @@ class _Sheet:
 def workbook_layout(sample: Sample) -> Layout:
     """Return the layout of a workbook; raise `SourceError` where it cannot be read."""
     with open_regular(sample.path) as handle:
-        unit = sample_unit(_source({}), sample.path, handle, sample.size_bytes)
+        unit = sample_unit(_build_source({}), sample.path, handle, sample.size_bytes)
         names = visible_sheets(unit)
-    sheets = [_sheet(sample, name) for name in names[:_MOST_SHEETS]]
+    sheets = [_read_sheet(sample, name) for name in names[:_MOST_SHEETS]]
     best = max(sheets, key=lambda sheet: (sheet.width > 1, len(sheet.rows) * sheet.width))
     lines = [Line("format", "xlsx", "the file is a workbook")]
     if len(names) > 1:
@@ -64,16 +64,16 @@ def _pad_row(cells: list[str], width: int) -> list[str]:
     return cells + [""] * (width - len(cells)) if len(cells) > 1 else cells
 
 
-def _source(settings: dict[str, object]) -> SourceConfig:
+def _build_source(settings: dict[str, object]) -> SourceConfig:
     base = {"name": "sample", "stream": "usage", "path": "sample", "identity": "content", "format": "xlsx"}
     return SourceConfig.model_validate(base | settings)
 
 
-def _sheet(sample: Sample, name: str) -> _Sheet:
+def _read_sheet(sample: Sample, name: str) -> _Sheet:
     """Return the first rows of a sheet."""
     rows: list[tuple[int, list[str]]] = []
     with open_regular(sample.path) as handle:
-        unit = sample_unit(_source({"header": False, "sheet": name}), sample.path, handle, sample.size_bytes)
+        unit = sample_unit(_build_source({"header": False, "sheet": name}), sample.path, handle, sample.size_bytes)
         if not (numbered := WorkbookReader.first_rows(unit, _ROWS)):
             return _Sheet(name, rows)
         for row in numbered:

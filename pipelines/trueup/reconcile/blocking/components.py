@@ -8,7 +8,7 @@ that the kernel makes.
 Links 1–2 and 2–3 make one component, link 4–5 another. A component is numbered by the least of its group numbers:
 
 >>> links = pl.DataFrame({"group_no": [1, 2, 2, 3, 4, 5], "link_id": [10, 10, 11, 11, 12, 12]})
->>> _connected(links).sort("group_no").rows()
+>>> _connect_groups(links).sort("group_no").rows()
 [(1, 1), (2, 1), (3, 1), (4, 4), (5, 4)]
 
 Usage at 0 s and a charge at 2 s are within a tolerance of 3 s. Usage at 9 s is not, so it stays a component of its own:
@@ -17,7 +17,7 @@ Usage at 0 s and a charge at 2 s are within a tolerance of 3 s. Usage at 9 s is 
 ...     "group_no": [1, 2, 3], "charge": [False, True, False], "time_us": [0, 2_000_000, 9_000_000],
 ...     "start_tolerance_us": [3_000_000] * 3, **dict.fromkeys(PARTY, "x"),
 ... })
->>> _tolerance_chains(entries).sort("group_no").rows()
+>>> _find_tolerance_chains(entries).sort("group_no").rows()
 [(1, 1), (2, 1)]
 """
 
@@ -76,13 +76,13 @@ def assign_components(
     """
     matchable = versions.filter(~pl.col("beyond_horizon") & pl.col("corrected_key").is_null())
     flags = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any(), pl.col("start_tolerance_us").max())
-    entries = _candidate_entries(matchable, has_own_calendars=policies.has_own_calendars).join(flags, on="rule", how="left")
-    in_cells = _aggregation_periods(entries.filter("by_aggregate"), policies, terms)
+    entries = _list_candidate_entries(matchable, has_own_calendars=policies.has_own_calendars).join(flags, on="rule", how="left")
+    in_cells = _find_aggregation_periods(entries.filter("by_aggregate"), policies, terms)
     cells = in_cells.select(*CELL, "cell").unique()
     link_sets = [
-        _regrouped_records(versions),
-        _corrected_records(versions),
-        _tolerance_chains(entries.filter("by_nearest")),
+        _find_regrouped_records(versions),
+        _link_corrected_records(versions),
+        _find_tolerance_chains(entries.filter("by_nearest")),
         in_cells.select("group_no", link_id="cell").unique(),
     ]
     link_sets += [] if pooled is None else [pooled.unique()]
@@ -94,7 +94,7 @@ def assign_components(
             base += int(shared["link_id"].max()) + 1  # type: ignore[arg-type]
     if not links:
         return versions.with_columns(component=pl.col("group_no")), cells
-    connected = _connected(pl.concat(links))
+    connected = _connect_groups(pl.concat(links))
     with_component = versions.join(connected, on="group_no", how="left", maintain_order="left")
     return with_component.with_columns(component=pl.coalesce("component", "group_no")), cells
 
@@ -122,7 +122,7 @@ def spans_of(scheduled: pl.DataFrame, policies: Policies, upto: int) -> pl.DataF
     return spans.with_columns(next_at=next_at, policy=pl.Series(policies.number_at(spans["at"].to_numpy())))
 
 
-def _regrouped_records(versions: pl.DataFrame) -> pl.DataFrame:
+def _find_regrouped_records(versions: pl.DataFrame) -> pl.DataFrame:
     """Return the groups of records that have belonged to several groups over time."""
     changed = versions.filter((pl.col("until") != NEVER_POSITION) | (pl.col("since") != pl.col("position").min().over("record_no")))
     if changed.is_empty():
@@ -131,7 +131,7 @@ def _regrouped_records(versions: pl.DataFrame) -> pl.DataFrame:
     return versions.join(numbers, on="record_no", how="semi").select("group_no", link_id="record_no").unique()
 
 
-def _corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
+def _link_corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
     """Return the groups of correcting charges, linked with the groups of the records that they name."""
     correcting = versions.filter(pl.col("corrected_key").is_not_null())
     names = correcting.select("scope", name="corrected_key").unique(maintain_order=True).with_row_index("link_id")
@@ -143,7 +143,7 @@ def _corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([frame.select("group_no", "link_id") for frame in (linked, named)]).unique()
 
 
-def _candidate_entries(versions: pl.DataFrame, *, has_own_calendars: bool) -> pl.DataFrame:
+def _list_candidate_entries(versions: pl.DataFrame, *, has_own_calendars: bool) -> pl.DataFrame:
     """Return every party and time at which each group could be matched (see `neighbourhood`)."""
     side = ["group_no", "charge"]
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
@@ -152,7 +152,7 @@ def _candidate_entries(versions: pl.DataFrame, *, has_own_calendars: bool) -> pl
     return with_party_time_pairs(rows, unit=side, party=[*PARTY, "rule"], times=["time_us", "aggregation_time_us"])
 
 
-def _tolerance_chains(entries: pl.DataFrame) -> pl.DataFrame:
+def _find_tolerance_chains(entries: pl.DataFrame) -> pl.DataFrame:
     """Return runs of entries of one party, each within the start tolerance of the next, that have both streams."""
     if entries.is_empty():
         return pl.DataFrame(schema={"group_no": pl.Int64, "link_id": pl.Int64})
@@ -164,7 +164,7 @@ def _tolerance_chains(entries: pl.DataFrame) -> pl.DataFrame:
     return rows.join(two_streams, on="link_id", how="semi").select("group_no", "link_id").unique()
 
 
-def _aggregation_periods(entries: pl.DataFrame, policies: Policies, terms: Terms) -> pl.DataFrame:
+def _find_aggregation_periods(entries: pl.DataFrame, policies: Policies, terms: Terms) -> pl.DataFrame:
     """Return the periods of one service and subscriber in which groups could be summed: rows (`group_no`, *CELL, `cell`).
 
     Records without any time are in a period without a number until a closing assigns their time.
@@ -186,7 +186,7 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies, terms: Terms
     return rows.join(cells, on=CELL, nulls_equal=True, how="left")
 
 
-def _connected(links: pl.DataFrame) -> pl.DataFrame:
+def _connect_groups(links: pl.DataFrame) -> pl.DataFrame:
     """Return the least `group_no` reachable from each `group_no` over links (`group_no`, `link_id`)."""
     group_no, link_id = links["group_no"].to_numpy(), links["link_id"].to_numpy()
     component = np.arange(group_no.max() + 1)

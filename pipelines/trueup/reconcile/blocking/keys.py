@@ -63,7 +63,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
         is_repeated=pl.Series(is_duplicated(side)),
     )  # fmt: skip
     if by_aggregate.any():
-        summed = candidates.hstack([*_aggregation_keys(timed, policies), *timed.select("subscriber", known="position")])
+        summed = candidates.hstack([*_hash_aggregation_keys(timed, policies), *timed.select("subscriber", known="position")])
         exploded = summed.explode("aggregation_key")
         calendars = with_calendars(exploded, terms, has_own_calendars=policies.has_own_calendars)
         candidates = calendars.drop("subscriber", "known")
@@ -77,7 +77,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     return (candidates if pairs.is_empty() else pl.concat([candidates, pairs])).drop("side")
 
 
-def _aggregation_keys(rows: pl.DataFrame, policies: Policies) -> pl.DataFrame:
+def _hash_aggregation_keys(rows: pl.DataFrame, policies: Policies) -> pl.DataFrame:
     """Return `aggregation_key` of each row: a list with the hashes of the sums to which it can belong; 0 for none."""
     numbered = rows.select(*_AGGREGATED_BY, rule=policies.rule_of(pl.col("service"))).with_row_index("row")
     keys = summed_as(numbered, policies).select("row", aggregation_key=_hash(_AGGREGATED_BY, 61))

@@ -60,16 +60,16 @@ class PeriodKind:
 
     def index(self, time: str) -> pl.Expr:
         """Return the number of the period that contains the time of each row."""
-        return self._in_zone(lambda zone: period_index(pl.col(time), self.period, zone, pl.col("cycle_day")))
+        return self._evaluate_in_zone(lambda zone: period_index(pl.col(time), self.period, zone, pl.col("cycle_day")))
 
     def last_us(self, time: str) -> pl.Expr:
         """Return the last UTC microsecond of the period that contains the time of each row."""
         cycle_day = pl.col("cycle_day")
-        return self._in_zone(
+        return self._evaluate_in_zone(
             lambda zone: period_last_us(period_index(pl.col(time), self.period, zone, cycle_day), self.period, zone)
         )
 
-    def _in_zone(self, of: Callable[[str], pl.Expr]) -> pl.Expr:
+    def _evaluate_in_zone(self, of: Callable[[str], pl.Expr]) -> pl.Expr:
         expression = of(self.zone)
         for zone in self.own_zones:
             expression = pl.when(pl.col("own_zone") == zone).then(of(zone)).otherwise(expression)

@@ -120,8 +120,8 @@ class Terms:
         )  # fmt: skip
         of_all = self.changes.filter(pl.col("subscriber").is_null()).group_by("position").agg(pl.col("from_us").min())
         of_subscriber = self.changes.drop_nulls("subscriber")
-        for_all = _affected_components(instants, ["component"], of_all)
-        return pl.concat([for_all, _affected_components(instants, ["component", "subscriber"], of_subscriber)]).unique()
+        for_all = _find_affected_components(instants, ["component"], of_all)
+        return pl.concat([for_all, _find_affected_components(instants, ["component", "subscriber"], of_subscriber)]).unique()
 
     def states_at(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return `plan` and `billing_status` of each row (`subscriber`, `at`, `time_us`), in the order of the rows.
@@ -134,7 +134,9 @@ class Terms:
             empty = pl.Series(dtype=pl.String).extend_constant(None, rows.height)
             return pl.DataFrame({"plan": empty, "billing_status": empty})
         numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
-        billing, network = (_states_in_force(numbered, self.states.filter(pl.col("system") == s)) for s in ("billing", "network"))
+        billing, network = (
+            _find_states_in_force(numbered, self.states.filter(pl.col("system") == s)) for s in ("billing", "network")
+        )
         joined = numbered.join(billing, on="row", how="left").join(network, on="row", how="left", suffix="_network").sort("row")
         status = (
             pl.when(pl.col("at") < self.billing_since).then(None)
@@ -160,7 +162,7 @@ class Terms:
         numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
         calendars = numbered.select("row", day=pl.lit(None, pl.Int64), zone=pl.lit(None, pl.String))
         for system in ("network", "billing"):
-            of_system = _states_in_force(numbered, self.states.filter(pl.col("system") == system))
+            of_system = _find_states_in_force(numbered, self.states.filter(pl.col("system") == system))
             # A state in force takes precedence with its missing values, too.
             in_force = of_system.select("row", own_day=pl.col("cycle_day").fill_null(1), own_zone=pl.col("timezone").fill_null(""))
             calendars = calendars.join(in_force, on="row", how="left", maintain_order="left")
@@ -169,7 +171,7 @@ class Terms:
         return calendars.select(cycle_day=pl.col("day").fill_null(1), own_zone=zone)
 
 
-def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
+def _find_affected_components(instants: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
     """Return the (`component`, `at`) of changes that affect records known before them.
 
     A price that begins in the middle of a component's usage affects the component. The component's records count as one record that
@@ -213,7 +215,7 @@ def _last_change_before(rows: pl.DataFrame, rising: pl.DataFrame, by: str | None
     return rows.join(last.select("row", "position"), on="row", how="left", maintain_order="left")["position"].fill_null(0)
 
 
-def _states_in_force(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+def _find_states_in_force(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
     """Return one system's state in force at each row's instant and position: `row`, `plan`, `cycle_day`, `timezone`, `status`."""
     complete = rows.drop_nulls()
     if complete.is_empty() or states.is_empty():

@@ -61,7 +61,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
     aggregated = pl.col("by_aggregate") & (pl.col("settled_at") > pl.col("at"))
     if not matched.sessions["by_aggregate"].any() and not matched.charge_groups["by_aggregate"].any():
         return NO_SUMS
-    summed, charge_groups = (_of_lines(units.filter(aggregated)) for units in (matched.sessions, matched.charge_groups))
+    summed, charge_groups = (_assign_line_services(units.filter(aggregated)) for units in (matched.sessions, matched.charge_groups))
     cell_columns = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "sum_period", "timezone"]
     sessions = _with_period_index(summed, "start_us", frontier, prices.terms)
     charge_groups = charge_groups.select("group_no", "judges_lines", "in_own_zone", *cell_columns)
@@ -71,7 +71,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
     charges = _with_period_index(
         charges.with_columns(aggregation_time_us=pl.coalesce("time_us", assigned)), "aggregation_time_us", frontier, prices.terms
     )
-    charges = charges.with_columns(charged_value=_charged_value(charges, frontier, prices))
+    charges = charges.with_columns(charged_value=_price_charged_quantity(charges, frontier, prices))
     sums = pl.concat(
         [
             sessions.select(
@@ -130,12 +130,12 @@ def book_periods(sums: PeriodSums, evaluations: pl.DataFrame, money: pl.DataFram
     return as_bookings(split_excess(judged, excess)), placed
 
 
-def _of_lines(units: pl.DataFrame) -> pl.DataFrame:
+def _assign_line_services(units: pl.DataFrame) -> pl.DataFrame:
     """Return units with the service and rule of their sums; for a covered service those of the service that covers it."""
     return units.with_columns(service=pl.coalesce("sum_service", "service"), rule="sum_rule")
 
 
-def _charged_value(charges: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> pl.Series:
+def _price_charged_quantity(charges: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> pl.Series:
     """Return the price of the quantity of each charge, see `PriceTable.price_charges`."""
     rules = frontier.policies.frame.select("policy", "rule", *RULE_COLUMNS)
     return prices.price_charges(charges.join(rules, on=["policy", "rule"], how="left", maintain_order="left"))

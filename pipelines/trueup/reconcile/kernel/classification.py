@@ -18,12 +18,12 @@ def classify_flat() -> pl.Expr:
     other = pl.coalesce("charged_micros", expected)
     low, high = pl.min_horizontal(expected, other) - tolerance, pl.max_horizontal(expected, other) + tolerance
     return (
-        pl.when(_quantities_differ()).then(pl.when(expected > billed).then(pl.lit("underbilled")).otherwise(pl.lit("overbilled")))
+        pl.when(_compare_quantities()).then(pl.when(expected > billed).then(pl.lit("underbilled")).otherwise(pl.lit("overbilled")))
         .when((low <= billed) & (billed <= high)).then(pl.lit(TOLERATED)).otherwise(pl.lit("misrated"))
     )  # fmt: skip
 
 
-def _quantities_differ() -> pl.Expr:
+def _compare_quantities() -> pl.Expr:
     """Return whether quantities differ by more than the tolerance."""
     differ = (pl.col("usage_quantity") - pl.col("charge_quantity")).abs() > pl.col("quantity_tolerance_micros")
     return differ.fill_null(False)
@@ -39,7 +39,7 @@ def quantity_and_amount_kinds() -> tuple[pl.Expr, pl.Expr]:
     quantity_difference, amount_difference = pl.col("expected_micros") - charged, charged - pl.col("billed_micros")
     by_quantity = pl.when(quantity_difference > 0).then(pl.lit("underbilled")).otherwise(pl.lit("overbilled"))
     return (
-        pl.when((quantity_difference != 0) & _quantities_differ()).then(by_quantity).otherwise(pl.lit(TOLERATED)),
+        pl.when((quantity_difference != 0) & _compare_quantities()).then(by_quantity).otherwise(pl.lit(TOLERATED)),
         pl.when(amount_difference.abs() > pl.col("amount_tolerance_micros"))
         .then(pl.coalesce("verdict", pl.lit("misrated")))
         .otherwise(pl.lit(TOLERATED)),

@@ -208,17 +208,17 @@ def _walk_steps(edges: pl.DataFrame) -> Iterator[tuple[Numbers, Numbers, Numbers
     component, at, next_at = (edges[name].to_numpy() for name in ("component", "at", "next_at"))
     if not len(at):
         return
-    first = np.flatnonzero(_differs_from_previous(component, at))
+    first = np.flatnonzero(_compare_with_previous(component, at))
     count = np.diff(first, append=len(at))
     span_of_edge = np.repeat(np.arange(len(first)), count)
     span, position = np.tile(span_of_edge, 3), np.concatenate([at, *(edges[n].to_numpy() for n in ("undecided_until", "ready_at"))])
     inside = (at[first][span] <= position) & (position < next_at[first][span])
     order = np.lexsort((position[inside], span[inside]))
     span, position = span[inside][order], position[inside][order]
-    fresh = _differs_from_previous(span, position)
+    fresh = _compare_with_previous(span, position)
     span, position = span[fresh], position[fresh]
     until = np.where(np.append(span[1:], -1) == span, np.append(position[1:], 0), next_at[first][span])
-    starts = np.flatnonzero(_differs_from_previous(component[first][span]))
+    starts = np.flatnonzero(_compare_with_previous(component[first][span]))
     step = np.arange(len(span)) - np.repeat(starts, np.diff(starts, append=len(span)))
     for rows in np.split(np.argsort(step, kind="stable"), np.cumsum(np.bincount(step))[:-1]):
         examined = count[span[rows]]
@@ -227,7 +227,7 @@ def _walk_steps(edges: pl.DataFrame) -> Iterator[tuple[Numbers, Numbers, Numbers
         yield edge, np.repeat(position[rows], examined), np.repeat(until[rows], examined)
 
 
-def _differs_from_previous(*columns: Numbers) -> NDArray[np.bool_]:
+def _compare_with_previous(*columns: Numbers) -> NDArray[np.bool_]:
     """Return which rows differ from the row before them in one of the columns; the first row does."""
     differs = np.zeros(len(columns[0]), dtype=np.bool_)
     differs[:1] = True

@@ -114,10 +114,10 @@ class AffectedReader:
         values = {
             "after_snapshot": NEVER_POSITION, "open_from": _LATEST, "open_day": _LATEST.date(), "from_day": date.min,
             "to_day": date.max,
-            "prices_from": _prices_from(self.terms, after), "longest_us": LONGEST_US,
-            "lasting_from": _lasting_from(self.terms, after),
+            "prices_from": _find_prices_from(self.terms, after), "longest_us": LONGEST_US,
+            "lasting_from": _find_lasting_from(self.terms, after),
         }  # fmt: skip
-        rows = self._read("seeds", values, untimed=nothing, changed_subscribers=_changed_subscribers(self.terms, after))
+        rows = self._read("seeds", values, untimed=nothing, changed_subscribers=_list_changed_subscribers(self.terms, after))
         # Records without any time were not evaluated before they were due, so they are still pending.
         return rows.filter(pl.col("time_us").is_not_null())
 
@@ -125,19 +125,19 @@ class AffectedReader:
         """Return the records that positions after `after` can affect directly."""
         open_since = open_from(self.frontier, self.terms, after, self.upto)
         untimed = pl.DataFrame(
-            [(name, self.lake.snapshot_of(at)) for name, at in _untimed_settled(self.frontier, after, open_since).items()],
+            [(name, self.lake.snapshot_of(at)) for name, at in _find_untimed_settled(self.frontier, after, open_since).items()],
             schema={"source": pl.String, "settled": pl.Int64}, orient="row",
         )  # fmt: skip
         first, last = days
         values = {
             "after_snapshot": self.lake.snapshot_of(after), "open_from": open_since, "open_day": open_since.date(),
-            "prices_from": _prices_from(self.terms, after), "longest_us": LONGEST_US,
-            "lasting_from": _lasting_from(self.terms, after),
+            "prices_from": _find_prices_from(self.terms, after), "longest_us": LONGEST_US,
+            "lasting_from": _find_lasting_from(self.terms, after),
             # A day of another time zone lies within the UTC day and the days next to it.
             "from_day": None if days == ALL_DAYS else (first - _DAY if first else date.min),
             "to_day": None if days == ALL_DAYS else (last + _DAY if last else date.max),
         }  # fmt: skip
-        return self._read("seeds", values, untimed=untimed, changed_subscribers=_changed_subscribers(self.terms, after))
+        return self._read("seeds", values, untimed=untimed, changed_subscribers=_list_changed_subscribers(self.terms, after))
 
     def by_id(self, event_ids: list[bytes]) -> pl.DataFrame:
         """Return records by their ids."""
@@ -145,16 +145,16 @@ class AffectedReader:
 
     def neighbours(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Return every record that a record of `step` can affect directly; `known` are all records read, `step` included."""
-        instants, service = self._candidate_instants(step, known), pl.col("service")
+        instants, service = self._list_candidate_instants(step, known), pl.col("service")
         nearest_instants = instants.filter(self._by_nearest.has(service)).drop_nulls("time_us")
         period_instants = instants.filter(self._by_aggregate.has(service)).drop_nulls("aggregation_time_us")
         by_key, by_nearest, by_aggregate = self._read_neighbours(step, nearest_instants, period_instants)
         own = self._by_nearest.has(service)
-        period = self._same_period(by_aggregate, period_instants)
+        period = self._find_same_period(by_aggregate, period_instants)
         own_period = pl.col("own")
-        neighbours = [by_key, by_nearest.filter(own), period.filter(own_period).drop("own"), self._same_pool(step)]
+        neighbours = [by_key, by_nearest.filter(own), period.filter(own_period).drop("own"), self._find_same_pool(step)]
         others = pl.concat([by_nearest.filter(~own), period.filter(~own_period).drop("own")])
-        neighbours.append(self._ambiguous_sessions(others.join(known, on=ROW, how="anti"), instants))
+        neighbours.append(self._find_ambiguous_sessions(others.join(known, on=ROW, how="anti"), instants))
         return pl.concat(neighbours).unique(ROW, keep="first", maintain_order=True)
 
     def _read_neighbours(
@@ -163,9 +163,10 @@ class AffectedReader:
         """Read records that share a key with the step, that are near its instants, or near enough for one of its periods."""
         near_us, period_us = nearest_us(self.frontier), aggregate_us(self.frontier)
         values = {
-            "nearest_names": self._by_nearest.names, "nearest_others": self._by_nearest.others, "nearest_us": _width_us(near_us),
+            "nearest_names": self._by_nearest.names, "nearest_others": self._by_nearest.others,
+            "nearest_us": _choose_width_us(near_us),
             "aggregate_names": self._by_aggregate.names, "aggregate_others": self._by_aggregate.others,
-            "aggregate_us": _width_us(period_us),
+            "aggregate_us": _choose_width_us(period_us),
             "offset_us": _OFFSET_US, "untimed": _UNTIMED,
         }  # fmt: skip
         # A closing may assign any record without a time to one of the periods.
@@ -181,7 +182,7 @@ class AffectedReader:
         ways = ("by_key", "by_nearest", "by_aggregate")
         return [rows.filter(pl.concat([frame[way] for frame in frames.values()])) for way in ways]
 
-    def _candidate_instants(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    def _list_candidate_instants(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Return the parties and times at which the units of a step's records could be matched (see `neighbourhood`).
 
         Rows are (`bucket`, `scope`, `service`, `time_us`, `aggregation_time_us`).
@@ -191,19 +192,19 @@ class AffectedReader:
         # Only records of one subscriber share a scope where periods depend on subscriptions.
         columns += ["subscriber", "position"] if self._has_own_calendars else []
         of_units = known.join(step.select(_KEY).drop_nulls("session_key").unique(), on=_KEY, how="semi")
-        timed = _timed(of_units, self.frontier).select(*side, *columns[2:])
+        timed = _add_aggregation_time(of_units, self.frontier).select(*side, *columns[2:])
         pairs = party_time_pairs(timed, unit=side, party=["service"], times=["time_us", "aggregation_time_us"])
-        return pl.concat([_timed(step, self.frontier).select(columns), pairs.select(columns)]).unique()
+        return pl.concat([_add_aggregation_time(step, self.frontier).select(columns), pairs.select(columns)]).unique()
 
     @cached_property
     def _by_nearest(self) -> _Services:
-        return self._services("by_nearest")
+        return self._list_services("by_nearest")
 
     @cached_property
     def _by_aggregate(self) -> _Services:
-        return self._services("by_aggregate")
+        return self._list_services("by_aggregate")
 
-    def _services(self, how: str) -> _Services:
+    def _list_services(self, how: str) -> _Services:
         """Return the services that any policy matches in a given way."""
         rules = set(self.frontier.policies.frame.filter(how)["rule"].to_list())
         others = DEFAULT_RULE in rules
@@ -218,20 +219,22 @@ class AffectedReader:
         known = pl.col("position") if has_own_calendars else pl.lit(0)
         return with_calendars(rows.with_columns(known=known), self.terms, has_own_calendars=has_own_calendars).drop("known")
 
-    def _summed_as(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def _expand_summed_as(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with a `service` once for each service whose sums can contain them (see `summed_as`)."""
         policies = self.frontier.policies
         return summed_as(rows.with_columns(rule=policies.rule_of(pl.col("service"))), policies)
 
-    def _same_period(self, close: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
+    def _find_same_period(self, close: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
         """Return the records, among those close in time, in a period of `instants`, and `own`: whether by their own service."""
-        timed, instants = (self._with_calendars(rows, self._has_own_calendars) for rows in (_timed(close, self.frontier), instants))
+        timed, instants = (
+            self._with_calendars(rows, self._has_own_calendars) for rows in (_add_aggregation_time(close, self.frontier), instants)
+        )
         same_period = [_EMPTY]
         for kind in period_kinds(self.frontier.policies, timed, instants):
             index = kind.index("aggregation_time_us").alias("index")
-            cells = self._summed_as(instants.with_columns(index)).select("scope", "service", "index").unique()
+            cells = self._expand_summed_as(instants.with_columns(index)).select("scope", "service", "index").unique()
             rows = timed.with_columns(index)
-            in_cells = self._summed_as(rows).join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True)
+            in_cells = self._expand_summed_as(rows).join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True)
             same = timed.join(in_cells.select(ROW), on=ROW, how="semi").with_columns(own=pl.lit(True))
             keyed = rows.filter(pl.col("session_key").is_not_null()).with_columns(own=pl.lit(False))
             of_others = keyed.join(cells, on=["scope", "index"], how="semi")
@@ -243,7 +246,7 @@ class AffectedReader:
         """`SHARING` of the whole tariff book, one row per service."""
         return shared_terms(self.terms).unique("service", keep="first", maintain_order=True)
 
-    def _same_pool(self, step: pl.DataFrame) -> pl.DataFrame:
+    def _find_same_pool(self, step: pl.DataFrame) -> pl.DataFrame:
         """Return usage that shares free units or tiers with usage of a step, within one billing period if all have one."""
         columns = ["bucket", "scope", "service", "time_us", "subscriber", "position"]
         usage = step.filter(~pl.col("charge")).select(columns).drop_nulls("time_us").join(self._shared, on="service")
@@ -275,7 +278,7 @@ class AffectedReader:
             same_pool.append(found.select(rows.columns).unique(ROW, keep="first", maintain_order=True))
         return pl.concat(same_pool)
 
-    def _ambiguous_sessions(self, others: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
+    def _find_ambiguous_sessions(self, others: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
         """Return records of other services, among those close in time, whose session has a record of a service at `instants`."""
         if others.is_empty():
             return others
@@ -283,7 +286,7 @@ class AffectedReader:
         sessions = self._read("same_key", {}, reached=others.select(_KEY).unique())
         of_service = sessions.join(services, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
         # A session is in the sums of a service that covers one of its own.
-        sums, in_sums = (self._summed_as(frame) for frame in (services, sessions))
+        sums, in_sums = (self._expand_summed_as(frame) for frame in (services, sessions))
         of_sums = in_sums.join(sums, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
         of_service = pl.concat([of_service.select(_KEY), of_sums.select(_KEY)])
         return others.join(of_service, on=_KEY, how="semi")
@@ -292,7 +295,7 @@ class AffectedReader:
         return as_events({stream: self._query(name, stream, values, tables) for stream in COLUMNS}, self.lake)
 
     def _query(self, name: str, stream: str, values: dict[str, Any], tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-        text = _sql(name).replace("{records}", _sql("records"))
+        text = _read_sql(name).replace("{records}", _read_sql("records"))
         scope = bucket_key_sql(self.lake.project.config.lake.bucket_by, of="e")
         for placeholder, value in (
             ("stream", stream), ("of_usage", OF_USAGE_SQL[stream]), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
@@ -308,19 +311,19 @@ class AffectedReader:
         return self.lake.with_positions(query_frames(self.lake.connection, text, given, **tables), upto=self.upto)
 
 
-def _prices_from(terms: Terms, after: int) -> datetime:
+def _find_prices_from(terms: Terms, after: int) -> datetime:
     """Return the earliest instant whose prices changed after a position."""
     new = terms.changes.filter(pl.col("subscriber").is_null() & (pl.col("position") > after))["from_us"]
     return instant_of(int(new.min())) if len(new) else _LATEST  # type: ignore[arg-type]
 
 
-def _lasting_from(terms: Terms, after: int) -> date:
+def _find_lasting_from(terms: Terms, after: int) -> date:
     """Return the first day on which a session that lasts until changed prices may have begun."""
-    prices_from = _prices_from(terms, after)
+    prices_from = _find_prices_from(terms, after)
     return _LATEST.date() if prices_from == _LATEST else max(date(1900, 1, 1), (prices_from - 367 * _DAY).date())
 
 
-def _changed_subscribers(terms: Terms, after: int) -> pl.DataFrame:
+def _list_changed_subscribers(terms: Terms, after: int) -> pl.DataFrame:
     """Return (`subscriber`, `from_us`) of subscriptions whose states changed after a position."""
     new = terms.changes.filter(pl.col("subscriber").is_not_null() & (pl.col("position") > after))
     return new.group_by("subscriber").agg(pl.col("from_us").min())
@@ -331,7 +334,7 @@ def _time_blocks(instants: pl.DataFrame, apart_us: int) -> pl.DataFrame:
 
     Each `block` has the instants up to `upto_us` and from `from_us` on, as distances from `EARLIEST`.
     """
-    bucket_key, width_us = ["bucket", "scope"], _width_us(apart_us)
+    bucket_key, width_us = ["bucket", "scope"], _choose_width_us(apart_us)
     ordered = instants.select(*bucket_key, pl.col("time_us") + _OFFSET_US).sort(*bucket_key, "time_us")
     first = (pl.col("time_us").diff() > 2 * apart_us).over(bucket_key).fill_null(True)
     by_interval = ordered.with_columns(interval=first.cum_sum()).group_by(*bucket_key, "interval")
@@ -346,12 +349,12 @@ def _time_blocks(instants: pl.DataFrame, apart_us: int) -> pl.DataFrame:
     )
 
 
-def _width_us(apart_us: int) -> int:
+def _choose_width_us(apart_us: int) -> int:
     """Return the length of the blocks of `_time_blocks`: no longer than the interval around one instant."""
     return max(1, 2 * apart_us)
 
 
-def _timed(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def _add_aggregation_time(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add `aggregation_time_us`, the instant at which a record counts in sums: its own time, else its assigned one."""
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
     return (
@@ -361,11 +364,11 @@ def _timed(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     )
 
 
-def _sql(name: str) -> str:
+def _read_sql(name: str) -> str:
     return files(__package__).joinpath(f"affected_{name}.sql").read_text("utf-8")
 
 
-def _untimed_settled(frontier: Frontier, after: int, open_since: datetime) -> dict[str, int]:
+def _find_untimed_settled(frontier: Frontier, after: int, open_since: datetime) -> dict[str, int]:
     """Return, by source, the newest position up to which its records without any time are settled."""
     limit = int((open_since - EPOCH) / timedelta(microseconds=1))
     settled = {}

@@ -191,7 +191,7 @@ def _select_pool_members(sessions: pl.DataFrame, table: pl.DataFrame) -> pl.Data
         pl.col("group", "by_account", "period", "spans").first(), zone_of=pl.col("timezone").first()
     )
     rows = sessions.filter(by_book.fill_null(False)).join(groups, on="service")
-    rows = rows.with_columns(_period_index(rows), who=pl.when(~pl.col("by_account")).then("subscriber"))
+    rows = rows.with_columns(_number_period(rows), who=pl.when(~pl.col("by_account")).then("subscriber"))
     rows = rows.filter(pl.col("by_account") | pl.col("who").is_not_null())
     rows = rows.with_columns(pl.col("quantity_micros").cast(pl.Int64))
     sessions_merged = _merge_equal(rows)
@@ -205,7 +205,7 @@ def _select_pool_members(sessions: pl.DataFrame, table: pl.DataFrame) -> pl.Data
     return ordered.with_columns(changed=changed).select(pl.col(n).cast(t) for n, t in POOL_MEMBER.items())
 
 
-def _period_index(rows: pl.DataFrame) -> pl.Expr:
+def _number_period(rows: pl.DataFrame) -> pl.Expr:
     """Return `index`, the billing period of each session, if its group has a single kind of period; else the pool has no end."""
     index = pl.lit(None, pl.Int64)
     for zone in rows["zone_of"].unique().sort().to_list():

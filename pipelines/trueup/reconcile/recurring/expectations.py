@@ -73,7 +73,7 @@ def expectations_of(views: SubscriptionViews, lists: PriceLists, reached: pl.Dat
     return pl.concat([recurring, _expect_one_off_charges(views.spans, lists)])
 
 
-def _net_price(price: pl.Expr) -> pl.Expr:
+def _derive_net_price(price: pl.Expr) -> pl.Expr:
     """Return a price less its discounts, with tax, in units of 10⁻¹⁸. A discount never makes the price negative."""
     fraction = pl.col("fraction_micros").clip(upper_bound=MICROS).cast(_WIDE)
     lowered = price.cast(_WIDE) * (pl.lit(MICROS, _WIDE) - fraction) - pl.col("off_micros").cast(_WIDE) * MICROS
@@ -84,7 +84,7 @@ def _net_price(price: pl.Expr) -> pl.Expr:
 
 def _sum_pieces(pieces: pl.DataFrame) -> pl.DataFrame:
     """Return one expectation for each period of its pieces: their exact sum, rounded once."""
-    grouped = pieces.with_columns(net=_net_price(pl.col("price_micros")) * pl.col("share").cast(_WIDE)).group_by(
+    grouped = pieces.with_columns(net=_derive_net_price(pl.col("price_micros")) * pl.col("share").cast(_WIDE)).group_by(
         GROUP, maintain_order=True
     ).agg(
         pl.col("subscriber", "service", "zone", "in_advance", "rounding", "decimals", "of_shares", "ends").first(),
@@ -157,7 +157,7 @@ def _with_event_discounts(events: pl.DataFrame, discounts: pl.DataFrame) -> pl.D
 
 def _price_events(events: pl.DataFrame) -> pl.DataFrame:
     zones = events["zone"].unique().sort().to_list()
-    amount = to_decimals(_net_price(pl.col("price_micros")), pl.lit(MICROS * MICROS, _WIDE))
+    amount = to_decimals(_derive_net_price(pl.col("price_micros")), pl.lit(MICROS * MICROS, _WIDE))
     return events.select(
         "view", "subscriber", "service", "currency", item="name", is_recurring=pl.lit(False), period=pl.lit(None, pl.Int64),
         period_from_us="event_us",

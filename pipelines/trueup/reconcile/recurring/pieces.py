@@ -69,7 +69,7 @@ def _with_cycles(days: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
     return crossed.filter(pl.col("first_day") <= pl.col("last_day"))
 
 
-def _date(day: pl.Expr) -> pl.Expr:
+def _to_date(day: pl.Expr) -> pl.Expr:
     return day.cast(pl.Int32).cast(pl.Date)
 
 
@@ -78,10 +78,10 @@ def period_of_day(day: pl.Expr) -> pl.Expr:
     # The first of January 1970 was a Thursday.
     by_days = pl.when(pl.col("period") == DAY).then(day).otherwise((day + 3) // 7)
     is_monthly = ~pl.col("period").is_in([DAY, WEEK])
-    return pl.when(is_monthly).then(cycle_number(_date(day), _month_begin())).otherwise(by_days)
+    return pl.when(is_monthly).then(cycle_number(_to_date(day), _find_month_begin())).otherwise(by_days)
 
 
-def _month_begin() -> pl.Expr:
+def _find_month_begin() -> pl.Expr:
     """Return the day of the month on which each row's periods begin; for calendar months it is the first."""
     return pl.when(pl.col("period") == CYCLE).then("cycle_day").otherwise(1)
 
@@ -90,7 +90,7 @@ def period_begin_day(number: pl.Expr) -> pl.Expr:
     """Return the day on which a numbered period begins, by each row's `period` and `cycle_day`."""
     by_days = pl.when(pl.col("period") == DAY).then(number).otherwise(number * 7 - 3)
     is_monthly = ~pl.col("period").is_in([DAY, WEEK])
-    monthly = cycle_begin_day(pl.when(is_monthly).then(number).otherwise(24_000), _month_begin()).cast(pl.Int32).cast(pl.Int64)
+    monthly = cycle_begin_day(pl.when(is_monthly).then(number).otherwise(24_000), _find_month_begin()).cast(pl.Int32).cast(pl.Int64)
     return pl.when(is_monthly).then(monthly).otherwise(by_days)
 
 
@@ -143,7 +143,7 @@ def with_discounts(pieces: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFram
     )  # fmt: skip
     of_activation = pl.col("months").is_not_null()
     is_offered = ~of_activation | pl.col("activated_day").is_between("d_first", "d_last")
-    lasts_to = _date(pl.col("activated_day")).dt.offset_by(pl.format("{}mo", pl.col("months").fill_null(1))).cast(pl.Int32) - 1
+    lasts_to = _to_date(pl.col("activated_day")).dt.offset_by(pl.format("{}mo", pl.col("months").fill_null(1))).cast(pl.Int32) - 1
     held = met.filter(is_offered).with_columns(
         d_first=pl.max_horizontal("first_day", pl.when(of_activation).then("activated_day").otherwise("d_first")),
         d_last=pl.min_horizontal("last_day", pl.when(of_activation).then(lasts_to.cast(pl.Int64)).otherwise("d_last")),

@@ -67,7 +67,7 @@ def as_history(changes: pl.DataFrame) -> pl.DataFrame:
     return named.select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
 
 
-def _period_name() -> pl.Expr:
+def _format_period() -> pl.Expr:
     """Return the period of cells in the form of finding ids: a calendar period by its name, others by their microseconds."""
     names = {str(code): name for name, code in CALENDAR_PERIODS.items()}
     return pl.col("sum_period").cast(pl.String).replace(names)
@@ -80,11 +80,11 @@ def _list_booking_changes(evaluated: Evaluated) -> pl.DataFrame:
     )
     groups = evaluated.groups.select(
         number="group_no", group_scope="scope", group_currency="currency", name="name",
-        name_scope=_id_name_scope(pl.col("own"), pl.col("name_scope")),
+        name_scope=_format_name_scope(pl.col("own"), pl.col("name_scope")),
     )  # fmt: skip
     cells = evaluated.cells.select(
         number="cell", cell_scope="scope", cell_currency="currency", cell_service="service", cell_subscriber="subscriber",
-        period=pl.concat_str(_period_name(), "timezone", "index", separator="/"),
+        period=pl.concat_str(_format_period(), "timezone", "index", separator="/"),
     )  # fmt: skip
     of_groups = rows.filter(pl.col("owner_kind") != PERIOD).join(groups, on="number", how="left").with_columns(
         about=pl.when(pl.col("owner_kind") == SESSION).then(pl.lit("session")).otherwise(pl.lit("bill")),
@@ -113,14 +113,14 @@ def _list_fast_path_changes(raised: pl.DataFrame) -> pl.DataFrame:
     }
     named = raised.with_columns(
         action=pl.lit("raised"), about=pl.when("charge").then(pl.lit("bill")).otherwise(pl.lit("session")), id_scope="scope",
-        id_currency="currency", name=group["name"], name_scope=_id_name_scope(own, group["name_scope"]), **whole, **ids,
+        id_currency="currency", name=group["name"], name_scope=_format_name_scope(own, group["name_scope"]), **whole, **ids,
         **dict.fromkeys(("id_service", "id_subscriber", "period"), pl.lit(None, pl.String)),
         whole_tolerated_micros=pl.lit(0, pl.Int128),
     )  # fmt: skip
     return _select_changes(named)
 
 
-def _id_name_scope(own: pl.Expr, name_scope: pl.Expr) -> pl.Expr:
+def _format_name_scope(own: pl.Expr, name_scope: pl.Expr) -> pl.Expr:
     """Return the scope of a group's name in the form of ids."""
     return pl.when(own).then(pl.concat_str(pl.lit("record:"), name_scope)).otherwise(pl.lit("key"))
 

@@ -100,13 +100,13 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
         withdrawn=pl.lit(None, pl.Boolean),
     )  # fmt: skip
     if repeated.is_empty():
-        return ResolvedRecords(_compact_rows(single), _no_conflicts(), events.clear())
+        return ResolvedRecords(_compact_rows(single), _build_empty_conflicts(), events.clear())
     contents = repeated.sort("position", "source").unique(["record_no", "event_id"], keep="first", maintain_order=True)
     contents = contents.with_columns(
         rank_version=pl.col("record_version").fill_null(_NO_VERSION), rank_quantity=pl.col("quantity_micros").fill_null(0),
         step=pl.col("position").rank("dense").over("record_no"), frozen_at=pl.Series(_find_frozen_positions(contents, frontier)),
     )  # fmt: skip
-    counted, refused = _version_contents(contents, frontier)
+    counted, refused = _derive_version_contents(contents, frontier)
     # In all other scopes, the row of the content that counts does not count.
     counted = counted.filter(pl.col("delivered_scope").is_null())
     last = counted.filter(pl.col("until") == NEVER_POSITION).select("record_no", "event_id")
@@ -173,7 +173,7 @@ def _find_frozen_positions(contents: pl.DataFrame, frontier: Frontier) -> NDArra
     return frozen
 
 
-def _version_contents(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _derive_version_contents(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the counted contents of records with several, as versions, and (`record_no`, `position`) of refused corrections.
 
     There is one step per commit with contents of a record.
@@ -262,7 +262,7 @@ def _find_conflicts(contents: pl.DataFrame, counted: pl.DataFrame, refused: pl.D
     )  # fmt: skip
 
 
-def _no_conflicts() -> pl.DataFrame:
+def _build_empty_conflicts() -> pl.DataFrame:
     return pl.DataFrame(
         schema={
             "record_no": pl.Int64,

@@ -56,7 +56,7 @@ def draw_bundles(rng: np.random.Generator, contracts: pl.DataFrame, due: pl.Data
     return Bundles(named, lines, _record_truth(mistaken, lines))
 
 
-def _midnight(days: timedelta, months: Months) -> pl.Expr:
+def _find_midnight(days: timedelta, months: Months) -> pl.Expr:
     return pl.lit(months.last + days).cast(pl.Datetime("us"))
 
 
@@ -150,7 +150,9 @@ def _bill_cycles(rows: pl.DataFrame, months: Months) -> pl.DataFrame:
             amount_micros=pl.col(f"{half}_micros") - without_data + pl.when(is_greater).then(more).otherwise(0),
         ))  # fmt: skip
     billed = pl.concat(halves).filter(
-        (kind != "cover_missed") & (pl.col("amount_micros") != 0) & (pl.col("period_to") <= _midnight(timedelta(days=-2), months))
+        (kind != "cover_missed")
+        & (pl.col("amount_micros") != 0)
+        & (pl.col("period_to") <= _find_midnight(timedelta(days=-2), months))
     )
     again = billed.filter((kind == "cover_twice") & pl.col("is_greater")).with_columns(copy=pl.lit(1))
     lines = pl.concat([billed, again]).with_columns(

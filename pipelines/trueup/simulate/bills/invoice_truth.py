@@ -20,7 +20,7 @@ def record_invoice_truth(bills: pl.DataFrame, documents: pl.DataFrame, charges: 
     `documents` (`DOCUMENT`) are invoices and credit notes; `charges` have their `bill`, amount and start.
     """
     rows = _add_document_amounts(bills.drop_nulls("kind"), documents)
-    rows = _add_later_charges(rows, charges).with_columns(impact_micros=_true_impact())
+    rows = _add_later_charges(rows, charges).with_columns(impact_micros=_derive_true_impact())
     names = {n: pl.col("kind").replace_strict(list(KINDS), [getattr(k, n) for k in KINDS.values()], return_dtype=pl.String)
              for n in ("expected_kind", "category")}  # fmt: skip
     decidable = ~pl.col("kind").is_in(list(UNDECIDABLE))
@@ -70,7 +70,7 @@ def _add_later_charges(rows: pl.DataFrame, charges: pl.DataFrame) -> pl.DataFram
     return rows.join(later, on="bill", how="left", maintain_order="left")
 
 
-def _true_impact() -> pl.Expr:
+def _derive_true_impact() -> pl.Expr:
     """Return expected − billed of each mistake; NULL where it is unknown."""
     kind, total = pl.col("kind"), pl.col("total_micros")
     charged = pl.when(pl.col("charged_micros") != 0).then("charged_micros")

@@ -60,7 +60,7 @@ def _rate_days(contracts: pl.DataFrame, months: Months, dates: PriceDates) -> pl
     return pl.concat([_rate_rentals(known, dates), _rate_routers(known, dates), _list_fees(contracts)])
 
 
-def _cycle_begin_in(month: pl.Expr, cycle_day: pl.Expr) -> pl.Expr:
+def _find_cycle_begin(month: pl.Expr, cycle_day: pl.Expr) -> pl.Expr:
     """Return the day on which a cycle begins in a month, given by its first day; a short month begins it on its last day."""
     last = month.dt.month_end().dt.day().cast(pl.Int64)
     return month + pl.duration(days=pl.min_horizontal(cycle_day, last) - 1)
@@ -69,17 +69,17 @@ def _cycle_begin_in(month: pl.Expr, cycle_day: pl.Expr) -> pl.Expr:
 def _rate_rentals(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
     """Return the rentals: each active day costs its part of the nominal cycle; only the sum with tax is rounded to cents."""
     month, cycle = pl.col("day").dt.month_start(), pl.col("cycle_day")
-    here = _cycle_begin_in(month, cycle)
+    here = _find_cycle_begin(month, cycle)
     follows = pl.col("day") >= here
-    begins = pl.when(follows).then(here).otherwise(_cycle_begin_in(month.dt.offset_by("-1mo"), cycle))
-    ends = pl.when(follows).then(_cycle_begin_in(month.dt.offset_by("1mo"), cycle)).otherwise(here)
+    begins = pl.when(follows).then(here).otherwise(_find_cycle_begin(month.dt.offset_by("-1mo"), cycle))
+    ends = pl.when(follows).then(_find_cycle_begin(month.dt.offset_by("1mo"), cycle)).otherwise(here)
     moved = pl.col("cycle_at").dt.date()
     # A change of the cycle day ends the current period.
     rows = known.with_columns(nominal=begins, nominal_end=ends).with_columns(
         begins=pl.when("is_new_cycle").then(pl.max_horizontal("nominal", moved)).otherwise("nominal"),
         ends=pl.when(~pl.col("is_new_cycle")).then(pl.min_horizontal("nominal_end", moved)).otherwise("nominal_end"),
-        price=_line_price(pl.col("plan"), dates), former=_price_of(pl.col("plan"), prices.FORMER_LINE_MICROS),
-        of_former_plan=_line_price(pl.col("former_plan"), dates), has_welcome=_has_welcome(dates),
+        price=_choose_line_price(pl.col("plan"), dates), former=_price_of(pl.col("plan"), prices.FORMER_LINE_MICROS),
+        of_former_plan=_choose_line_price(pl.col("former_plan"), dates), has_welcome=_has_welcome(dates),
     )  # fmt: skip
     lasts = pl.col("day") < pl.col("active_at").dt.date().dt.offset_by(f"{prices.WELCOME_MONTHS}mo")
     percent = 100 - pl.when(pl.col("has_welcome") & lasts).then(prices.WELCOME_PERCENT).otherwise(0)
@@ -110,16 +110,16 @@ def _price_of(plan: pl.Expr, micros: tuple[int, ...]) -> pl.Expr:
     return plan.replace_strict(list(range(len(micros))), list(micros), return_dtype=pl.Int64)
 
 
-def _line_price(plan: pl.Expr, dates: PriceDates) -> pl.Expr:
+def _choose_line_price(plan: pl.Expr, dates: PriceDates) -> pl.Expr:
     now, former = (_price_of(plan, micros) for micros in (prices.LINE_MICROS, prices.FORMER_LINE_MICROS))
-    return pl.when(pl.col("day") >= _day(dates.price_change)).then(now).otherwise(former)
+    return pl.when(pl.col("day") >= _to_day(dates.price_change)).then(now).otherwise(former)
 
 
 def _has_welcome(dates: PriceDates) -> pl.Expr:
-    return (pl.col("plan") == prices.WELCOME_PLAN) & (pl.col("active_at").dt.date() >= _day(dates.welcome_from))
+    return (pl.col("plan") == prices.WELCOME_PLAN) & (pl.col("active_at").dt.date() >= _to_day(dates.welcome_from))
 
 
-def _day(day: date) -> pl.Expr:
+def _to_day(day: date) -> pl.Expr:
     return pl.lit(day)
 
 
@@ -137,7 +137,7 @@ def _rate_routers(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
     )  # fmt: skip
     is_last = pl.col("number") == pl.col("last")
     share = pl.when(is_last).then(pl.max_horizontal(30 - pl.col("number") + 1, 0)).when(pl.col("number") <= 30).then(1).otherwise(0)
-    off = pl.when(pl.col("day") < _day(dates.router_off_until)).then(prices.ROUTER_OFF_MICROS).otherwise(0)
+    off = pl.when(pl.col("day") < _to_day(dates.router_off_until)).then(prices.ROUTER_OFF_MICROS).otherwise(0)
     charged = pl.col("is_charged")
     priced = rows.with_columns(
         net=(prices.ROUTER_MICROS - off) // 30 * share, full=pl.lit(prices.ROUTER_MICROS, pl.Int64) // 30 * share

@@ -86,7 +86,7 @@ def session_key(number: pl.Series) -> pl.Series:
     return pl.select(pl.lit("K") + number.cast(pl.String)).to_series()
 
 
-def _wall(stamp_us: pl.Expr, zone: str) -> pl.Expr:
+def _convert_to_wall_clock(stamp_us: pl.Expr, zone: str) -> pl.Expr:
     return stamp_us.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None)
 
 
@@ -108,7 +108,7 @@ def switch_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
         served_number=names.subscriber(records),
         other_number=names.peer(records),
         direction=_gather_texts(pl.Series(DIRECTIONS), records["direction"]),
-        start_time=_wall(pl.col("stamp_us"), HOME_ZONE),
+        start_time=_convert_to_wall_clock(pl.col("stamp_us"), HOME_ZONE),
         units=pl.col("quantity"),
         partial=common["part"],
         cell=_gather_texts(names.network.cell_names, records["cell"]),
@@ -145,7 +145,7 @@ def partner_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
         partner=common["node"],
         msisdn=names.subscriber(records),
         called_number=names.peer(records),
-        start_local=_wall(pl.col("stamp_us"), PARTNER_ZONE),
+        start_local=_convert_to_wall_clock(pl.col("stamp_us"), PARTNER_ZONE),
         seconds=pl.col("quantity"),
         partial=common["part"],
     )

@@ -111,12 +111,12 @@ def _duplicate_and_reverse(rng: np.random.Generator, rows: pl.DataFrame) -> pl.D
 
 def _delay(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
     start = rows["started_at"].cast(pl.Int64).to_numpy()
-    end = start + np.where(numbers(rows, "service") == IOT, 0, _max_duration_us(rows))
+    end = start + np.where(numbers(rows, "service") == IOT, 0, _bound_duration_us(rows))
     wait = BILLING_LATENESS_H + column("grace_h")[numbers(rows, "service")] + rng.integers(*LATE_H, len(rows))
     return leak_mechanisms.delay_charges(rows, pl.Series(end + wait * HOUR_US).cast(UTC))
 
 
-def _max_duration_us(rows: pl.DataFrame) -> Ints:
+def _bound_duration_us(rows: pl.DataFrame) -> Ints:
     """Return the greatest possible duration of each charge's session: the time from start to billing, at most 12 hours."""
     lasted = (rows["billed_at"] - rows["started_at"]).dt.total_microseconds().to_numpy().astype(np.int64)
     return np.minimum(lasted, 12 * HOUR_US)

@@ -76,7 +76,7 @@ def relabel_currency(charges: pl.DataFrame, currency: str) -> pl.DataFrame:
 
 def duplicate_charges(charges: pl.DataFrame, after_us: pl.Series) -> pl.DataFrame:
     """Return second charges, equal except for `billed_at`. The caller gives them line ids of their own."""
-    return charges.with_columns(billed_at=pl.col("billed_at") + _microseconds(after_us))
+    return charges.with_columns(billed_at=pl.col("billed_at") + _to_microseconds(after_us))
 
 
 def reverse_charges(charges: pl.DataFrame, after_us: pl.Series) -> pl.DataFrame:
@@ -86,7 +86,7 @@ def reverse_charges(charges: pl.DataFrame, after_us: pl.Series) -> pl.DataFrame:
 
 def make_phantoms(charges: pl.DataFrame, shift_us: pl.Series, session_key: pl.Series) -> pl.DataFrame:
     """Return charges without usage: copies moved in time under unused keys. The caller gives them line ids of their own."""
-    shift = _microseconds(shift_us)
+    shift = _to_microseconds(shift_us)
     return charges.with_columns(
         started_at=pl.col("started_at") + shift, billed_at=pl.col("billed_at") + shift, session_key=session_key
     )
@@ -108,5 +108,5 @@ def resend_with_less(records: pl.DataFrame, permille: int) -> pl.DataFrame:
     return records.with_columns(reduced.alias(column))
 
 
-def _microseconds(values: pl.Series) -> pl.Expr:
+def _to_microseconds(values: pl.Series) -> pl.Expr:
     return pl.lit(values.cast(pl.Duration("us")))

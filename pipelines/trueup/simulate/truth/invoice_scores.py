@@ -34,7 +34,7 @@ def score_invoices(truth: pl.DataFrame, found: pl.DataFrame) -> tuple[pl.DataFra
     of_key = findings.group_by(expected_kind="kind", key="key").agg(
         answers=pl.len(), answer_micros=pl.col("impact_micros").first(), answer_currency=pl.col("currency").first(),
     )  # fmt: skip
-    judged = mistakes.join(of_key, on=["expected_kind", "key"], how="left").with_columns(_outcome_of())
+    judged = mistakes.join(of_key, on=["expected_kind", "key"], how="left").with_columns(_classify_outcome())
     explained = mistakes.filter("decidable").select("key", kind="expected_kind", is_explained=True).unique()
     marked = findings.join(explained, on=["kind", "key"], how="left").with_columns(pl.col("is_explained").fill_null(False))
     precise = marked.group_by(finding_kind="kind").agg(precision=pl.col("is_explained").mean())
@@ -44,7 +44,7 @@ def score_invoices(truth: pl.DataFrame, found: pl.DataFrame) -> tuple[pl.DataFra
     ), stray  # fmt: skip
 
 
-def _outcome_of() -> pl.Expr:
+def _classify_outcome() -> pl.Expr:
     """Return `found`, `wrong_money` or `missed` for each decidable mistake, and NULL for the others."""
     same_currency = (pl.col("answer_currency") == pl.col("currency")).fill_null(True)
     is_right = (pl.col("answers") == 1) & pl.col("answer_micros").eq_missing(pl.col("impact_micros")) & same_currency

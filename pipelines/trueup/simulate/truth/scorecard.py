@@ -236,14 +236,14 @@ def _list_compared_records(findings: pl.DataFrame, members: pl.DataFrame) -> pl.
     return compared.with_columns(size=pl.len().over("finding"))
 
 
-def _expected_status() -> pl.Expr:
+def _derive_expected_status() -> pl.Expr:
     is_resolved = (pl.col("expected_status") == "resolved") | pl.col("kind").is_in(list(_TRANSIENT))
     return pl.when(is_resolved.fill_null(value=False)).then(pl.lit("resolved")).otherwise(pl.lit("open"))
 
 
 def _match_leaks(scored: pl.DataFrame, findings: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
     """Return the scored leaks with `outcome` (found, wrong_money or missed), `answer_micros`, `raised_at` and `answering`."""
-    leaks = scored.with_columns(status=_expected_status())
+    leaks = scored.with_columns(status=_derive_expected_status())
     leak_records = _list_truth_records(leaks, "leak", "kernel_kind", "status").filter(_is_compared("kernel_kind"))
     sizes = leak_records.group_by("leak").agg(leak_records=pl.len())
     shared = leak_records.join(
@@ -295,7 +295,7 @@ def _explain_findings(rows: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFram
         causes=pl.col("kind").replace_strict(
             list(CAUSED), [list(kinds) for kinds in CAUSED.values()], default=None, return_dtype=pl.List(pl.String)
         ),
-        status=_expected_status(),
+        status=_derive_expected_status(),
     ).with_columns(causes=pl.coalesce("causes", pl.concat_list("kernel_kind"))).explode("causes").drop_nulls("causes")  # fmt: skip
     named = _list_truth_records(causing, "leak", "causes", "status")
     shared = named.join(

@@ -51,7 +51,7 @@ class ActionLog:
                 # O_APPEND and one write: a crash leaves a whole line or its beginning, never two lines mixed.
                 descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
                 try:
-                    os.write(descriptor, (_text(entry) + "\n").encode())
+                    os.write(descriptor, (_format_entry(entry) + "\n").encode())
                 finally:
                     os.close(descriptor)
         except OSError as error:
@@ -103,8 +103,8 @@ def _parse_entry(line: str) -> dict[str, Any] | None:
 
 
 def _hash_of(entry: dict[str, Any]) -> str:
-    return hashlib.sha256(_text({key: value for key, value in entry.items() if key != "hash"}).encode()).hexdigest()
+    return hashlib.sha256(_format_entry({key: value for key, value in entry.items() if key != "hash"}).encode()).hexdigest()
 
 
-def _text(entry: dict[str, Any]) -> str:
+def _format_entry(entry: dict[str, Any]) -> str:
     return json.dumps(entry, sort_keys=True, separators=(",", ":"))

@@ -50,18 +50,18 @@ class Door:
 
     async def answer(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send, key: str) -> None:
         """Answer a request to sign in or out."""
-        form = parse_qs(await _body(receive)) if scope["method"] == "POST" else {}
+        form = parse_qs(await _read_body(receive)) if scope["method"] == "POST" else {}
         target = _own_path((form.get("to") or parse_qs(scope["query_string"].decode("latin-1")).get("to") or ["/"])[0])
         if scope["path"] == SIGN_OUT and scope["method"] == "POST":
             session = self.sessions.end(key)
             self.actions.append(session.user if session else None, "sign out")
-            await _redirect(send, SIGN_IN, self._cookie_text("", "; Max-Age=0"))
+            await _send_redirect(send, SIGN_IN, self._format_cookie("", "; Max-Age=0"))
         elif scope["method"] == "POST":
             await self._sign_in((form.get("token") or [""])[0].strip(), target, send)
         elif self.sessions.of(key) is not None:
-            await _redirect(send, target)
+            await _send_redirect(send, target)
         else:
-            await _page(send, target)
+            await _send_page(send, target)
 
     async def _sign_in(self, token: str, target: str, send: _Send) -> None:
         user = self.users.holder_of(token)
@@ -69,12 +69,12 @@ class Door:
             async with self._one_failure:
                 await asyncio.sleep(self.wait_s)
             self.actions.append(None, "sign in refused")
-            await _page(send, target, failed=True)
+            await _send_page(send, target, failed=True)
             return
         self.actions.append(user, "sign in")
-        await _redirect(send, target, self._cookie_text(self.sessions.begin(user)))
+        await _send_redirect(send, target, self._format_cookie(self.sessions.begin(user)))
 
-    def _cookie_text(self, value: str, more: str = "") -> str:
+    def _format_cookie(self, value: str, more: str = "") -> str:
         secure = "; Secure" if self.secure else ""
         return f"{self.cookie}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"
 
@@ -85,7 +85,7 @@ def _own_path(text: str) -> str:
     return text if harmless else "/"
 
 
-async def _body(receive: _Receive) -> str:
+async def _read_body(receive: _Receive) -> str:
     body: bytes = b""
     while True:
         message = await receive()
@@ -96,7 +96,7 @@ async def _body(receive: _Receive) -> str:
             return body.decode("utf-8", "replace")
 
 
-async def _page(send: _Send, target: str, *, failed: bool = False) -> None:
+async def _send_page(send: _Send, target: str, *, failed: bool = False) -> None:
     text = files("trueup.workbench").joinpath("static/sign_in.html").read_text("utf-8")
     message = "This token is unknown. Check it, or ask the person who runs this page." if failed else ""
     text = text.replace("{{target}}", escape(target)).replace("{{message}}", escape(message))
@@ -105,7 +105,7 @@ async def _page(send: _Send, target: str, *, failed: bool = False) -> None:
     await send({"type": "http.response.body", "body": text.encode()})
 
 
-async def _redirect(send: _Send, target: str, cookie: str | None = None) -> None:
+async def _send_redirect(send: _Send, target: str, cookie: str | None = None) -> None:
     headers = [(b"location", target.encode()), (b"cache-control", b"no-store")]
     headers += [(b"set-cookie", cookie.encode())] if cookie is not None else []
     await send({"type": "http.response.start", "status": 303, "headers": headers})

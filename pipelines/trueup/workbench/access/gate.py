@@ -42,16 +42,16 @@ class Gate:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
+            await self._pass_websocket(scope, receive, send)
         else:
-            await self._http(scope, receive, _with_headers(send, secure=scope.get("scheme") == "https"))
+            await self._pass_http(scope, receive, _with_headers(send, secure=scope.get("scheme") == "https"))
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _headers(scope)
+    async def _pass_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _decode_headers(scope)
         if not self._is_known_host(headers) or not _is_same_origin(headers):
             await _answer(send, 403, "This host name or origin is not that of the page.")
             return
-        key = self.door.key_of(_cookies(headers))
+        key = self.door.key_of(_parse_cookies(headers))
         if scope["path"] in (SIGN_IN, SIGN_OUT):
             await self.door.answer(scope, receive, send, key)
             return
@@ -63,17 +63,17 @@ class Gate:
         scope[SESSION_KEY] = session
         await self.app(scope, receive, send)
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _headers(scope)
+    async def _pass_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _decode_headers(scope)
         known = self._is_known_host(headers) and _is_same_origin(headers)
-        session = self.sessions.of(self.door.key_of(_cookies(headers))) if known else None
+        session = self.sessions.of(self.door.key_of(_parse_cookies(headers))) if known else None
         if session is None:
             await receive()
             # Closing before accepting answers the handshake with 403.
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         scope[SESSION_KEY] = session
-        await self.app(scope, _while_active(session, receive), send)
+        await self.app(scope, _receive_while_active(session, receive), send)
 
     async def _refuse(self, scope: Scope, headers: dict[str, str], send: Send) -> None:
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
@@ -86,7 +86,7 @@ class Gate:
         return urlsplit(f"//{headers.get('host', '')}").hostname in self.names
 
 
-def _while_active(session: Session, receive: Receive) -> Receive:
+def _receive_while_active(session: Session, receive: Receive) -> Receive:
     """Return a `receive` that reports a disconnection once the session has ended: no later message reaches the page."""
 
     async def receive_active() -> Message:
@@ -98,11 +98,11 @@ def _while_active(session: Session, receive: Receive) -> Receive:
     return receive_active
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def _decode_headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def _cookies(headers: dict[str, str]) -> dict[str, str]:
+def _parse_cookies(headers: dict[str, str]) -> dict[str, str]:
     try:
         return {name: morsel.value for name, morsel in SimpleCookie(headers.get("cookie", "")).items()}
     except CookieError:

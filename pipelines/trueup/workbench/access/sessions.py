@@ -70,7 +70,7 @@ class Sessions:
             self._sessions = {digest: session for digest, session in self._sessions.items() if session.is_active}
             if len(self._sessions) >= MOST_SESSIONS:
                 self._sessions.pop(next(iter(self._sessions))).ended = True
-            self._sessions[_digest(key)] = Session(user, now + self._lasts, self._idle, self._clock, now)
+            self._sessions[_hash_key(key)] = Session(user, now + self._lasts, self._idle, self._clock, now)
         return key
 
     def once(self, user: User) -> Session:
@@ -81,17 +81,17 @@ class Sessions:
         """Return the active session of a cookie's key; without tokens everyone has the local session."""
         if self._local is not None:
             return self._local
-        session = self._sessions.get(_digest(key))
+        session = self._sessions.get(_hash_key(key))
         return session if session is not None and session.is_active else None
 
     def end(self, key: str) -> Session | None:
         """End the session of a cookie's key, and return it."""
         with self._lock:
-            session = self._sessions.pop(_digest(key), None)
+            session = self._sessions.pop(_hash_key(key), None)
         if session is not None:
             session.ended = True
         return session
 
 
-def _digest(key: str) -> bytes:
+def _hash_key(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

@@ -37,7 +37,7 @@ class Users:
 
     def holder_of(self, token: str) -> User | None:
         """Return the user of a token, None for an unknown one; every token is compared, in constant time."""
-        digest, found = _digest(token), None
+        digest, found = _hash_token(token), None
         for known, user in self.by_hash.items():
             if hmac.compare_digest(known, digest):
                 found = user
@@ -55,9 +55,9 @@ def users_of(config: WorkbenchConfig, host: str) -> Users:
             raise ConfigError(
                 f"the token has fewer than {SHORTEST_TOKEN} characters", where=where, todo="make one with `openssl rand -hex 24`"
             )
-        if _digest(token) in by_hash:
+        if _hash_token(token) in by_hash:
             raise ConfigError("the token is that of another user", where=where, todo="give each user a token of their own")
-        by_hash[_digest(token)] = User(user.name, user.role)
+        by_hash[_hash_token(token)] = User(user.name, user.role)
     if by_hash:
         return Users(by_hash, None)
     if host not in LOOPBACK_HOSTS:
@@ -77,5 +77,5 @@ def _name_of_process_owner() -> str:
         return "local"
 
 
-def _digest(token: str) -> bytes:
+def _hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -55,14 +55,14 @@ def register(workbench: Workbench) -> None:
         newest = (await workbench.questions.rows("bill/newest"))[0]["day"] or workbench.now().date()
         state = UrlState(request, {"subscriber": "", "from": f"{newest - timedelta(days=30)}", "to": f"{newest}"})
         with shell(workbench, request, "Bill") as session:
-            _form(state)
+            _show_form(state)
             if state["subscriber"]:
-                await _content(workbench, session, state)
+                await _show_bill(workbench, session, state)
             else:
-                await _examples(workbench)
+                await _show_examples(workbench)
 
 
-def _form(state: UrlState) -> None:
+def _show_form(state: UrlState) -> None:
     def look() -> None:
         state.set(subscriber=str(number.value or "").strip(), **{"from": first.value or "", "to": last.value or ""})
         ui.navigate.to(state.address())
@@ -74,7 +74,7 @@ def _form(state: UrlState) -> None:
         primary_button("Show bill", look).props('type="submit"')
 
 
-async def _examples(workbench: Workbench) -> None:
+async def _show_examples(workbench: Workbench) -> None:
     rows = await workbench.questions.rows("bill/examples")
     with section("Subscribers with most money in findings"):
         for row in rows:
@@ -85,7 +85,7 @@ async def _examples(workbench: Workbench) -> None:
             empty("No finding has money. Enter the number of a subscriber.")
 
 
-async def _content(workbench: Workbench, session: Session, state: UrlState) -> None:
+async def _show_bill(workbench: Workbench, session: Session, state: UrlState) -> None:
     subscriber, period = state["subscriber"], f"{state['from']}..{state['to']}"
     workbench.actions.append(session.user, "bill", subscriber, days=period)
     try:
@@ -95,14 +95,14 @@ async def _content(workbench: Workbench, session: Session, state: UrlState) -> N
         return
     states = await workbench.questions.rows("bill/subscriber", subscriber=subscriber)
     lines = [_build_row(number, line) for number, line in enumerate(bill.lines)]
-    _facts(bill, lines)
+    _show_facts(bill, lines)
     with ui.element("div").classes("tu-columns"):
         with section(
             "Lines",
             "Charges with their usage, and usage that was not billed; open a line for its finding or record.",
             width="tu-span",
         ):
-            _lines(workbench, session, subscriber, lines)
+            _show_lines(workbench, session, subscriber, lines)
         with section("Charged by service"):
             _draw_by_service(lines)
         with section("Subscription", "As network and billing know it."):
@@ -115,7 +115,7 @@ def _build_row(number: int, line: Row) -> Row:
     return {**line, "impact": impact, "key": f"{number}:{target}"}
 
 
-def _facts(bill: Bill, lines: Sequence[Row]) -> None:
+def _show_facts(bill: Bill, lines: Sequence[Row]) -> None:
     with ui.element("div").classes("tu-facts"):
         for total in bill.totals:
             currency = total["currency"]
@@ -128,7 +128,7 @@ def _facts(bill: Bill, lines: Sequence[Row]) -> None:
         fact("With a finding", count_text(len(wrong), "line"), f"of {count_text(len(lines))}", "watch")
 
 
-def _lines(workbench: Workbench, session: Session, subscriber: str, lines: Sequence[Row]) -> None:
+def _show_lines(workbench: Workbench, session: Session, subscriber: str, lines: Sequence[Row]) -> None:
     def export() -> None:
         workbench.actions.append(session.user, "export", subscriber, rows=len(lines))
         ui.download.content(csv_text(COLUMNS, lines), "bill.csv", "text/csv")

@@ -84,7 +84,7 @@ def register(workbench: Workbench) -> None:
             elif rows[0]["type"] == "fraud":
                 await fraud_case(workbench, session, rows[0])
             else:
-                await _root_cause(workbench, session, rows[0])
+                await _show_root_cause(workbench, session, rows[0])
 
     @ui.page("/finding/{finding_id}", title="Finding · trueup", response_timeout=60)
     async def finding(request: Request, finding_id: str) -> None:
@@ -95,14 +95,14 @@ def register(workbench: Workbench) -> None:
                 empty(str(error))
                 return
             if isinstance(explained, FindingExplanation):
-                _finding(workbench, session, explained)
+                _show_finding(workbench, session, explained)
             elif isinstance(explained, FraudExplanation):
                 ui.navigate.to(f"/case/{explained.case['case_id']}")
             else:
-                _event(explained.event, explained.findings)
+                _show_event(explained.event, explained.findings)
 
 
-async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
+async def _show_root_cause(workbench: Workbench, session: Session, row: Row) -> None:
     ask, case_id = workbench.questions.rows, row["case_id"]
     members, sums, days, history, accounts = await asyncio.gather(
         ask("case/members", id=case_id, most=MOST_SHOWN),
@@ -122,7 +122,7 @@ async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
                     text("span", "It was merged into ")
                     ui.link("the case that took its findings", f"/case/{row['merged_into']}")
         with ui.element("div").classes("tu-actions"):
-            _case_actions(workbench, session, case_id, row["status"], "root_cause")
+            _show_actions(workbench, session, case_id, row["status"], "root_cause")
     with ui.element("div").classes("tu-columns"):
         with section("What its findings have in common", width="tu-third"):
             chips(f"{name.replace('_', ' ')}: {value}" for name, value in pattern_of(row["pattern"]))
@@ -140,7 +140,7 @@ async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
                 ]
             )
         with section("From expected to billed", "The money of its findings.", width="tu-third"):
-            _waterfall(total["expected"], total["billed"], total["impact"], currency)
+            _draw_waterfall(total["expected"], total["billed"], total["impact"], currency)
         with section("Money by day", width="tu-third"):
             if days:
                 amounts = {words(row["kind"]): [float(day["impact"]) for day in days]}
@@ -152,12 +152,12 @@ async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
             else:
                 empty("Its money has no day.")
         with section("Findings", "Largest first; open one for its records, arithmetic and history.", width="tu-span"):
-            _members(workbench, session, row, members)
+            _show_members(workbench, session, row, members)
         with section("History", width="tu-span"):
-            _timeline([(h["at"], h["event"], h["by"], h["note"] or detail_text(h["details"])) for h in history], workbench)
+            _draw_timeline([(h["at"], h["event"], h["by"], h["note"] or detail_text(h["details"])) for h in history], workbench)
 
 
-def _case_actions(workbench: Workbench, session: Session, subject_id: str, status: str, subject: Subject) -> None:
+def _show_actions(workbench: Workbench, session: Session, subject_id: str, status: str, subject: Subject) -> None:
     text("span", words(status)).classes(f"tu-chip {status}").mark("status")
 
     async def selected() -> list[str]:
@@ -173,7 +173,7 @@ def _case_actions(workbench: Workbench, session: Session, subject_id: str, statu
     evidence_button(workbench, session, subject_id)
 
 
-def _members(workbench: Workbench, session: Session, row: Row, members: Sequence[Row]) -> None:
+def _show_members(workbench: Workbench, session: Session, row: Row, members: Sequence[Row]) -> None:
     async def export() -> None:
         rows = await workbench.questions.rows("case/members", id=row["case_id"], most=MOST_EXPORTED)
         workbench.actions.append(session.user, "export", row["case_id"], rows=len(rows))
@@ -200,7 +200,7 @@ def _members(workbench: Workbench, session: Session, row: Row, members: Sequence
     drawn.on("rowDoubleClicked", open_row, ["data"])
 
 
-def _waterfall(expected: Any, billed: Any, impact: Any, currency: str) -> None:
+def _draw_waterfall(expected: Any, billed: Any, impact: Any, currency: str) -> None:
     others = expected - billed - impact
     steps = [
         ("expected", float(expected), "#56B4E9"),
@@ -211,7 +211,7 @@ def _waterfall(expected: Any, billed: Any, impact: Any, currency: str) -> None:
     charts.chart(charts.waterfall(steps, currency), height=240, label="Waterfall from expected to billed money")
 
 
-def _finding(workbench: Workbench, session: Session, explained: FindingExplanation) -> None:
+def _show_finding(workbench: Workbench, session: Session, explained: FindingExplanation) -> None:
     finding = explained.finding
     currency = finding["currency"] or ""
     with ui.element("div").classes("tu-head"):
@@ -219,7 +219,7 @@ def _finding(workbench: Workbench, session: Session, explained: FindingExplanati
             text("div", f"{words(finding['kind'])}: {money_text(finding['impact'], currency)}").classes("tu-title")
             text("div", explained.meaning).classes("tu-quiet")
         with ui.element("div").classes("tu-actions"):
-            _case_actions(workbench, session, finding["finding_id"], finding["status"], "finding")
+            _show_actions(workbench, session, finding["finding_id"], finding["status"], "finding")
     with ui.element("div").classes("tu-columns"):
         with section("Facts", width="tu-third"):
             provisional = f"yes: {finding['provisional_reason']}" if finding["provisional"] else "no"
@@ -238,7 +238,7 @@ def _finding(workbench: Workbench, session: Session, explained: FindingExplanati
                 ]
             )
         with section("From expected to billed", width="tu-third"):
-            _waterfall(finding["expected"], finding["billed"], finding["impact"], currency)
+            _draw_waterfall(finding["expected"], finding["billed"], finding["impact"], currency)
         with section("Arithmetic", width="tu-third"):
             for line in [*explained.arithmetic, *([explained.sentence] if explained.sentence else [])]:
                 text("p", line).classes("tu-pre")
@@ -247,7 +247,7 @@ def _finding(workbench: Workbench, session: Session, explained: FindingExplanati
                 for line in lines:
                     text("p", line).classes("tu-pre")
         with section("Records side by side", "≠ marks what differs between them.", width="tu-span"):
-            _records(explained.members)
+            _show_records(explained.members)
         with section("History", width="tu-span"):
             changes = [
                 (
@@ -258,12 +258,12 @@ def _finding(workbench: Workbench, session: Session, explained: FindingExplanati
                 )
                 for h in explained.history
             ]
-            _timeline(
+            _draw_timeline(
                 [*changes, *((d["decided_at"], d["decision"], d["decided_by"], d["note"]) for d in explained.decisions)], workbench
             )
 
 
-def _records(members: Sequence[Row]) -> None:
+def _show_records(members: Sequence[Row]) -> None:
     if not members:
         empty("It has no records of its own: it is about a feed or a subscription.")
         return
@@ -288,7 +288,7 @@ def _records(members: Sequence[Row]) -> None:
         text("div", f"and {count_text(len(members) - MOST_BESIDE, 'more record')}; `trueup explain` lists them").classes("tu-quiet")
 
 
-def _timeline(entries: Sequence[tuple[Any, str, str | None, str | None]], workbench: Workbench) -> None:
+def _draw_timeline(entries: Sequence[tuple[Any, str, str | None, str | None]], workbench: Workbench) -> None:
     if not entries:
         empty("No person has decided yet.")
         return
@@ -307,10 +307,10 @@ def _timeline(entries: Sequence[tuple[Any, str, str | None, str | None]], workbe
 def detail_text(details: object) -> str:
     """Return the details of an event of a case in words, with millionths as money, or as per cent for a share."""
     loaded = json.loads(details) if isinstance(details, str) else details
-    return ", ".join(_detail(str(name), value) for name, value in loaded.items()) if isinstance(loaded, dict) else ""
+    return ", ".join(_describe_detail(str(name), value) for name, value in loaded.items()) if isinstance(loaded, dict) else ""
 
 
-def _detail(name: str, value: object) -> str:
+def _describe_detail(name: str, value: object) -> str:
     if name.endswith("_micros"):
         return f"{words(name.removesuffix('_micros'))} {money_text(Decimal(str(value)) / MICROS, '')}"
     if name.endswith("_millionths"):
@@ -318,7 +318,7 @@ def _detail(name: str, value: object) -> str:
     return f"{words(name)} {value}"
 
 
-def _event(event: Row, findings: Sequence[Row]) -> None:
+def _show_event(event: Row, findings: Sequence[Row]) -> None:
     text("div", f"{event['stream']} record").classes("tu-title")
     with section("Record", width="tu-span"):
         facts_table([(name.replace("_", " "), value) for name, value in event.items() if value not in (None, "")])

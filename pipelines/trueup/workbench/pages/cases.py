@@ -52,9 +52,9 @@ class _Cases(Queue):
 
     async def draw(self) -> None:
         totals = await self.workbench.questions.rows("cases/totals")
-        self._facts(totals)
+        self._show_facts(totals)
         with ui.element("div").classes("tu-bar"):
-            self._filters(totals)
+            self._show_filters(totals)
         with ui.element("div").classes("tu-bar"):
             self.draw_count()
             self.draw_actions()
@@ -76,7 +76,7 @@ class _Cases(Queue):
     def open_row(self, row: Row) -> None:
         ui.navigate.to(f"/{'finding' if row['type'] == 'finding' else 'case'}/{row['key']}")
 
-    def _facts(self, totals: Sequence[Row]) -> None:
+    def _show_facts(self, totals: Sequence[Row]) -> None:
         waiting = [row for row in totals if row["status"] == "open"]
         sums: dict[str, dict[str, Any]] = {}
         for row in waiting:
@@ -93,7 +93,7 @@ class _Cases(Queue):
                 which = "undecided" if name == "fraud" else "undecided, provisional too"
                 fact(title, money_text(held.get(shown, 0), shown), f"{which}{more}", tone)
 
-    def _filters(self, totals: Sequence[Row]) -> None:
+    def _show_filters(self, totals: Sequence[Row]) -> None:
         for name, title in (("type", "Type"), ("status", "Status"), ("kind", "Kind"), ("owner", "Owner"), ("currency", "Currency")):
             counts: dict[str, int] = {}
             for row in totals:

@@ -81,11 +81,11 @@ def spec_of(table: str, measure: str) -> Spec:
     """Return the specification of the linked charts, as Mosaic reads it."""
     amount: Spec = {"sum": "impact"} if measure == "money" and table == "findings" else {"count": ""}
     title = "money" if "sum" in amount else "rows"
-    bars = [_bars(table, column, name, amount) for column, name in _DIMENSIONS[table]]
+    bars = [_plot_bars(table, column, name, amount) for column, name in _DIMENSIONS[table]]
     tables: list[Spec] = [
         {"input": "table", "from": table, "filterBy": "$chosen", "columns": _LISTED[table], "height": 300, "maxWidth": 1_400}
     ]
-    histogram = _histogram(table, "impact", "Impact" if table == "findings" else "Probability", {"count": ""}, OVERCHARGE)
+    histogram = _plot_histogram(table, "impact", "Impact" if table == "findings" else "Probability", {"count": ""}, OVERCHARGE)
     return {
         # A bar lights up by the selection of its own chart alone; all selections together filter the other charts.
         "params": {
@@ -93,14 +93,20 @@ def spec_of(table: str, measure: str) -> Spec:
             "chosen": {"select": "crossfilter", "include": [f"$picked_{column}" for column, _ in _DIMENSIONS[table]]},
         },
         "vconcat": [
-            {"hconcat": [_days(table, amount, title), _histogram(table, "hour", "Hour of day, UTC", amount, LEAKAGE), histogram]},
+            {
+                "hconcat": [
+                    _plot_days(table, amount, title),
+                    _plot_histogram(table, "hour", "Hour of day, UTC", amount, LEAKAGE),
+                    histogram,
+                ]
+            },
             {"hconcat": bars},
             *tables,
         ],
     }
 
 
-def _days(table: str, amount: Spec, title: str) -> Spec:
+def _plot_days(table: str, amount: Spec, title: str) -> Spec:
     return {
         "plot": [
             {
@@ -122,7 +128,7 @@ def _days(table: str, amount: Spec, title: str) -> Spec:
     }
 
 
-def _histogram(table: str, column: str, title: str, amount: Spec, colour: str) -> Spec:
+def _plot_histogram(table: str, column: str, title: str, amount: Spec, colour: str) -> Spec:
     return {
         "plot": [
             {
@@ -144,7 +150,7 @@ def _histogram(table: str, column: str, title: str, amount: Spec, colour: str) -
     }
 
 
-def _bars(table: str, column: str, title: str, amount: Spec) -> Spec:
+def _plot_bars(table: str, column: str, title: str, amount: Spec) -> Spec:
     return {
         "plot": [
             {

@@ -130,13 +130,13 @@ async def fraud_case(workbench: Workbench, session: Session, row: Row, *, with_a
         with ui.element("div").classes("tu-actions"):
             text("span", words(status)).classes(f"tu-chip {status}").mark("status")
             if with_actions:
-                _actions(workbench, session, case_id)
+                _show_actions(workbench, session, case_id)
             ui.link("Bill of this number", f"/bill?subscriber={_quote(row['party'])}")
     with ui.element("div").classes("tu-columns"):
-        with section("Why", _why(reasons)):
-            _reasons(reasons)
+        with section("Why", _explain_reasons(reasons)):
+            _draw_reasons(reasons)
         with section("Links", "Numbers in its suspicious transactions, and other suspected parties that share one."):
-            _graph(str(row["party"]), links)
+            _draw_graph(str(row["party"]), links)
         with section(
             "Time line", f"Suspicious transactions of the case, and {count_text(len(days), 'case')} of the party.", width="tu-span"
         ):
@@ -159,7 +159,7 @@ _TRANSACTIONS = (
 )
 
 
-def _actions(workbench: Workbench, session: Session, case_id: str) -> None:
+def _show_actions(workbench: Workbench, session: Session, case_id: str) -> None:
     async def selected() -> list[str]:
         return [case_id]
 
@@ -167,14 +167,14 @@ def _actions(workbench: Workbench, session: Session, case_id: str) -> None:
     evidence_button(workbench, session, case_id)
 
 
-def _why(reasons: Sequence[Row]) -> str:
+def _explain_reasons(reasons: Sequence[Row]) -> str:
     if not reasons:
         return ""
     by = f"model {reasons[0]['model_id'][:12]}" if reasons[0]["model_id"] else f"rule {reasons[0]['rules']}"
     return f"Of its most suspicious transaction, by {by}. Orange raises the probability, blue lowers it."
 
 
-def _reasons(reasons: Sequence[Row]) -> None:
+def _draw_reasons(reasons: Sequence[Row]) -> None:
     if not reasons:
         empty("Its reasons cannot be read.")
         return
@@ -197,7 +197,7 @@ def _reasons(reasons: Sequence[Row]) -> None:
         )
 
 
-def _graph(party: str, links: Sequence[Row]) -> None:
+def _draw_graph(party: str, links: Sequence[Row]) -> None:
     if not links:
         empty("No other number is in its suspicious transactions.")
         return
@@ -253,7 +253,7 @@ def _time_line(transactions: Sequence[Row]) -> None:
     services = sorted({row["service"] or "" for row in transactions})
     data = [
         {
-            "value": [_milliseconds(row["started_at"]), services.index(row["service"] or "")],
+            "value": [_to_milliseconds(row["started_at"]), services.index(row["service"] or "")],
             "text": f"{row['started_at']:%H:%M:%S} {row['service']} to {row['peer']}, {share_text(row['probability'])}",
             "symbolSize": 7 + 9 * float(row["probability"] or 0.5),
         }
@@ -270,7 +270,7 @@ def _time_line(transactions: Sequence[Row]) -> None:
     charts.chart(options, height=70 + 40 * len(services), label="Suspicious transactions by time and service")
 
 
-def _milliseconds(moment: datetime) -> int:
+def _to_milliseconds(moment: datetime) -> int:
     return int(moment.astimezone(UTC).timestamp() * 1000)
 
 

@@ -41,11 +41,11 @@ def register(workbench: Workbench) -> None:
                 return
             champion = next((name for name, role in reversed(roles.items()) if role == "champion"), next(reversed(roles)))
             name = state["model"] if state["model"] in roles else champion
-            _choice(state, roles, name)
-            await _content(workbench, name, roles[name])
+            _show_choice(state, roles, name)
+            await _show_model(workbench, name, roles[name])
 
 
-def _choice(state: UrlState, roles: Mapping[str, str], name: str) -> None:
+def _show_choice(state: UrlState, roles: Mapping[str, str], name: str) -> None:
     def choose(value: str) -> None:
         state.set(model=value)
         ui.navigate.to(state.address())
@@ -59,10 +59,10 @@ def _choice(state: UrlState, roles: Mapping[str, str], name: str) -> None:
             )
 
 
-async def _content(workbench: Workbench, name: str, role: str) -> None:
+async def _show_model(workbench: Workbench, name: str, role: str) -> None:
     ask = workbench.questions.rows
     daily, drift, card = await asyncio.gather(
-        ask("model/daily", name=name), ask("model/drift", name=name), asyncio.to_thread(_card_of, workbench, name)
+        ask("model/daily", name=name), ask("model/drift", name=name), asyncio.to_thread(_read_card, workbench, name)
     )
     metrics = card.get("metrics", {})
     with ui.element("div").classes("tu-facts"):
@@ -90,16 +90,16 @@ async def _content(workbench: Workbench, name: str, role: str) -> None:
         with section(
             "Drift from training", "Population stability index by day: of the model's output, and of the features that drift most."
         ):
-            _drift(drift)
+            _draw_drift(drift)
         with section(
             "Calibration",
             "Of transactions that the model called as likely as this, how many were fraud; on the dashed line all is well.",
         ):
-            _calibration(card)
+            _draw_calibration(card)
         with section("Alerts by day", "Share of scored transactions that the model finds suspicious."):
-            _alerts(daily)
+            _draw_alerts(daily)
         with section("What it catches", _CAUGHT_NOTE if "cases_caught" in card else _BY_TYPE_NOTE):
-            _caught(card)
+            _draw_caught(card)
         with section("What it cannot see"):
             blind = card.get("blind_spots") or []
             for sentence in blind:
@@ -107,10 +107,10 @@ async def _content(workbench: Workbench, name: str, role: str) -> None:
             if not blind:
                 empty("Its card names no blind spot.")
         with section("Card"):
-            _facts(card, name, role)
+            _show_facts(card, name, role)
 
 
-def _card_of(workbench: Workbench, name: str) -> dict[str, Any]:
+def _read_card(workbench: Workbench, name: str) -> dict[str, Any]:
     """Return the card of a model; an empty one where its folder is not on this machine."""
     path = workbench.project.directory / "models" / name / "card.json"
     if not re.fullmatch(r"[\w-]{1,100}", name) or not path.is_file():
@@ -134,7 +134,7 @@ _MEASURES = {
 """Measures that a card may have, each with title, note and form; a measure that the card lacks is left out."""
 
 
-def _drift(drift: Sequence[Row]) -> None:
+def _draw_drift(drift: Sequence[Row]) -> None:
     if not drift:
         empty("No day has been compared with the training data.")
         return
@@ -148,7 +148,7 @@ def _drift(drift: Sequence[Row]) -> None:
     charts.chart(charts.lines_over_days([f"{day:%-d %b}" for day in days], values, bounds), height=300, label="Drift by day")
 
 
-def _calibration(card: Mapping[str, Any]) -> None:
+def _draw_calibration(card: Mapping[str, Any]) -> None:
     bins: Sequence[Mapping[str, float]] = card.get("reliability") or []
     if not bins:
         starter = "It was calibrated on other operators: train a model on decisions of yours to see how well it fits here."
@@ -186,7 +186,7 @@ def _calibration(card: Mapping[str, Any]) -> None:
     charts.chart(options, height=300, label="Calibration: probability said against share of fraud")
 
 
-def _alerts(daily: Sequence[Row]) -> None:
+def _draw_alerts(daily: Sequence[Row]) -> None:
     if not daily:
         empty("It has scored nothing yet.")
         return
@@ -196,7 +196,7 @@ def _alerts(daily: Sequence[Row]) -> None:
     )
 
 
-def _caught(card: Mapping[str, Any]) -> None:
+def _draw_caught(card: Mapping[str, Any]) -> None:
     """Draw the share of each fraud type that is caught: of its transactions or, if the card counts cases, of its cases."""
     by_type, by_case = card.get("by_type") or [], card.get("cases_caught") or {}
     types = [(str(each["type"]), int(each["transactions"]), int(each["alerted"])) for each in by_type]
@@ -214,7 +214,7 @@ def _caught(card: Mapping[str, Any]) -> None:
     )
 
 
-def _facts(card: Mapping[str, Any], name: str, role: str) -> None:
+def _show_facts(card: Mapping[str, Any], name: str, role: str) -> None:
     if not card:
         empty("The folder of this model is not on this machine: its card cannot be shown.")
     parameters = ", ".join(f"{key} {value}" for key, value in (card.get("parameters") or {}).items())

@@ -72,10 +72,10 @@ def register(workbench: Workbench) -> None:
     async def quality(request: Request) -> None:
         state = UrlState(request, {"source": ""})
         with shell(workbench, request, "Quality") as session:
-            await _content(workbench, session, state)
+            await _show_quality(workbench, session, state)
 
 
-async def _content(workbench: Workbench, session: Session, state: UrlState) -> None:
+async def _show_quality(workbench: Workbench, session: Session, state: UrlState) -> None:
     ask, source = workbench.questions.rows, state["source"]
     zone = workbench.project.config.project.timezone
     feeds, findings, nodes, provisioning, quarantine = await asyncio.gather(
@@ -85,7 +85,7 @@ async def _content(workbench: Workbench, session: Session, state: UrlState) -> N
         ask("quality/provisioning"),
         workbench.questions.lake_rows("quality/quarantine"),
     )
-    _facts(feeds, findings, quarantine)
+    _show_facts(feeds, findings, quarantine)
     with ui.element("div").classes("tu-bar"):
         names = [_EVERY, *sorted({row["source"] for row in feeds})]
         ui.select(
@@ -93,17 +93,17 @@ async def _content(workbench: Workbench, session: Session, state: UrlState) -> N
         ).props("outlined dense")
     with ui.element("div").classes("tu-columns"):
         with section("Records by node and day", "Against a busy day of the node; ! marks an open finding.", width="tu-span"):
-            _heat(nodes)
+            _draw_heat(nodes)
         with section(
             "Findings about feeds", "Bounds of the money in what is missing; none is counted as leakage.", width="tu-span"
         ):
-            _table(workbench, session, "feed-findings", _FINDINGS, findings, "finding")
+            _show_table(workbench, session, "feed-findings", _FINDINGS, findings, "finding")
         with section("Feeds", width="tu-span"):
-            _table(workbench, session, "feeds", _FEEDS, feeds, "")
+            _show_table(workbench, session, "feeds", _FEEDS, feeds, "")
         with section("Quarantine", "Records that wait, by the rule that rejected them.", width="tu-span"):
-            _table(workbench, session, "quarantine", _QUARANTINE, quarantine, "")
+            _show_table(workbench, session, "quarantine", _QUARANTINE, quarantine, "")
         with section("Network and billing differ", "Subscriptions that one system has and the other has not.", width="tu-span"):
-            _table(workbench, session, "provisioning", _PROVISIONING, provisioning, "finding")
+            _show_table(workbench, session, "provisioning", _PROVISIONING, provisioning, "finding")
 
 
 def _choose(state: UrlState, value: str) -> None:
@@ -111,7 +111,7 @@ def _choose(state: UrlState, value: str) -> None:
     ui.navigate.to(state.address())
 
 
-def _facts(feeds: Sequence[Row], findings: Sequence[Row], quarantine: Sequence[Row]) -> None:
+def _show_facts(feeds: Sequence[Row], findings: Sequence[Row], quarantine: Sequence[Row]) -> None:
     records, rejected = (sum(row[name] for row in feeds) for name in ("records", "quarantined"))
     exposed: dict[str, Any] = {}
     for row in findings:
@@ -131,7 +131,7 @@ def _facts(feeds: Sequence[Row], findings: Sequence[Row], quarantine: Sequence[R
             fact("At stake", f"≤ {money_text(amount, currency)}", "in what is missing", "leak")
 
 
-def _heat(nodes: Sequence[Row]) -> None:
+def _draw_heat(nodes: Sequence[Row]) -> None:
     if not nodes:
         empty("No feed has delivered records.")
         return
@@ -146,7 +146,9 @@ def _heat(nodes: Sequence[Row]) -> None:
     )
 
 
-def _table(workbench: Workbench, session: Session, name: str, columns: Sequence[Column], rows: Sequence[Row], target: str) -> None:
+def _show_table(
+    workbench: Workbench, session: Session, name: str, columns: Sequence[Column], rows: Sequence[Row], target: str
+) -> None:
     if not rows:
         empty("Nothing to show.")
         return

@@ -64,7 +64,7 @@ def register(workbench: Workbench) -> None:
     async def sql(request: Request) -> None:
         with shell(workbench, request, "SQL") as session:
             if request.query_params.get("view") == "actions":
-                await _actions(workbench, session)
+                await _show_actions(workbench, session)
             elif session.user.may("analyst"):
                 # A query may be longer than other state, so it is read from the address itself.
                 given = request.query_params.get("query", "")[:MOST_QUERY]
@@ -73,7 +73,7 @@ def register(workbench: Workbench) -> None:
                 empty("Queries are for analysts: ask for the role analyst. The other pages show the same views.")
 
 
-async def _actions(workbench: Workbench, session: Session) -> None:
+async def _show_actions(workbench: Workbench, session: Session) -> None:
     try:
         session.require("admin")
         entries = await asyncio.to_thread(workbench.actions.newest, 2_000)
@@ -102,24 +102,24 @@ class _Editor:
                     ui.codemirror(self.query, language="SQL", line_wrapping=True).style("height: 210px").classes("tu-editor")
                 )
                 with ui.element("div").classes("tu-bar").style("margin: 10px 0 0"):
-                    primary_button("Run", self._guarded(self._run), "play_arrow").props('data-key="x" title="Run (x)"')
-                    ui.button("CSV", icon="download", on_click=self._guarded(self._export)).props("flat no-caps")
+                    primary_button("Run", self._guard_handler(self._run), "play_arrow").props('data-key="x" title="Run (x)"')
+                    ui.button("CSV", icon="download", on_click=self._guard_handler(self._export)).props("flat no-caps")
                     names = sorted(saved_questions(self.workbench.project))
                     self.names = (
-                        ui.select(names, label="Saved questions", on_change=self._guarded(self._choose))
+                        ui.select(names, label="Saved questions", on_change=self._guard_handler(self._choose))
                         .props("outlined dense")
                         .classes("tu-grow")
                     )
-                    ui.button("Save as …", on_click=self._guarded(self._ask_name)).props("flat no-caps")
+                    ui.button("Save as …", on_click=self._guard_handler(self._ask_name)).props("flat no-caps")
             with section("Answer", width="tu-span"):
                 self.answer = ui.element("div")
                 with self.answer:
                     empty("Run the question to see its answer.")
         ui.run_javascript("trueup.label('.cm-content', 'SQL')")
         if self.query != FIRST_QUERY:
-            await self._guarded(self._run)()
+            await self._guard_handler(self._run)()
 
-    def _guarded(self, handler: Any) -> Any:
+    def _guard_handler(self, handler: Any) -> Any:
         return guarded(self.workbench, self.session, "analyst", handler)
 
     async def _choose(self, *_: object) -> None:
@@ -166,7 +166,7 @@ class _Editor:
         self.workbench.actions.append(self.session.user, "export", query, rows=len(answered.rows))
         if answered.has_more:
             ui.notify(f"The file has the first {MOST_EXPORTED:,} rows; `trueup sql --format csv` writes all.", type="warning")
-        ui.download.content(_csv(answered), "answer.csv", "text/csv")
+        ui.download.content(_write_csv(answered), "answer.csv", "text/csv")
 
     def _ask_name(self, *_: object) -> None:
         with ui.dialog(value=True) as dialog, ui.card():
@@ -181,7 +181,7 @@ class _Editor:
                 ui.notify(f"saved as {path.name}", type="positive")
 
             with ui.element("div").classes("tu-actions"):
-                primary_button("Save", self._guarded(save))
+                primary_button("Save", self._guard_handler(save))
                 ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
 
 
@@ -209,7 +209,7 @@ def _build_grid(answered: Answered) -> tuple[list[Column], list[dict[str, Any]]]
     return columns, [{f"c{index}": value for index, value in enumerate(row)} for row in answered.rows]
 
 
-def _csv(answered: Answered) -> bytes:
+def _write_csv(answered: Answered) -> bytes:
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     writer.writerow([for_spreadsheet(name) for name in answered.columns])

@@ -49,12 +49,12 @@ def register(workbench: Workbench) -> None:
             if not currencies:
                 empty("No money is reconciled yet: ingest records, run `trueup reconcile`, and look again.")
                 return
-            period = _period(state, currencies)
-            _choices(state, period, [str(row["currency"]) for row in currencies if row["weight"]])
-            await _content(workbench, period)
+            period = _read_period(state, currencies)
+            _show_choices(state, period, [str(row["currency"]) for row in currencies if row["weight"]])
+            await _show_today(workbench, period)
 
 
-def _period(state: UrlState, currencies: Sequence[Row]) -> Period:
+def _read_period(state: UrlState, currencies: Sequence[Row]) -> Period:
     by_code = {str(row["currency"]): row for row in currencies}
     currency = state.one_of("currency", list(by_code))
     newest = by_code[currency]["newest_day"] or date(1970, 1, 1)
@@ -65,7 +65,7 @@ def _period(state: UrlState, currencies: Sequence[Row]) -> Period:
     return Period(currency, last - timedelta(days=state.number("days", 1, 3_660) - 1), last)
 
 
-def _choices(state: UrlState, period: Period, currencies: list[str]) -> None:
+def _show_choices(state: UrlState, period: Period, currencies: list[str]) -> None:
     def choose(**values: object) -> None:
         state.set(**values)
         ui.navigate.to(state.address())
@@ -88,7 +88,7 @@ def _choices(state: UrlState, period: Period, currencies: list[str]) -> None:
             )
 
 
-async def _content(workbench: Workbench, period: Period) -> None:
+async def _show_today(workbench: Workbench, period: Period) -> None:
     ask, values = workbench.questions.rows, period.values()
     zone = workbench.project.config.project.timezone
     leakage, sums, services, standing, counts, feeds, changes, cases = await asyncio.gather(
@@ -101,25 +101,25 @@ async def _content(workbench: Workbench, period: Period) -> None:
         ask("today/changes", **values),
         ask("today/top_cases", **values),
     )
-    _facts(period, leakage, sums[0], counts[0])
+    _show_facts(period, leakage, sums[0], counts[0])
     with ui.element("div").classes("tu-columns"):
         with section(
             "Leakage and overcharge by day", "Above the line: earned and not billed. Below: billed and not earned.", width="tu-two"
         ):
             _draw_by_day(period, leakage)
         with section("Cases to decide first", "By undecided money × confidence.", width="tu-third"):
-            _cases(cases)
-        with section("Where the money went", _sentence(period, sums[0], standing), width="tu-span"):
-            _flows(period, sums[0], services, standing)
+            _show_cases(cases)
+        with section("Where the money went", _write_sentence(period, sums[0], standing), width="tu-span"):
+            _draw_flows(period, sums[0], services, standing)
         with section(
             "Completeness of feeds", "Records of each day against a busy day of the feed; ! marks an open finding.", width="tu-two"
         ):
-            _feeds(period, feeds)
+            _show_feeds(period, feeds)
         with section("What changed in the last day of commits", "Findings, by what happened to them.", width="tu-third"):
-            _changes(period, changes)
+            _show_changes(period, changes)
 
 
-def _facts(period: Period, leakage: Sequence[Row], sums: Row, counts: Row) -> None:
+def _show_facts(period: Period, leakage: Sequence[Row], sums: Row, counts: Row) -> None:
     lost = sum((row["leakage"] or Decimal(0) for row in leakage), Decimal(0))
     over = sum((row["overcharge"] or Decimal(0) for row in leakage), Decimal(0))
     expected, currency = Decimal(sums["expected_micros"]) / MICROS, period.currency
@@ -160,7 +160,7 @@ def _draw_by_day(period: Period, leakage: Sequence[Row]) -> None:
     )
 
 
-def _cases(cases: Sequence[Row]) -> None:
+def _show_cases(cases: Sequence[Row]) -> None:
     if not cases:
         empty("No case waits for a decision.")
         return
@@ -176,7 +176,7 @@ def _cases(cases: Sequence[Row]) -> None:
     ui.link("All cases", "/cases").classes("tu-quiet")
 
 
-def _sentence(period: Period, sums: Row, standing: Sequence[Row]) -> str:
+def _write_sentence(period: Period, sums: Row, standing: Sequence[Row]) -> str:
     """Return the conservation of the period as a sentence, computed from its parts and not from their difference.
 
     The sentence includes findings of every status, also provisional ones, so its leakage may exceed the leakage views.
@@ -196,7 +196,7 @@ def _sentence(period: Period, sums: Row, standing: Sequence[Row]) -> str:
     )
 
 
-def _flows(period: Period, sums: Row, services: Sequence[Row], standing: Sequence[Row]) -> None:
+def _draw_flows(period: Period, sums: Row, services: Sequence[Row], standing: Sequence[Row]) -> None:
     flows = flows_of(sums, services, standing)
     if not flows:
         empty("No money was expected in these days.")
@@ -240,7 +240,7 @@ def flows_of(sums: Row, services: Sequence[Row], standing: Sequence[Row]) -> lis
     return [flow for flow in [*flows, ("Expected", "Billed", rightly), *losses, *additions] if flow[2] > 0]
 
 
-def _feeds(period: Period, feeds: Sequence[Row]) -> None:
+def _show_feeds(period: Period, feeds: Sequence[Row]) -> None:
     if not feeds:
         empty("No feed has records in these days.")
         return
@@ -264,13 +264,13 @@ def feed_cell(days: Sequence[date], sources: Sequence[str], row: Row) -> Row:
         lines.append(f"{words(row['kind'])}: {row['reason'] or ''}")
     return {
         "value": [days.index(row["day"]), sources.index(row["source"]), share],
-        "itemStyle": {"color": _tint(colour, 0.5 if row["findings"] else 0.12 + 0.3 * min(share, 1.0))},
+        "itemStyle": {"color": _mix_tint(colour, 0.5 if row["findings"] else 0.12 + 0.3 * min(share, 1.0))},
         "mark": f"! {share:.0%}" if row["findings"] else f"{share:.0%}",
         "text": "\n".join(lines),
     }
 
 
-def _changes(period: Period, changes: Sequence[Row]) -> None:
+def _show_changes(period: Period, changes: Sequence[Row]) -> None:
     if not changes:
         empty("No finding changed.")
         return
@@ -284,7 +284,7 @@ def _changes(period: Period, changes: Sequence[Row]) -> None:
                 text("div", f"because of {words(row['cause'])}").classes("tu-quiet")
 
 
-def _tint(colour: str, strength: float) -> str:
+def _mix_tint(colour: str, strength: float) -> str:
     """Return a colour that lets the text of either theme show through."""
     red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {strength:.2f})"

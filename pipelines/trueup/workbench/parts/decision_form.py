@@ -47,19 +47,19 @@ def decision_buttons(workbench: Workbench, session: Session, selected: Selected,
     choices = [choice for choice in CHOICES if choice.subject in _OFFERED[subject]]
     for choice in choices[:FIRST]:
         if choice.key == "c":
-            primary_button(choice.title, maker.opener(choice)).props(f"dense {_key(choice)}")
+            primary_button(choice.title, maker.opener(choice)).props(f"dense {_write_key(choice)}")
         else:
-            ui.button(choice.title, on_click=maker.opener(choice)).props(f"no-caps dense outline {_key(choice)}")
+            ui.button(choice.title, on_click=maker.opener(choice)).props(f"no-caps dense outline {_write_key(choice)}")
     with ui.button("More", icon="expand_more").props('no-caps dense outline aria-label="More decisions"'), ui.menu():
         for choice in choices[FIRST:]:
             ui.menu_item(f"{choice.title} ({choice.key})", on_click=maker.opener(choice))
     # Menu items are not in the page until the menu opens: these carry their keys.
     with ui.element("div").classes("tu-hidden").props('aria-hidden="true"'):
         for choice in choices[FIRST:]:
-            ui.element("span").props(f'{_key(choice)} aria-label="{choice.title}"').on("click", maker.opener(choice))
+            ui.element("span").props(f'{_write_key(choice)} aria-label="{choice.title}"').on("click", maker.opener(choice))
 
 
-def _key(choice: Choice) -> str:
+def _write_key(choice: Choice) -> str:
     return f'data-key="{choice.key}" title="{choice.title} ({choice.key})"'
 
 
@@ -73,7 +73,7 @@ class _FormMaker:
         async def open_form() -> None:
             subjects = list(await self._selected())
             if subjects:
-                self._open(choice, subjects, await _options(self._workbench, choice, subjects))
+                self._open(choice, subjects, await _list_options(self._workbench, choice, subjects))
             else:
                 ui.notify("Select rows first: space selects the row with the focus.", type="warning")
 
@@ -83,7 +83,7 @@ class _FormMaker:
         with ui.dialog(value=True) as dialog, ui.card():
             many = f": {count_text(len(subjects), 'row')}" if len(subjects) > 1 else ""
             text("h2", f"{choice.title}{many}").classes("tu-h2")
-            inputs = {name: _input(name, options, required=name in choice.required) for name in choice.fields}
+            inputs = {name: _show_input(name, options, required=name in choice.required) for name in choice.fields}
 
             async def submit() -> None:
                 form = Form(choice, {name: str(each.value or "") for name, each in inputs.items()})
@@ -103,7 +103,7 @@ class _FormMaker:
                 ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
 
 
-async def _options(workbench: Workbench, choice: Choice, subjects: Sequence[str]) -> dict[str, str]:
+async def _list_options(workbench: Workbench, choice: Choice, subjects: Sequence[str]) -> dict[str, str]:
     """Return the choices for a merge or a split, by value; raise `TrueupError` for several subjects or without choices."""
     if choice.subject != "root_cause":
         return {}
@@ -143,7 +143,7 @@ def _format_part(condition: str) -> str:
     return f"{words(name.removeprefix('attribute:'))} {value}"
 
 
-def _input(name: Field, options: Mapping[str, str], *, required: bool) -> Any:
+def _show_input(name: Field, options: Mapping[str, str], *, required: bool) -> Any:
     label = _LABELS[name] + (" (needed)" if required else "")
     if name in ("into", "where"):
         shown = {value: visible(title) for value, title in options.items()}

@@ -22,7 +22,7 @@ def evidence_button(workbench: Workbench, session: Session, subject: str) -> Non
 
     async def download() -> None:
         ui.notify("The records are read again from their raw files …")
-        content = await workbench.questions.of_lake(lambda warehouse: _archive(warehouse, subject))
+        content = await workbench.questions.of_lake(lambda warehouse: _pack_evidence(warehouse, subject))
         workbench.actions.append(session.user, "evidence", subject, bytes=len(content))
         ui.download.content(content, f"evidence-{subject[:12]}.zip", "application/zip")
 
@@ -31,7 +31,7 @@ def evidence_button(workbench: Workbench, session: Session, subject: str) -> Non
     )
 
 
-def _archive(warehouse: Warehouse, subject: str) -> bytes:
+def _pack_evidence(warehouse: Warehouse, subject: str) -> bytes:
     from trueup.investigation.evidence.compose import write_evidence
 
     with tempfile.TemporaryDirectory(prefix="trueup-evidence-") as folder:

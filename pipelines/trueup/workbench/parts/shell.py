@@ -41,14 +41,14 @@ def shell(workbench: Workbench, request: Request, title: str) -> Iterator[Sessio
                 here = ' aria-current="page"' if name == title or (title == "Case" and name == "Cases") else ""
                 ui.link(name, address).props(f'data-go="{letter}" title="g {letter}"{here}')
         with ui.element("div").classes("tu-tools"):
-            look_for_newer = _freshness(workbench)
+            look_for_newer = _show_freshness(workbench)
             ui.button(icon="contrast", on_click=lambda: ui.run_javascript("trueup.toggleTheme()")).props(
                 'flat round dense aria-label="Dark or light" title="Dark or light"'
             )
             ui.button(icon="keyboard", on_click=lambda: ui.run_javascript("trueup.showKeys()")).props(
                 'flat round dense aria-label="Keyboard" title="Keyboard (?)" data-key="?"'
             ).classes("tu-wide")
-            _account(session, signed_in=workbench.users.local is None)
+            _show_account(session, signed_in=workbench.users.local is None)
     with ui.element("main").classes("tu-main").props('id="content" tabindex="-1"'):
         text("h1", title).classes("tu-hidden")
         yield session
@@ -56,7 +56,7 @@ def shell(workbench: Workbench, request: Request, title: str) -> Iterator[Sessio
     look_for_newer()
 
 
-def _freshness(workbench: Workbench) -> Callable[[], None]:
+def _show_freshness(workbench: Workbench) -> Callable[[], None]:
     """Show the position of the page; return a function that starts to look for a newer copy of the views, to offer it."""
     shown = workbench.copy.current
     behind = f", findings up to {shown.reconciled}" if shown.reconciled < shown.position else ""
@@ -72,14 +72,14 @@ def _freshness(workbench: Workbench) -> Callable[[], None]:
         if workbench.copy.current.snapshot != shown.snapshot:
             newer.set_visibility(True)
 
-    return lambda: _every_two_seconds(look)
+    return lambda: _repeat_every_two_seconds(look)
 
 
-def _every_two_seconds(look: Callable[[], None]) -> None:
+def _repeat_every_two_seconds(look: Callable[[], None]) -> None:
     ui.timer(2.0, look)
 
 
-def _account(session: Session, *, signed_in: bool) -> None:
+def _show_account(session: Session, *, signed_in: bool) -> None:
     button = ui.button(icon="person").props(f'flat round dense aria-label="{_attribute(session.user.name)}"')
     with button, ui.menu(), ui.element("div").classes("tu-account"):
         ui.label(visible(session.user.name)).classes("tu-strong")

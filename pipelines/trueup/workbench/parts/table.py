@@ -47,7 +47,7 @@ _NUMERIC = ("money", "number", "share")
 def grid(columns: Sequence[Column], rows: Sequence[Row], *, label: str, select: bool = False, height: str = "") -> ui.aggrid:
     """Draw a grid of rows; a row needs the key `key` where rows are selected. Cells always show data as text."""
     options: dict[str, Any] = {
-        "columnDefs": [_definition(column) for column in columns],
+        "columnDefs": [_define_column(column) for column in columns],
         "rowData": [cells(columns, row) for row in rows],
         "defaultColDef": {"sortable": True, "resizable": True, "filter": True, "minWidth": 70},
         "suppressFieldDotNotation": True,
@@ -67,14 +67,14 @@ def grid(columns: Sequence[Column], rows: Sequence[Row], *, label: str, select: 
         }
     drawn = ui.aggrid(options, theme="quartz", auto_size_columns=False).classes("tu-grid")
     drawn.props(f'role="region" aria-label="{label}" tabindex="-1"')
-    drawn.style(f"height: {height or _height_of(len(rows))}")
+    drawn.style(f"height: {height or _find_height(len(rows))}")
     return drawn
 
 
 def cells(columns: Sequence[Column], row: Row) -> Row:
     """Return a row as lossless JSON: decimals and times are text, control characters are escapes."""
     kept = {column.key for column in columns} | {"key", "currency"}
-    return {key: _cell(value) for key, value in row.items() if key in kept}
+    return {key: _format_cell(value) for key, value in row.items() if key in kept}
 
 
 def csv_text(columns: Sequence[Column], rows: Sequence[Row]) -> bytes:
@@ -83,17 +83,17 @@ def csv_text(columns: Sequence[Column], rows: Sequence[Row]) -> bytes:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([column.key for column in columns])
     for row in rows:
-        writer.writerow([_csv_cell(mask_data(row.get(column.key))) for column in columns])
+        writer.writerow([_format_csv_cell(mask_data(row.get(column.key))) for column in columns])
     # The mark by which spreadsheets know that the text is UTF-8.
     return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def _csv_cell(value: object) -> str:
+def _format_csv_cell(value: object) -> str:
     text = as_text(value)
     return text if isinstance(value, int | float | Decimal) else for_spreadsheet(text)
 
 
-def _definition(column: Column) -> Row:
+def _define_column(column: Column) -> Row:
     definition: Row = {"field": column.key, "headerName": column.title, "cellDataType": False}
     if column.width:
         # A narrow heading has no room for the button.
@@ -114,7 +114,7 @@ def _definition(column: Column) -> Row:
     return definition
 
 
-def _cell(value: object) -> object:
+def _format_cell(value: object) -> object:
     value = mask_data(value)
     if isinstance(value, bool | int | float) or value is None:
         return value
@@ -125,5 +125,5 @@ def _cell(value: object) -> object:
     return visible(as_text(value))
 
 
-def _height_of(rows: int) -> str:
+def _find_height(rows: int) -> str:
     return f"{min(max(rows, 2), 14) * 36 + 44}px"

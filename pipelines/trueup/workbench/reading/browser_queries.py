@@ -52,7 +52,7 @@ class BrowserQueries:
 
         database = self._open_newest_copy()
         with database.cursor() as connection, _limit_query(connection, self._bounds):
-            text = guard.permitted_statement(connection, _short(sql))
+            text = guard.permitted_statement(connection, _check_length(sql))
             table = connection.execute(text).to_arrow_table()
             if table.nbytes > MOST_ANSWER_BYTES:
                 raise QueryError("the answer is larger than a browser should hold", todo="ask for less")
@@ -63,7 +63,7 @@ class BrowserQueries:
 
     def execute(self, sql: str) -> None:
         """Create a pre-aggregate; raise `QueryError` for any other text."""
-        for text in filter(str.strip, _short(sql).split(";\n")):
+        for text in filter(str.strip, _check_length(sql).split(";\n")):
             if not _SCHEMA.fullmatch(text):
                 self._create_aggregate(text.rstrip().rstrip(";"))
 
@@ -132,7 +132,7 @@ def _limit_query(connection: duckdb.DuckDBPyConnection, bounds: SqlConfig) -> It
             raise QueryError(guard.duckdb_error_line(error), todo=_TODO) from None
 
 
-def _short(sql: str) -> str:
+def _check_length(sql: str) -> str:
     if len(sql) > MOST_SQL_CHARACTERS:
         raise QueryError(f"the query has more than {MOST_SQL_CHARACTERS:,} characters", todo="ask for less")
     return sql

@@ -94,10 +94,10 @@ class Decided:
         steps.give(("steps", "kind_precision"), "temp.main.precision_now")
         steps.give(("steps", "case_sums"), "memory.shown.case_sums")
         connection.execute(steps.read(statement_text("decided/show_cases")))
-        return _moves_more(connection)
+        return _check_moves_more(connection)
 
 
-def _moves_more(connection: duckdb.DuckDBPyConnection) -> bool:
+def _check_moves_more(connection: duckdb.DuckDBPyConnection) -> bool:
     row = connection.execute(
         "SELECT EXISTS (FROM temp.main.concerned_finding f WHERE f.control IS NOT NULL)"
         " OR EXISTS (FROM fresh_decisions d WHERE d.decision IN $moves)",

@@ -25,7 +25,7 @@ class Questions:
 
     async def rows(self, path: str, /, **values: object) -> list[Row]:
         """Return the rows of a file in `queries/`; values that its text does not name are left out."""
-        return await asyncio.to_thread(self._rows, path, values)
+        return await asyncio.to_thread(self._read_rows, path, values)
 
     async def of_lake(self, question: Callable[[Warehouse], T]) -> T:
         """Query the lake itself, for data that no page shows in bulk: records, history, explanations."""
@@ -36,19 +36,19 @@ class Questions:
 
         def ask(warehouse: Warehouse) -> list[Row]:
             text = statement_text(path)
-            result = warehouse.connection.execute(text, _named_in(text, values))
+            result = warehouse.connection.execute(text, _select_named(text, values))
             columns = [column[0] for column in result.description or ()]
             return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
         return await self.of_lake(ask)
 
-    def _rows(self, path: str, values: Mapping[str, object]) -> list[Row]:
+    def _read_rows(self, path: str, values: Mapping[str, object]) -> list[Row]:
         text = statement_text(path)
         with self.copy.reading() as (_, connection):
-            result = connection.execute(text, _named_in(text, values))
+            result = connection.execute(text, _select_named(text, values))
             columns = [column[0] for column in result.description or ()]
             return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
-def _named_in(text: str, values: Mapping[str, object]) -> dict[str, object]:
+def _select_named(text: str, values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if f"${name}" in text}

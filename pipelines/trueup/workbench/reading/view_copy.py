@@ -72,9 +72,9 @@ class ViewCopy:
     def refresh(self) -> CopyVersion:
         """Write a new copy if the lake has changed since the last one, and return the newest."""
         with self._copying:
-            newest = with_retries(self._project, lambda warehouse: _snapshot(warehouse))
+            newest = with_retries(self._project, lambda warehouse: _read_snapshot(warehouse))
             if self._current is None or self._current.snapshot != newest:
-                version = with_retries(self._project, self._written_copy)
+                version = with_retries(self._project, self._write_copy)
                 with self._deciding:
                     # Decisions made while it was written must not vanish from pages.
                     self._catch_up(version)
@@ -84,12 +84,12 @@ class ViewCopy:
 
     def show_decisions(self) -> bool:
         """Show the decisions committed since the copy; return whether only a new copy can show all of their changes."""
-        return self._caught_up()[1]
+        return self._catch_up_current()[1]
 
     def follow(self) -> Behind:
         """Show the decisions since the copy, and return which other changes the lake has; a locked catalog counts as unchanged."""
         try:
-            newest, _ = self._caught_up()
+            newest, _ = self._catch_up_current()
         except LogBusyError:
             return "nothing"
         version = self.current
@@ -98,7 +98,7 @@ class ViewCopy:
         only_decisions = newest == version.snapshot + version.decided.commits and not version.decided.needs_copy
         return "decisions" if only_decisions else "more"
 
-    def _caught_up(self) -> tuple[int, bool]:
+    def _catch_up_current(self) -> tuple[int, bool]:
         self.current  # noqa: B018 - the first call writes the copy
         with self._deciding:
             assert self._current is not None
@@ -109,7 +109,7 @@ class ViewCopy:
         shown = version.decided.snapshot
 
         def fresh(warehouse: Warehouse) -> tuple[int, pa.Table | None]:
-            newest = _snapshot(warehouse)
+            newest = _read_snapshot(warehouse)
             if newest <= shown:
                 return shown, None
             # Only the files of these commits are read, however many decisions there are.
@@ -160,12 +160,12 @@ class ViewCopy:
         if unused:
             before.delete()
 
-    def _written_copy(self, warehouse: Warehouse) -> CopyVersion:
+    def _write_copy(self, warehouse: Warehouse) -> CopyVersion:
         self._written += 1
         path = Path(self._folder.name) / f"views-{self._written}.duckdb"
         path.unlink(missing_ok=True)  # A locked catalog may have ended an attempt.
         # Read this before the tables, so that a commit in between makes the copy look older than it is, never newer.
-        snapshot, position = _snapshot(warehouse), warehouse.lake.last_position()
+        snapshot, position = _read_snapshot(warehouse), warehouse.lake.last_position()
         reconciled = min(position, warehouse.lake.consumer_position("reconcile"))
         write_copy(warehouse, path, f"workbench_copy_{self._written}")
         root = attached(path)
@@ -180,7 +180,7 @@ def attached(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _snapshot(warehouse: Warehouse) -> int:
+def _read_snapshot(warehouse: Warehouse) -> int:
     row = warehouse.lake.connection.execute("FROM lake.current_snapshot()").fetchone()
     assert row is not None
     return int(row[0])

@@ -31,14 +31,14 @@ def _has_paths(source: SourceConfig) -> bool:
 def _list_paths(unit: Unit, first: _Piece | None) -> Sequence[str]:
     if first is None:
         return ()
-    lines, _ = within_limit(_lines_of(first), unit.limits.record_bytes)
+    lines, _ = within_limit(_find_lines(first), unit.limits.record_bytes)
     return (*names_in(lines, unit.source.encoding, nested=True), *unit.source.parents)
 
 
 def _list_names(unit: Unit, first: _Piece) -> Sequence[str]:
     """Return the member names of the first records; raise `SourceError` where no record has a member."""
     source = unit.source
-    lines, _ = within_limit(_lines_of(first), unit.limits.record_bytes)
+    lines, _ = within_limit(_find_lines(first), unit.limits.record_bytes)
     names = names_in(lines, source.encoding, nested=_has_paths(source))
     if not names:
         raise SourceError(
@@ -51,7 +51,7 @@ def _list_names(unit: Unit, first: _Piece) -> Sequence[str]:
 _Piece = Lines | ParentedLines
 
 
-def _lines_of(piece: _Piece) -> Lines:
+def _find_lines(piece: _Piece) -> Lines:
     return piece.lines if isinstance(piece, ParentedLines) else piece
 
 

@@ -30,7 +30,7 @@ def read_fixed(lines: Lines, source: SourceConfig, mapped: Sequence[str], *, att
     The `mapped` fields become text columns; the others and those in `kept` become attributes if requested. Padding blanks are
     removed from fields unless the source sets `trim = false`; a field of blanks alone is NULL.
     """
-    fixed = _fixed_of(source)
+    fixed = _find_fixed(source)
     names = tuple(fixed.spans) if attributes else tuple(mapped)
     screened = screen_lines(lines, source.encoding)
     if fixed.count == "bytes" and not screened.text.data.isascii() and _has_wide_characters(source.encoding):
@@ -46,7 +46,7 @@ def read_fixed(lines: Lines, source: SourceConfig, mapped: Sequence[str], *, att
     )  # fmt: skip
 
 
-def _fixed_of(source: SourceConfig) -> FixedConfig:
+def _find_fixed(source: SourceConfig) -> FixedConfig:
     assert source.fixed is not None
     return source.fixed
 
@@ -82,7 +82,7 @@ def _cut_by_characters(screened: ScreenedLines, fixed: FixedConfig, names: Seque
 
 def _cut_by_bytes(screened: ScreenedLines, source: SourceConfig, names: Sequence[str]) -> tuple[pl.DataFrame, ScreenedLines]:
     """Cut lines at positions of bytes, in an encoding of several bytes per character."""
-    fixed = _fixed_of(source)
+    fixed = _find_fixed(source)
     screened = _screen_lengths(screened, screened.lines.lengths, fixed)
     rows = [_decode_line(screened.lines.raw(index), source, names) for index in range(len(screened.lines))]
     is_cut: Mask = np.array([row is None for row in rows], np.bool_)
@@ -94,7 +94,7 @@ def _cut_by_bytes(screened: ScreenedLines, source: SourceConfig, names: Sequence
 
 def _decode_line(line: bytes, source: SourceConfig, names: Sequence[str]) -> list[str] | None:
     """Return the fields of one line; None where a field begins or ends within a character."""
-    spans = _fixed_of(source).spans
+    spans = _find_fixed(source).spans
     try:
         return [line[start : start + length].decode(source.encoding) for start, length in (spans[name] for name in names)]
     except UnicodeDecodeError:

@@ -186,9 +186,9 @@ def nullif(arguments: Sequence[Node]) -> Node:
         return Value(kept.data, kept.is_null | same.holds, np.where(same.error > 0, same.error, kept.error))
 
     if value.kind == "text":
-        return Node("text", lambda records: _without_nulls(evaluate(records)), equal.columns, equal.needed)
+        return Node("text", lambda records: _fill_nulls(evaluate(records)), equal.columns, equal.needed)
     return Node(value.kind, evaluate, equal.columns, equal.needed)
 
 
-def _without_nulls(value: Value) -> Value:
+def _fill_nulls(value: Value) -> Value:
     return Value(value.texts.set(pl.Series(value.is_null), None), value.is_null, value.error)
