@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -92,16 +92,16 @@ class BrowserQueries:
             if self._database is None or self._database.version is not version:
                 if self._database is not None:
                     self._database.close()
-                self._database = _Database(version, self._bounds)
+                self._database = _Database(version, self._copy.folder.new_folder("spill"), self._bounds)
             return self._database
 
 
 class _Database:
     """One locked DuckDB with a copy attached; `version` is the copy."""
 
-    def __init__(self, version: CopyVersion, bounds: SqlConfig) -> None:
+    def __init__(self, version: CopyVersion, spill: TemporaryDirectory[str], bounds: SqlConfig) -> None:
         self.version = version
-        self._spill = tempfile.TemporaryDirectory(prefix="trueup-workbench-spill-", ignore_cleanup_errors=True)
+        self._spill = spill
         self._aggregates: set[str] = set()
         self._root = attached(version.path)
         for table in _EXPLORED:

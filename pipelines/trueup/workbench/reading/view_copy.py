@@ -8,7 +8,6 @@ copy are shown in addition to it (`decided.py`).
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from trueup.config import Project
 from trueup.errors import LogBusyError
 from trueup.log.catalog.connection import localise
 from trueup.warehouse.query import Warehouse, with_retries
+from trueup.workbench.reading.copy_folder import CopyFolder
 from trueup.workbench.reading.copying import quoted, write_copy
 from trueup.workbench.reading.decided import Decided
 from trueup.workbench.reading.statements import statement_text
@@ -59,7 +59,7 @@ class ViewCopy:
 
     def __init__(self, project: Project, clock: Clock) -> None:
         self._project, self._clock = project, clock
-        self._folder = tempfile.TemporaryDirectory(prefix="trueup-workbench-", ignore_cleanup_errors=True)
+        self.folder = CopyFolder()
         self._lock, self._copying, self._deciding = threading.Lock(), threading.Lock(), threading.Lock()
         self._current: CopyVersion | None = None
         self._written = 0
@@ -148,7 +148,7 @@ class ViewCopy:
             version, self._current = self._current, None
         if version is not None:
             version.delete()
-        self._folder.cleanup()
+        self.folder.delete()
 
     def _replace(self, version: CopyVersion) -> None:
         with self._lock:
@@ -162,7 +162,7 @@ class ViewCopy:
 
     def _write_copy(self, warehouse: Warehouse) -> CopyVersion:
         self._written += 1
-        path = Path(self._folder.name) / f"views-{self._written}.duckdb"
+        path = self.folder.path / f"views-{self._written}.duckdb"
         path.unlink(missing_ok=True)  # A locked catalog may have ended an attempt.
         # Read this before the tables, so that a commit in between makes the copy look older than it is, never newer.
         snapshot, position = _read_snapshot(warehouse), warehouse.lake.last_position()
