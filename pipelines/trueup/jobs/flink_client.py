@@ -171,7 +171,7 @@ def derive(
     """Return the complete finding history (`HISTORY`) up to a position, recomputed by the job from the input; commit nothing."""
     prepare_java()
     base_options = options or StreamOptions(str(project.directory))
-    with Lake.open(project, read_only=True) as lake, TemporaryDirectory() as folder:
+    with Lake.open(project, read_only=True) as lake, TemporaryDirectory(prefix="trueup-stream-") as folder:
         end = lake.last_position() if upto is None else upto
         if end == 0:
             return merge_outcomes([]).history

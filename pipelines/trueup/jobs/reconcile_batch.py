@@ -159,7 +159,7 @@ def derive(
         if how == "plain":
             return merge_outcomes([reconcile_partition(lake, frontier, r, after=0, upto=end) for r in ranges]).history
     parts = [Partition(str(project.directory), r, frontier, 0, end) for r in ranges]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(prefix="trueup-batch-") as folder:
         with run_pipeline(runner_options, "reconcile") as root:
             _ = outcomes(root, parts) | "write" >> beam.ParDo(WriteOutcome(folder))
         return merge_outcomes([decode(p.read_bytes()) for p in sorted(Path(folder).iterdir())]).history
