@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,3 +110,47 @@ def test_nothing_found_is_nothing_to_look_at() -> None:
         "pending since 2026-11-01, 0.45 EUR of usage: the other side may still come; `trueup close` declares a feed complete."
     ]
     assert output.short("/nowhere/file") == "/nowhere/file"
+
+
+BLOCKING = """
+[[expectation]]
+type = "expect_column_values_to_match_regex"
+stream = "usage"
+name = "own_number"
+notes = "A number of this operator begins with B."
+severity = "block"
+arguments = { column = "subscriber", regex = "^B" }
+"""
+UNREACHABLE = """
+[notify]
+run = true
+file = "/proc/nowhere/cases.txt"
+"""
+
+
+def test_a_quiet_run_names_the_blocked_day_that_fails_its_check(
+    invoke: Invoke, fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUEUP_NOW", "2024-03-05T00:00:00+00:00")
+    with (fresh / "trueup.toml").open("a") as file:
+        file.write(BLOCKING)
+    result = invoke("run", "--check", "--quiet", "--project", fresh)
+    assert (result.status, result.out) == (1, "")
+    assert "2024-03-01 is blocked: " in result.err
+
+
+def test_a_quiet_run_names_the_message_that_could_not_be_sent(invoke: Invoke, copied: Path) -> None:
+    with (copied / "trueup.toml").open("a") as file:
+        file.write(UNREACHABLE)
+    result = invoke("run", "--quiet", "--project", copied)
+    assert (result.status, result.out) == (2, "")
+    assert "/proc/nowhere/cases.txt" in result.err
+
+
+def test_a_quiet_verification_names_its_faults(invoke: Invoke, copied: Path) -> None:
+    for file in (copied / "landing").rglob("*.csv"):
+        file.unlink()
+    result = invoke("verify", "--quiet", "--project", copied)
+    assert (result.status, result.out) == (1, "")
+    assert "UNAVAILABLE" in result.err
+    assert "faults: 0 tampered" in result.err

@@ -82,6 +82,14 @@ def note(text: str) -> None:
         problem(text)
 
 
+def fault(text: str) -> None:
+    """Print one line of a result that names a fault; with `--quiet`, which leaves out results, on stderr."""
+    if _quiet:
+        problem(text)
+    else:
+        line(text)
+
+
 def problem(text: str) -> None:
     """Print one line on stderr about what is wrong, also with `--quiet`."""
     sys.stderr.write(visible(mask(text)) + "\n")

@@ -105,10 +105,18 @@ def show(summary: QualitySummary) -> None:
     output.table(COLUMNS, rows)
     for day in summary.days[:_SHOWN_DAYS]:
         more = f" (and {len(day.reasons) - 1} more)" if len(day.reasons) > 1 else ""
-        output.line(f"{_VERDICTS[day.verdict]} {day.day}: {day.reasons[0]}{more}")
+        show_day = output.fault if day.verdict == "block" else output.line
+        show_day(f"{_VERDICTS[day.verdict]} {day.day}: {day.reasons[0]}{more}")
     if len(summary.days) > _SHOWN_DAYS:
         output.line(f"and {output.counted(len(summary.days) - _SHOWN_DAYS, 'more day')}")
     output.line(summary_line(summary))
+
+
+def note_blocked(summary: QualitySummary) -> None:
+    """Print the first blocked day with its reason, and the number of further ones, as a problem."""
+    blocked = [day for day in summary.days if day.verdict == "block"]
+    more = f" (and {output.counted(len(blocked) - 1, 'more day')})" if len(blocked) > 1 else ""
+    output.problem(f"trueup: {blocked[0].day} is blocked: {blocked[0].reasons[0]}{more}")
 
 
 _VERDICTS = {"block": "blocked    ", "mark": "provisional", "note": "noted      "}

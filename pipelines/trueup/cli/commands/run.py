@@ -107,13 +107,15 @@ def run(
             output.line(f"notify     {output.counted(notified.sent, 'message')} sent, {notified.known} sent before")
         show_first_look(published.look, "" if project == HERE else f" --project {project}")
     for error in () if notified is None else notified.errors:
-        output.note(f"trueup: {error}")
+        output.problem(f"trueup: {error}")
     ingest_command.note_errors(ingested)
     if isinstance(anchored, TrueupError):
         # All other steps are done and shown by now.
         raise anchored
     if ingested.errors or (notified is not None and notified.errors):
         raise typer.Exit(FAILED)
+    if check and blocked is not None:
+        quality_command.note_blocked(checked_feeds)
     if check and (checked.fails(problems) or blocked is not None or not all(result.passed for result in published.audits)):
         raise typer.Exit(EXCEEDED)
 

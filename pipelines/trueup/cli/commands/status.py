@@ -135,7 +135,7 @@ def show_audits(audits: list[AuditResult]) -> None:
         if result.passed:
             output.line(f"ok      {result.name}")
             continue
-        output.line(f"FAILED  {result.name}: {output.counted(result.offending, 'row')}; {result.promise}")
+        output.fault(f"FAILED  {result.name}: {output.counted(result.offending, 'row')}; {result.promise}")
         output.table(tuple(result.rows[0]), (tuple(row.values()) for row in result.rows))
 
 

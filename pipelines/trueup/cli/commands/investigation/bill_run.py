@@ -117,7 +117,7 @@ def _show(checked: BillRun, limit: Decimal, most: int) -> None:
     if len(checked.holds) > most:
         output.line(f"{len(checked.holds) - most} more; --out FILE writes all")
     for source in checked.incomplete:
-        output.note(f"usage of {source} has not come to the end of the cycle: what is missing of it is not checked")
+        output.problem(f"usage of {source} has not come to the end of the cycle: what is missing of it is not checked")
     if checked.rejected:
         output.problem(f"{output.counted(checked.rejected, 'record')} of the draft could not be read and are not checked")
     unknown = sum(hold.unknown for hold in checked.holds)
@@ -126,4 +126,5 @@ def _show(checked: BillRun, limit: Decimal, most: int) -> None:
     held = len({hold.account for hold in checked.holds})
     sums = ", ".join(money(amount, currency) for currency, amount in sorted(checked.money.items()))
     text = f"{output.counted(checked.accounts, 'account')} in the cycle of {checked.cycle}, {held} to hold back"
-    output.line(f"{text}: {sums}; the threshold is {plain(limit)}" if sums else text)
+    show = output.fault if checked.exceeds(limit) else output.line
+    show(f"{text}: {sums}; the threshold is {plain(limit)}" if sums else text)

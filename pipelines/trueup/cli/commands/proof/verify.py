@@ -129,7 +129,7 @@ def _show(result: Verification, checked: AnchorCheck | None, *, json: bool) -> N
     if result.sound:
         output.line("verified: the log agrees with everything that was recomputed")
     else:
-        output.line(f"{output.counted(len(result.faults), 'fault')}: {result.tampered} tampered, {result.unavailable} unavailable")
+        output.fault(f"{output.counted(len(result.faults), 'fault')}: {result.tampered} tampered, {result.unavailable} unavailable")
 
 
 def show_checks(result: Verification) -> None:
@@ -140,9 +140,9 @@ def show_checks(result: Verification) -> None:
             output.line(f"        note: {note}")
     for fault in result.faults[:_SHOWN_FAULTS]:
         since = "" if fault.since is None else f" (since {fault.since})"
-        output.line(f"{fault.kind.upper():<12}{fault.where}: {fault.detail}{since}")
+        output.fault(f"{fault.kind.upper():<12}{fault.where}: {fault.detail}{since}")
     if len(result.faults) > _SHOWN_FAULTS:
-        output.line(f"… and {len(result.faults) - _SHOWN_FAULTS} more; --json lists all")
+        output.fault(f"… and {len(result.faults) - _SHOWN_FAULTS} more; --json lists all")
 
 
 def _format_verdict(check: Check) -> str:
@@ -162,7 +162,8 @@ def _show_records(results: list[VerifyResult], *, json: bool) -> None:
         output.json_value(results)
         return
     for result in results:
-        output.line(f"{result.verdict:<8} {result.stream} {result.event_id.hex()}: {result.detail}")
+        show = output.line if result.verdict in SOUND else output.fault
+        show(f"{result.verdict:<8} {result.stream} {result.event_id.hex()}: {result.detail}")
         extent = "" if result.length is None else f", bytes {result.offset} to {result.offset + result.length}"
         output.line(f"         {result.path}, record {result.row}{extent}")
         if result.mapping:
