@@ -118,6 +118,8 @@ def _run_safely(argv: list[str]) -> int:
             return _report_failure(
                 "the memory is not enough; close other programs, or run this on a machine with 2 GB free or more"
             )
+        if str(error).startswith("Symlink loop"):  # Python's error where links of a path lead to themselves.
+            return _report_failure(f"{error}; name a file or folder that exists")
         if isinstance(error, UnicodeError):
             return _report_failure(f"text is not UTF-8: {error}; write the file or the name in UTF-8")
         first = (str(error).splitlines() or [""])[0]

@@ -8,10 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from trueup.errors import TrueupError
+from trueup.reconcile.domain.decision_kinds import DECIDED_STATUSES
 from trueup.warehouse.explain import subject_id_of
 from trueup.warehouse.query import Warehouse
 
 TYPES = ("root_cause", "fraud")
+STATUSES = (*DECIDED_STATUSES, "merged", "closed")
+"""The statuses of cases: those that decisions give, and those of a merge and of findings that later records closed."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ def queue(warehouse: Warehouse, wanted: Filter, now: datetime) -> list[dict[str,
     """Return the cases of a queue, each with its `title`, in the order of their rank."""
     if wanted.type is not None and wanted.type not in TYPES:
         raise TrueupError(f"unknown type {wanted.type!r}", where="--type", todo=f"write one of {', '.join(TYPES)}")
+    if wanted.status is not None and wanted.status not in STATUSES:
+        raise TrueupError(f"unknown status {wanted.status!r}", where="--status", todo=f"write one of {', '.join(STATUSES)}")
     values = {
         "type": wanted.type, "status": wanted.status, "owner": wanted.owner, "all": wanted.all, "most": wanted.most, "now": now,
     }  # fmt: skip

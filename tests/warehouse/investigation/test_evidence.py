@@ -64,6 +64,18 @@ def test_evidence_is_not_written_over_other_files_nor_for_an_unknown_id(project:
     assert not (tmp_path / "new").exists()
 
 
+def test_evidence_of_another_finding_is_not_overwritten(project: Project, tmp_path: Path) -> None:
+    written(project, tmp_path / "one")
+    before = (tmp_path / "one/evidence.json").read_bytes()
+    with pytest.raises(TrueupError, match="holds other evidence"):
+        written(project, tmp_path / "one", "f1")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/evidence.json").write_text("[", "utf-8")
+    with pytest.raises(TrueupError, match="holds other evidence"):
+        written(project, tmp_path / "damaged")
+    assert (tmp_path / "one/evidence.json").read_bytes() == before
+
+
 def test_text_of_any_script_and_length_is_a_page_and_a_pdf() -> None:
     texts = ("漢字 العربية 😀", "<b>&amp;</b>", "x" * 3_000, "")
     blocks = (

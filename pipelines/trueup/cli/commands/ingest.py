@@ -12,6 +12,7 @@ from trueup.cli.commands.proof.verify import RawFolders, archive_folders
 from trueup.cli.exit_codes import FAILED
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Quiet, day, load
 from trueup.cli.progress import ingest_progress
+from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
@@ -32,8 +33,9 @@ def ingest(
     sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Only these sources; by default all.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep ingesting files as they land, until interrupted.")] = False,
     every: Annotated[
-        str, typer.Option(metavar="DURATION", help="With --watch: interval between two scans of the landing folders.")
-    ] = "2s",
+        str | None,
+        typer.Option(metavar="DURATION", help="With --watch: interval between two scans of the landing folders, by default 2s."),
+    ] = None,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     quiet: Quiet = False,
@@ -43,8 +45,10 @@ def ingest(
     opened = load(project, accept_clock=accept_clock)
     if watch:
         checked.check_settings(opened, collects=True)
-        _watch(sources or [], every, opened, json=json)
+        _watch(sources or [], every or "2s", opened, json=json)
         return
+    if every is not None:
+        raise TrueupError("files are ingested once", where="--every", todo="leave it out, or add --watch")
     from trueup.collect.ingest import ingest as ingest_files
     from trueup.collect.ingest import select_sources
 

@@ -16,6 +16,7 @@ from trueup.cli.explain_text import explanation_lines
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, Quiet, Spreadsheet, day, load
 from trueup.errors import TrueupError
 from trueup.reconcile.domain.decision_kinds import STATUSES
+from trueup.reconcile.domain.kinds import KINDS
 
 if TYPE_CHECKING:
     from trueup.errors import QueryError
@@ -149,6 +150,8 @@ def findings(
     """List findings, largest impact first, and total the open and confirmed ones; provisional findings have a separate total."""
     from trueup.warehouse.query import with_retries
 
+    if kind is not None and kind not in KINDS:
+        raise TrueupError(f"unknown kind {kind!r}", where="--kind", todo=f"write one of {', '.join(KINDS)}")
     if status is not None and status not in STATUSES:
         raise TrueupError(f"unknown status {status!r}", where="--status", todo=f"write one of {', '.join(STATUSES)}")
     filters: dict[str, str | date | None] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -46,17 +47,24 @@ def write_evidence(
 ) -> Written:
     """Write the evidence of a case, finding or suspicious transaction into a folder that does not exist or is empty.
 
-    `most` limits the findings of a case to those with the most money; the document states how many were left out.
-    Equal logs give equal files. Raises `TrueupError` for an unknown id, and for a folder that holds other files.
+    The folder may also hold earlier evidence of the same subject, which is replaced. `most` limits the findings of a case to
+    those with the most money; the document states how many were left out. Equal logs give equal files. Raises `TrueupError` for an
+    unknown id, and for a folder that holds other files.
     """
-    if folder.exists() and (not folder.is_dir() or any(entry.name not in _FILES for entry in folder.iterdir())):
-        raise TrueupError("the folder holds other files", where=str(folder), todo="name a new or empty folder")
-    case, explanations = _read_subjects(warehouse, id_prefix, most)
+    subject = subject_id_of(warehouse, id_prefix)
+    _check_folder(folder, subject)
+    case, explanations = _read_subjects(warehouse, subject, most)
     event_ids = [member["event_id"] for one in explanations for member in one.members]
     event_ids += [] if case is None or case.case["type"] != "fraud" else [row["event_id"] for row in case.members]
     raw = {one: verify_record(warehouse.lake, bytes.fromhex(one), archives=archives) for one in dict.fromkeys(event_ids)}
     document = compose(warehouse, case, explanations, raw)
-    value = {"case": case, "findings": explanations, "records": list(raw.values()), "position": _read_position(warehouse)}
+    value = {
+        "subject": subject,
+        "case": case,
+        "findings": explanations,
+        "records": list(raw.values()),
+        "position": _read_position(warehouse),
+    }
     contents = {
         "evidence.html": as_html(document).encode(), "evidence.pdf": as_pdf(document),
         "evidence.json": (as_json(value) + "\n").encode(),
@@ -69,13 +77,30 @@ def write_evidence(
     return Written(str(folder), sums, len(explanations), len(raw))
 
 
+def _check_folder(folder: Path, subject: str) -> None:
+    if not folder.exists():
+        return
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else [folder.name]
+    if any(name not in _FILES for name in names) or not folder.is_dir():
+        raise TrueupError("the folder holds other files", where=str(folder), todo="name a new or empty folder")
+    if names and _read_subject(folder / "evidence.json") != subject:
+        raise TrueupError("the folder holds other evidence", where=str(folder), todo="name a new or empty folder")
+
+
+def _read_subject(path: Path) -> object:
+    """Return the subject of earlier evidence; None where the file has none."""
+    try:
+        return json.loads(path.read_text("utf-8")).get("subject")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def _read_position(warehouse: Warehouse) -> int:
     return warehouse.lake.last_position() if warehouse.as_of is None else warehouse.as_of.position
 
 
-def _read_subjects(warehouse: Warehouse, id_prefix: str, most: int) -> tuple[CaseView | None, list[FindingExplanation]]:
+def _read_subjects(warehouse: Warehouse, subject: str, most: int) -> tuple[CaseView | None, list[FindingExplanation]]:
     """Return the case and the explanations of its findings; for a single finding, only its own explanation."""
-    subject = subject_id_of(warehouse, id_prefix)
     found = subjects_by_id(warehouse, [subject])[subject]
     if found["type"] == "transaction":
         raise TrueupError(f"{subject} is one transaction", todo="name its case, which `trueup explain` and the view `cases` show")

@@ -68,7 +68,8 @@ STATUS_DECISIONS = tuple(kind.name for kind in _DECISIONS if kind.status is not 
 FRAUD_LABELS = {kind.name: int(kind.is_fraud) for kind in _DECISIONS if kind.is_fraud is not None}
 """The label, 1 for fraud, that a decision gives a suspicious transaction."""
 
-STATUSES = (*dict.fromkeys(kind.status for kind in _DECISIONS if kind.status is not None), "recovered", "resolved", "retracted")
+DECIDED_STATUSES = tuple(dict.fromkeys(kind.status for kind in _DECISIONS if kind.status is not None))
+STATUSES = (*DECIDED_STATUSES, "recovered", "resolved", "retracted")
 """The statuses of findings: those that decisions give, and those of the kernel; only a correcting charge gives `recovered`."""
 
 ACCOUNTS = ("assessed", "detected", "confirmed", "claimed", "recovered", "prevented", "written_off", "false_alarm")

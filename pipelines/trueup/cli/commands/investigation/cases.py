@@ -66,7 +66,10 @@ def cases(
         from trueup.investigation.root_causes import investigate
 
         output.note(summary_line(investigate(opened)))
+    is_filtered = any(option is not None for option in (kind, status, owner))
     if id_prefix is not None:
+        if every or is_filtered:
+            raise TrueupError("one case is not filtered", where=id_prefix, todo="leave out --type, --status, --owner and --all")
         shown = with_retries(opened, lambda warehouse: view_case(warehouse, id_prefix, most=most), as_of)
         output.json_value(shown) if json else _show(shown)
         return
@@ -81,7 +84,7 @@ def cases(
         return
     output.dictionaries([_shorten_row(row) for row in rows], _SHOWN)
     if not rows:
-        output.line("no cases; `trueup cases --search` groups the findings")
+        output.line("no such cases" if is_filtered else "no cases; `trueup cases --search` groups the findings")
     for left in unexplained:
         count = output.counted(left["findings"], "finding")
         output.line(f"{count} in no case, {left['money']} {left['currency'] or ''}".rstrip())

@@ -37,6 +37,10 @@ def picture(
         raise TrueupError(f"unknown subject {subject!r}", todo=f"write one of {', '.join(SUBJECTS)}")
     if subject != "leakage" and not identity:
         raise TrueupError(f"a picture of a {subject} needs its id", todo=f"write trueup picture {subject} ID")
+    unused = {"ID": subject == "leakage" and identity, "--currency": subject != "leakage" and currency}
+    unused["--as-of"] = subject == "model" and as_of
+    for name in (name for name, is_given in unused.items() if is_given):
+        raise TrueupError(f"a picture of {subject} has no {name}", todo="leave it out")
     if out.suffix != ".svg":
         raise TrueupError("the file must end in .svg", where=str(out), todo="name another file")
     opened = load(project)

@@ -161,6 +161,8 @@ def _show_records(results: list[VerifyResult], *, json: bool) -> None:
     if json:
         output.json_value(results)
         return
+    from trueup.proof.raw.records import SOUND
+
     for result in results:
         show = output.line if result.verdict in SOUND else output.fault
         show(f"{result.verdict:<8} {result.stream} {result.event_id.hex()}: {result.detail}")
