@@ -109,6 +109,8 @@ def test_nothing_found_is_nothing_to_look_at() -> None:
     assert advice(FirstLook([], [], [], [waits])) == [
         "pending since 2026-11-01, 0.45 EUR of usage: the other side may still come; `trueup close` declares a feed complete."
     ]
+    untimed = advice(FirstLook([], [], [], [waits | {"first_day": None}]))
+    assert untimed[0].startswith("pending, 0.45 EUR of usage: ")
     assert output.short("/nowhere/file") == "/nowhere/file"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -84,6 +85,14 @@ def test_an_invalid_day_is_reported(invoke: Invoke, done: Path, day: str) -> Non
 )
 def test_a_wrong_argument_is_reported_in_one_line(invoke: Invoke, done: Path, arguments: list[str], message: str) -> None:
     assert re.search(message, one_line(invoke(*arguments, "--project", done)))
+
+
+def test_a_path_that_no_command_can_read_is_reported(invoke: Invoke, done: Path, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert "loop" in one_line(invoke("init", tmp_path / "new", "--from", tmp_path / "loop"))
+    os.mkfifo(tmp_path / "pipe")
+    command = ("recover", "--kind", "unbilled", "--out", tmp_path / "out.csv", "--template", tmp_path / "pipe", "--project", done)
+    assert "this is a named pipe" in one_line(invoke(*command))
 
 
 @pytest.mark.parametrize("arguments", [["frobnicate"], ["--frobnicate"], ["simulate", "--days", "0"]])

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from trueup.cli import main
+from trueup.cli.commands.stream import interrupted
 from trueup.cli.exit_codes import FAILED
 
 MODULE = import_module("trueup.cli.main")
@@ -35,6 +36,17 @@ def test_a_command_that_a_signal_ends_deletes_its_temporary_files(
         assert signal.getsignal(number) == handler
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_asks_a_continuous_command_to_stop(number: signal.Signals) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with interrupted() as stop:
+            os.kill(os.getpid(), number)
+            assert stop.wait(10)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_that_the_caller_ignores_remains_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,9 +70,7 @@ def advice(look: FirstLook) -> list[str]:
         row = look.pending[0]
         held = " and ".join(f"{row[name]} {row['currency']} of {name}" for name in ("usage", "charges") if row[name])
         since = f" since {row['first_day']}" if row["first_day"] else ""
-        sentences.append(
-            f"pending{since}, {held}: the other side may still come; `trueup close` declares a feed complete."
-        )
+        sentences.append(f"pending{since}, {held}: the other side may still come; `trueup close` declares a feed complete.")
     return sentences
 
 

@@ -10,6 +10,9 @@ import typer
 from trueup.cli import output
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, day, load
 from trueup.errors import TrueupError
+from trueup.regular import NotRegularError, read_regular
+
+_MOST_TEMPLATE_BYTES = 1 << 20
 
 
 def register(app: typer.Typer) -> None:
@@ -58,6 +61,8 @@ def recover(
 
 def _read_template(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_regular(path, max_bytes=_MOST_TEMPLATE_BYTES).decode("utf-8")
+    except NotRegularError as error:
+        raise TrueupError(str(error.strerror), where=str(path), todo="name a text file") from None
     except UnicodeError:
         raise TrueupError("the template is not UTF-8", where=str(path), todo="save it as UTF-8") from None
