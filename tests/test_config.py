@@ -9,6 +9,8 @@ from trueup.errors import ConfigError
 
 LINE = '[reconcile.line]\nmatch = ["aggregate"]\n'
 SOURCE = '[[source]]\nname = "msc"\nstream = "usage"\npath = "x.csv"\nidentity = "content"\n'
+VELOCITY = '[[fraud.rule]]\nname = "r"\nkind = "velocity"\nfeature = "sub_premium_1h"\n'
+RANGE = '[[fraud.rule]]\nname = "r"\nkind = "range"\nprefixes = ["+882"]\n'
 RULE = '[[fraud.rule]]\nname = "r"\nkind = "travel"\nwithin = "1h"\n'
 
 
@@ -83,6 +85,15 @@ RULE = '[[fraud.rule]]\nname = "r"\nkind = "travel"\nwithin = "1h"\n'
         ('[reconcile.""]\nprice = "1"', "must not be empty"),
         (RULE + 'area = "("', "[[fraud.rule]] r, area: invalid pattern '('"),
         (RULE.replace("travel", "hot_list") + 'numbers = [""]', "[[fraud.rule]] r, numbers.0: must not be empty"),
+        (
+            VELOCITY + "when = ['to_premium = 1']",
+            "[[fraud.rule]] r: a rule of kind velocity has no `when`; kinds that have it: all",
+        ),
+        (VELOCITY + 'within = "1h"', "a rule of kind velocity has no `within`; kinds that have it: travel"),
+        (RANGE + 'party = "peer"', "a rule of kind range has no `party`; kinds that have it: velocity, overlap, travel, all"),
+        (RANGE + "above = 0", "a rule of kind range has no `above`; kinds that have it: velocity, overlap, travel"),
+        (RANGE + 'numbers = ["+1"]', "a rule of kind range has no `numbers`; kinds that have it: hot_list"),
+        (RULE + 'feature = "sub_premium_1h"', "a rule of kind travel has no `feature`; kinds that have it: velocity"),
         ('[fraud]\ncalls = [""]', "fraud.calls.0: must not be empty"),
         ('[sql]\nthreads = "4"', "sql.threads: must be a whole number"),
         ("[sql]\nthreads = true", "sql.threads: must be a whole number"),

@@ -38,7 +38,7 @@ def test_what_if_gives_the_result_of_making_the_change_and_writes_nothing(invoke
     [
         ((), "nothing is supposed"),
         (("--set", "price=1"), "invalid setting 'price=1'"),
-        (("--set", "sql.threads=1"), "[sql] changes no finding"),
+        (("--set", "sql.threads=1"), "sql.threads changes no finding of reconciliation and no match of a rule"),
         (("--set", "reconcile.voice.pric=1"), "reconcile.voice.pric: this setting is unknown"),
         (("--set", "source.lost.path=x"), "there is no source.lost"),
         (("--set", "project.currency.x=1"), "project.currency is not a table"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from polars.testing import assert_frame_equal
@@ -12,11 +12,12 @@ from test_pieces import copied, stored
 from trueup.cli import main
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.fraud.scoring.rescore import rescore
+from trueup.fraud.scoring.rescore import day_start_us, rescore
 from trueup.fraud.scoring.score_run import score
 from trueup.log.lake import Lake
 from trueup.proof.verify import verify
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROWS = "SELECT count(*) FROM lake.events.score WHERE source = 'model'"
 
 
@@ -47,6 +48,14 @@ def test_rescoring_gives_the_scores_of_a_model_in_force_from_the_start_and_only_
     assert counted == [(later.transactions + earlier.transactions,)]
     with Lake.open(operator, read_only=True) as lake:
         assert verify(lake, only=("positions", "scores")).faults == ()
+
+
+def test_the_first_day_of_the_calendar_begins_with_the_calendar_in_every_zone(operator: Project) -> None:
+    settings = operator.config.project
+    for zone, hours in (("Asia/Jakarta", 0), ("UTC", 0), ("Etc/GMT+5", 5)):
+        of_zone = operator.config.model_copy(update={"project": settings.model_copy(update={"timezone": zone})})
+        begin_us = day_start_us(date.min, Project(operator.directory, of_zone))
+        assert EPOCH + timedelta(microseconds=begin_us) == datetime(1, 1, 1, hours, tzinfo=UTC)
 
 
 def test_rescoring_leaves_earlier_scores_and_an_earlier_position_does_not_show_the_new_ones(operator: Project) -> None:

@@ -117,6 +117,8 @@ def test_a_rule_accuses_the_party_whose_behaviour_it_describes() -> None:
     rung = [call(n, n, f"+9997000{n}", "+33999", service="incoming", seconds=1) for n in range(1, 4)]
     assert matches(rule("velocity", feature="peer_rung_24h", above=2), *rung)["side"].to_list() == ["peer"]
     assert matches(rule("velocity", feature="sub_received_24h", above=0), *rung)["side"].unique().to_list() == ["subscriber"]
+    blamed = rule("velocity", feature="peer_rung_24h", above=2, party="subscriber")
+    assert matches(blamed, *rung)["side"].to_list() == ["subscriber"]
     hot = matches(rule("hot_list", numbers=["+33999", "+99970001"]), *rung)
     assert list(hot.select("event_id", "side").iter_rows()) == [(1, "peer"), (1, "subscriber"), (2, "peer"), (3, "peer")]
 

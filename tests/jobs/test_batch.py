@@ -228,7 +228,9 @@ def test_a_small_amount_of_work_is_done_without_the_job_and_commits_the_same(
 ) -> None:
     project = project_with(tmp_path / "little", SMALL_LOG)
     summary_of_job = reconcile(project_with(tmp_path / "job", SMALL_LOG), partitions=1)
-    limited = reconcile_little(project, days=(None, date(1970, 1, 1)))
+    nothing = reconcile_little(project, days=(date.max, date.max))
+    assert nothing is not None and nothing.raised == 0
+    limited = reconcile_little(project, days=(date.min, date(1970, 1, 1)))
     assert limited is not None and (limited.from_position, limited.raised) == (0, 1)
     monkeypatch.setattr("trueup.reconcile.run.ROWS_WORTH_A_CORE", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)

@@ -278,10 +278,6 @@ SETTINGS = {
     "a time limit of no command": (
         [], '[anchor]\nkey = "k"\ntimeout = "5s"\n', ("unused-setting", "error", "[anchor]"), "without `to_command`",
     ),
-    "a setting of another kind of fraud rule": (
-        [], '[[fraud.rule]]\nname = "r"\nkind = "hot_list"\nnumbers = ["1"]\nabove = 3\n',
-        ("unused-setting", "error", "[[fraud.rule]] r"), "above has no effect",
-    ),
 }  # fmt: skip
 
 

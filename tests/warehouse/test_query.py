@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from trueup.config import Project
 from trueup.errors import LogBusyError, LogError, QueryError
 from trueup.log.lake import Lake
-from trueup.warehouse.asof import end_of_day, moment_of, resolve
+from trueup.warehouse.asof import begin_of_day, end_of_day, moment_of, resolve
 from trueup.warehouse.query import Warehouse, run, with_retries
 from trueup.warehouse.text import as_json, as_text, unique_names
 
@@ -39,10 +39,21 @@ def test_the_end_of_a_day_follows_daylight_saving() -> None:
     assert end_of_day(date(2018, 11, 3), ZoneInfo("America/Sao_Paulo")) == datetime(2018, 11, 4, 3, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["yesterday", "-1", "1.5", "2024-13-01", "", "2024-02-30", "9999-12-31"])
+@pytest.mark.parametrize("text", ["yesterday", "-1", "1.5", "2024-13-01", "", "2024-02-30"])
 def test_an_invalid_position_time_or_day_is_refused(lake: Lake, text: str) -> None:
     with pytest.raises(QueryError, match="not a position, time or day"):
         resolve(lake, text)
+
+
+@pytest.mark.parametrize("text", ["9999-12-31", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_beyond_the_calendar_is_refused(lake: Lake, text: str) -> None:
+    with pytest.raises(QueryError, match="is not between the years 1 and 9999 in UTC"):
+        resolve(lake, text)
+
+
+def test_a_day_begins_at_midnight_of_the_zone_and_at_the_earliest_with_the_calendar() -> None:
+    assert begin_of_day(date(2024, 3, 3), JAKARTA) == datetime(2024, 3, 2, 17, tzinfo=UTC)
+    assert begin_of_day(date.min, JAKARTA) == datetime(1, 1, 1, tzinfo=UTC)
 
 
 def test_a_position_the_log_does_not_have_is_refused(lake: Lake) -> None:

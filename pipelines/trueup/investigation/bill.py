@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from trueup.errors import TrueupError
 from trueup.reconcile.domain.kinds import KINDS
+from trueup.warehouse.asof import begin_of_day, end_of_day
 from trueup.warehouse.explain import plain
 from trueup.warehouse.query import Warehouse
 
@@ -43,12 +45,12 @@ def period_of(text: str) -> tuple[date, date]:
     try:
         if month := _MONTH.fullmatch(text):
             first = date(int(month[1]), int(month[2]), 1)
-            return first, (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+            return first, first.replace(day=monthrange(first.year, first.month)[1])
         if span := _SPAN.fullmatch(text):
             first, last = date.fromisoformat(span[1]), date.fromisoformat(span[2] or span[1])
             if first <= last:
                 return first, last
-    except (ValueError, OverflowError):
+    except ValueError:
         pass
     raise TrueupError(f"{text!r} is not a period", where="PERIOD", todo="write 2024-03, 2024-03-31 or 2024-03-01..2024-03-15")
 
@@ -57,7 +59,7 @@ def explain_bill(warehouse: Warehouse, subscriber: str, period: str) -> Bill:
     """Return the bill of a subscriber in a period of days in the project's time zone; raise `TrueupError` where it has no line."""
     first, last = period_of(period)
     zone = ZoneInfo(warehouse.lake.project.config.project.timezone)
-    begin, end = _find_midnight(first, zone), _find_midnight(last + timedelta(days=1), zone)
+    begin, end = begin_of_day(first, zone), _find_end(last, zone)
     rows = warehouse.rows("queries/cases/bill_lines", {"subscriber": subscriber, "begin": begin, "end": end})
     if not rows:
         raise TrueupError(f"there is no charge or finding of {subscriber} in {period}", todo="write the number as the log has it")
@@ -65,8 +67,12 @@ def explain_bill(warehouse: Warehouse, subscriber: str, period: str) -> Bill:
     return Bill(subscriber, first, last, lines, _sum_totals(rows))
 
 
-def _find_midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+def _find_end(day: date, zone: ZoneInfo) -> datetime:
+    """Return the UTC moment at which a day ends; the last one of the calendar has no next day, so it ends with the calendar."""
+    try:
+        return end_of_day(day, zone)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def sentence(line: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from trueup.warehouse.query import with_retries
 
 _DRAFTED = ("charge", INVOICE)
 _DAY_US = 86_400 * MICROS
+_LONGEST_CYCLE_DAYS = 31
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,10 @@ def check_bill_run(
 
     `drafts` are files; each is read as one more file of its source of charges or invoices. The draft counts as complete. On the
     copy, feeds of charges are closed up to the end of the cycle, and feeds of invoices up to their due time. Invoices are checked
-    where the draft or the log has an invoice of the cycle. Raises `TrueupError` for a source that has no drafts, and for a file
-    that is refused.
+    where the draft or the log has an invoice of the cycle. Raises `TrueupError` for a source that has no drafts, for a file that is
+    refused, and for a cycle at the end of the calendar.
     """
+    _check_cycle(cycle, project)
     for name, _ in drafts:
         _check_source(project, name)
     with tempfile.TemporaryDirectory(prefix="trueup-bill-run-") as folder:
@@ -107,6 +109,15 @@ def check_bill_run(
         if hold.currency is not None:
             money[hold.currency] = money.get(hold.currency, Decimal(0)) + hold.money
     return BillRun(cycle, sum(row["is_active"] for row in accounts), holds, money, rejected, tuple(row["source"] for row in late))
+
+
+def _check_cycle(cycle: date, project: Project) -> None:
+    """Raise `TrueupError` for a cycle that ends, or whose invoices are due, after the last day of the calendar."""
+    try:
+        cycle + timedelta(days=2 * _LONGEST_CYCLE_DAYS, microseconds=project.config.invoice.grace)
+    except OverflowError:
+        what = f"the cycle of {cycle} is at the end of the calendar"
+        raise TrueupError(what, where="--cycle", todo="name an earlier day") from None
 
 
 def _end_of_cycle(begin: date) -> date:

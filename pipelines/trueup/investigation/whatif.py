@@ -10,16 +10,16 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from trueup.config import FILE_NAME, Config, Project
 from trueup.config.document import parse_tables
 from trueup.errors import ConfigError, TrueupError
 from trueup.investigation.difference import Difference, compare
 from trueup.investigation.scratch import at_home, newest_moment, reconcile_copy, scratch_copy, with_path
 from trueup.log.lake import Lake
+from trueup.policies.policy import Policy
 from trueup.progress import LogFn
-
-_NOT_COMPARED = ("lake", "anchor", "sql", "workbench", "cases", "notify")
-"""Tables of settings that change no finding and no alert."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,11 @@ class Supposition:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The difference that a supposition would make, and the frauds that its rules would have caught (None without rules)."""
+    """The difference that a supposition would make to findings, and to the alerts of rules.
+
+    `rules` is the back-test of all rules; None where the supposition changes no rule. `alerts` are the cases of alerting rules,
+    `alerts_then` those without the supposition. A rule that the supposition removes has no other counts.
+    """
 
     difference: Difference
     rules: list[dict[str, Any]] | None
@@ -67,23 +71,54 @@ def what_if(
             changed = _with_book(changed, supposed.book.resolve(), moment)
         reconcile_copy(changed, moment, log)
         difference = compare(changed, str(before), most=most, days=days)
-        return WhatIf(difference, _count_alerts(changed) if supposed.rules else None)
+        return WhatIf(difference, _compare_alerts(scratch, changed) if _changes_rules(scratch.config, config) else None)
 
 
 def supposed_config(project: Project, supposed: Supposition) -> Config:
-    """Return the project's settings with the supposed ones; raise `ConfigError` for a setting without effect or an invalid one."""
+    """Return the project's settings with the supposed ones; raise `ConfigError` for an invalid one or one that is not compared."""
+    config = _apply(project, supposed.settings, supposed.rules)
+    for number, text in enumerate(supposed.settings):
+        others = [*supposed.settings[:number], *supposed.settings[number + 1 :]]
+        try:
+            without = _apply(project, others, supposed.rules)
+        except ConfigError:
+            continue  # Another setting is valid only with this one.
+        _check_compared(text.partition("=")[0].strip(), without, config)
+    if supposed.settings and not supposed.rules:
+        names = ", ".join(text.partition("=")[0].strip() for text in supposed.settings)
+        _check_compared(names, _apply(project, (), ()), config)
+    return config
+
+
+def _check_compared(names: str, without: Config, config: Config) -> None:
+    """Raise `ConfigError` where settings differ, but neither a policy of reconciliation nor a match of a rule depends on them."""
+    if without == config or _changes_rules(without, config) or Policy.of(without).content() != Policy.of(config).content():
+        return
+    raise ConfigError(
+        f"{names} changes no finding of reconciliation and no match of a rule, so a what-if cannot compare it",
+        where="--set",
+        todo="set how records are matched or priced, such as reconcile.voice.grace=48h, or a rule of fraud",
+    )
+
+
+def _changes_rules(without: Config, config: Config) -> bool:
+    from trueup.fraud.record import scoring_record
+
+    return scoring_record(without.fraud) != scoring_record(config.fraud)
+
+
+def _apply(project: Project, settings: Sequence[str], rules: Sequence[str]) -> Config:
+    """Return the settings of the project's file with further settings and rules."""
     tables = tomllib.loads((project.directory / FILE_NAME).read_text("utf-8").removeprefix("\ufeff"))
-    for text in supposed.settings:
+    for text in settings:
         path, sign, value = text.partition("=")
         keys = [key.strip() for key in path.split(".")]
         if not sign or len(keys) < 2 or not all(keys):
             raise ConfigError(
                 f"invalid setting {text!r}", where="--set", todo="write TABLE.KEY=VALUE, such as reconcile.voice.grace=48h"
             )
-        if keys[0] in _NOT_COMPARED:
-            raise ConfigError(f"[{keys[0]}] changes no finding", where="--set", todo="name a setting of another table")
         _set_value(tables, keys, _parse_value(value.strip()))
-    for text in supposed.rules:
+    for text in rules:
         tables.setdefault("fraud", {}).setdefault("rule", []).append(_parse_table(text))
     return parse_tables(tables, where="--set")
 
@@ -139,7 +174,17 @@ def _with_book(project: Project, book: Path, moment: datetime) -> Project:
     return changed
 
 
-def _count_alerts(project: Project) -> list[dict[str, Any]]:
+def _compare_alerts(before: Project, after: Project) -> list[dict[str, Any]]:
+    """Return the back-test of the rules of `after`, with the cases of alerting rules under both projects."""
+    from trueup.fraud.scoring.rules import rules_of
     from trueup.fraud.training.train_run import try_rules
 
-    return try_rules(project).to_dicts()
+    if not rules_of(after.config.fraud) and rules_of(before.config.fraud):
+        then = try_rules(before)
+        now = then.clear()
+    else:
+        now = try_rules(after)
+        then = try_rules(before) if rules_of(before.config.fraud) else now.clear()
+    alerts = pl.when(~pl.col("shadow")).then("cases").otherwise(0)
+    joined = now.with_columns(alerts=alerts).join(then.select("rule", alerts_then=alerts), on="rule", how="full", coalesce=True)
+    return joined.with_columns(pl.col("alerts", "alerts_then").fill_null(0)).sort("rule").to_dicts()

@@ -40,13 +40,8 @@ _COLUMN_SETTINGS = {
     "time_format": {"time"}, "notation": {"decimal", "whole number"}, "duration": {"decimal"},
 }  # fmt: skip
 """Kinds of column to which each column setting applies."""
-_RULE_SETTINGS = {
-    "hot_list": {"numbers"}, "range": {"prefixes"}, "velocity": {"feature", "above"}, "overlap": {"above"},
-    "travel": {"within", "area"}, "all": {"when", "party"},
-}  # fmt: skip
 _OF_COVERED = ("price", "price_per", "currency", "parts", "covers")
 """Settings of a service that keep their effect where another service covers it."""
-_ANY_RULE = {"name", "kind", "shadow", "action"}
 
 
 def _unused(facts: Facts) -> Iterator[Instance]:
@@ -62,9 +57,6 @@ def _unused(facts: Facts) -> Iterator[Instance]:
     if facts.config.invoice.model_fields_set and not facts.sources_of(INVOICE):
         for name in sorted(facts.config.invoice.model_fields_set):
             yield {"where": "[invoice]", "name": name, "when": 'without a source with stream = "invoice"'}
-    for rule in facts.config.fraud.rule:
-        for name in sorted(rule.model_fields_set - _ANY_RULE - _RULE_SETTINGS[rule.kind]):
-            yield {"where": f"[[fraud.rule]] {rule.name}", "name": name, "when": f"in a rule of kind {rule.kind}"}
 
 
 def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:

@@ -43,9 +43,19 @@ def moment_of(text: str, zone: ZoneInfo) -> datetime:
         if re.fullmatch(r"\s*\d{4}-\d{2}-\d{2}\s*", text):
             return end_of_day(date.fromisoformat(text.strip()), zone) - timedelta(microseconds=1)
         moment = datetime.fromisoformat(text.strip())
-    except (ValueError, OverflowError):
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except ValueError:
         raise QueryError(f"{text!r} is not a position, time or day", todo="write 42, 2024-03-03 or 2024-03-03T12:00:00") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:
+        raise QueryError(f"{text!r} is not between the years 1 and 9999 in UTC", todo="name a later or an earlier time") from None
+
+
+def begin_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """Return the UTC moment at which `day` begins in `zone`; for the first day of the calendar at the earliest that of UTC."""
+    try:
+        return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def end_of_day(day: date, zone: ZoneInfo) -> datetime:

@@ -99,7 +99,7 @@ def test_a_bill_shows_each_charge_with_its_error_and_the_right_amount(project: P
     assert any("It is 25 IDR too little." in text for text in wrong)
 
 
-@pytest.mark.parametrize("text", ["2024-13", "2024-02-30", "2024-03-02..2024-03-01", "March", "", "9999-12", "2024"])
+@pytest.mark.parametrize("text", ["2024-13", "2024-02-30", "2024-03-02..2024-03-01", "March", "", "10000-12", "0000-01", "2024"])
 def test_text_that_is_not_a_period_is_refused(text: str) -> None:
     with pytest.raises(TrueupError, match="is not a period"):
         period_of(text)
@@ -108,5 +108,18 @@ def test_text_that_is_not_a_period_is_refused(text: str) -> None:
 def test_a_period_is_a_month_a_day_or_a_span(project: Project) -> None:
     assert period_of("2024-03-31") == (date(2024, 3, 31), date(2024, 3, 31))
     assert period_of("2024-03-30..2024-04-01") == (date(2024, 3, 30), date(2024, 4, 1))
+    assert period_of("9999-12") == (date(9999, 12, 1), date(9999, 12, 31))
     with pytest.raises(TrueupError, match="no charge or finding of s9"):
         with_retries(project, lambda warehouse: explain_bill(warehouse, "s9", "2024-03"))
+
+
+@pytest.mark.parametrize("period", ["0001-01-01", "0001-01", "9999-12-31", "9999-12"])
+def test_a_period_at_an_end_of_the_calendar_has_no_line(project: Project, period: str) -> None:
+    with pytest.raises(TrueupError, match=f"no charge or finding of s1 in {period}"):
+        with_retries(project, lambda warehouse: explain_bill(warehouse, "s1", period))
+
+
+def test_a_span_may_extend_over_the_whole_calendar(project: Project) -> None:
+    month = with_retries(project, lambda warehouse: explain_bill(warehouse, "s1", "2024-03"))
+    every = with_retries(project, lambda warehouse: explain_bill(warehouse, "s1", "0001-01-01..9999-12-31"))
+    assert (every.lines, every.totals) == (month.lines, month.totals)

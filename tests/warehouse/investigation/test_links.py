@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.investigation.links import connected, links, rank_offenders, shared_traits
+from trueup.investigation.links import KIND_WEIGHTS, MOST_PARTIES, connected, links, rank_offenders, shared_traits
 from trueup.log.lake import Lake
 from trueup.warehouse.decide import decide
 from trueup.warehouse.query import with_retries
+from trueup.warehouse.statements import statement
 
 EVERY = {"type": "fraud", "status": None, "owner": None, "all": True, "most": 9, "now": datetime(2024, 3, 4, tzinfo=UTC)}
 
@@ -22,13 +26,32 @@ BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 def traits(rows: list[tuple[str, str, str, str, int]]) -> pl.DataFrame:
-    """Return traits of parties: party, state (suspected, confirmed or ordinary), kind, value, first day."""
-    frame = pl.DataFrame(rows, schema=["party", "state", "kind", "value", "day"], orient="row")
-    return frame.with_columns(
-        records=pl.lit(1), first_at=pl.lit(BEGIN) + pl.duration(days=pl.col("day")),
-        parties=pl.col("party").n_unique().over("kind", "value"), is_suspected=pl.col("state") != "ordinary",
-        is_confirmed=pl.col("state") == "confirmed",
-    )  # fmt: skip
+    """Return what the query finds in one record for each row: party, state, kind, value, and the day of the record.
+
+    The state is suspected, confirmed or ordinary.
+    """
+    columns = {"handset": "attributes", "sim": "attributes", "cell": "cell", "peer": "peer"}
+    attributes = {"handset": "imei", "sim": "imsi"}
+    records, states = [], {}
+    for party, state, kind, value, day in rows:
+        held = json.dumps({attributes[kind]: value}) if kind in attributes else value
+        record = dict.fromkeys(("peer", "cell", "attributes")) | {columns[kind]: held}
+        records.append({"subscriber": party, "started_at": BEGIN + timedelta(days=day), "snapshot_id": 1, **record})
+        states[party] = {"party": party, "status": "open" if state == "suspected" else state}
+    text = dict.fromkeys(("subscriber", "peer", "cell", "attributes"), pl.String)
+    usage = pl.DataFrame(records, schema_overrides=text).to_arrow()
+    suspicious = pl.DataFrame([row for row in states.values() if row["status"] != "ordinary"]).to_arrow()
+    with duckdb.connect() as connection:
+        connection.execute("ATTACH ':memory:' AS lake; CREATE SCHEMA lake.events; SET TimeZone = 'UTC'")
+        connection.register("given_usage", usage)
+        connection.register("given_transactions", suspicious)
+        connection.execute("CREATE TABLE lake.events.usage AS FROM given_usage")
+        connection.execute("CREATE TABLE main.suspicious_transactions AS FROM given_transactions")
+        values = {"imei": "imei", "imsi": "imsi", "most_parties": MOST_PARTIES, **KIND_WEIGHTS}
+        table = connection.execute(statement("queries/cases/party_traits").text, values).to_arrow_table()
+    frame = pl.DataFrame(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def test_parties_are_linked_by_shared_traits_and_rare_traits_weigh_more() -> None:
@@ -55,8 +78,39 @@ def test_the_new_number_of_a_confirmed_fraudster_is_ranked_first_and_an_older_pa
     assert ranked["likeness"].to_list() == sorted(ranked["likeness"].to_list(), reverse=True)
 
 
-def simulated(seed: int) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Return the traits of 400 parties, five of which are new numbers of five confirmed ones, and which are whose."""
+def test_contacts_that_no_suspected_party_has_make_a_party_less_like_a_fraudster() -> None:
+    kept = [("fraud", "confirmed", "peer", f"p{n}", 1) for n in range(10)]
+    for name, own in (("new", 4), ("talker", 300)):
+        kept += [(name, "ordinary", "peer", f"p{n}", 9) for n in range(6)]
+        kept += [(name, "ordinary", "peer", f"{name} {n}", 9) for n in range(own)]
+    ranked = rank_offenders(traits(kept)).select("party", "likeness").rows()
+    three, one = 6 * math.log(4 / 3) ** 2, math.log(4) ** 2
+    fraudster = three + 4 * one
+    assert ranked == [
+        (name, round(three / math.sqrt(fraudster * (three + own * one)), 6)) for name, own in (("new", 4), ("talker", 300))
+    ]
+
+
+def test_a_party_whose_first_record_is_older_than_the_fraudster_is_no_new_number() -> None:
+    rows = [
+        *(("fraud", "confirmed", "peer", f"p{n}", 1) for n in range(5)), *(("new", "ordinary", "peer", f"p{n}", 9) for n in range(5)),
+        *(("honest", "ordinary", "peer", f"p{n}", 9) for n in range(5)), ("honest", "ordinary", "cell", "home", -365),
+    ]  # fmt: skip
+    ranked = rank_offenders(traits(rows))
+    assert ranked.select("party", "first_at").rows() == [("new", BEGIN + timedelta(days=9))]
+
+
+def test_rarity_counts_all_parties_also_those_that_share_nothing_with_a_suspected_party() -> None:
+    two = [("A", "suspected", "peer", "p", 0), ("B", "suspected", "peer", "p", 0)]
+    ordinary = [(f"o{n}", "ordinary", "peer", f"own {n}", 0) for n in range(7)]
+    assert shared_traits(traits(two + ordinary))["weight"].to_list() == [round(2 * math.log(10 / 2), 6)]
+
+
+def simulated(seed: int, later: int = 0) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Return the traits of 400 parties, five of which are new numbers of five confirmed ones, and which are whose.
+
+    All records begin a number of days `later`.
+    """
     rng = random.Random(seed)
     rows: list[tuple[str, str, str, str, int]] = []
 
@@ -80,7 +134,7 @@ def simulated(seed: int) -> tuple[pl.DataFrame, dict[str, str]]:
         kept += [f"p{rng.randrange(300)}" for _ in range(4)]
         rows.extend((name, "ordinary", "peer", peer, 15) for peer in dict.fromkeys(kept))
         rows.extend((name, "ordinary", "cell", cell, 15) for cell in dict.fromkeys([*cells[:2], f"c{rng.randrange(60)}"]))
-    return traits(rows), changed
+    return traits([(*row[:4], row[4] + later) for row in rows]), changed
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -99,8 +153,7 @@ def test_over_thirty_seeds_the_changed_numbers_are_found_as_often_as_the_documen
 
 
 def test_the_time_of_a_party_does_not_matter_to_its_weight() -> None:
-    frame, _ = simulated(1)
-    later = frame.with_columns(pl.col("first_at") + timedelta(days=100))
+    (frame, _), (later, _) = simulated(1), simulated(1, later=100)
     assert rank_offenders(frame)["likeness"].to_list() == rank_offenders(later)["likeness"].to_list()
 
 

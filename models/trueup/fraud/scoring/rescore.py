@@ -81,9 +81,10 @@ def rescore(project: Project, since: date, *, clock: Clock = system_clock, log: 
 
 
 def day_start_us(day: date, project: Project) -> int:
-    """Return the instant at which a day of the project's time zone begins, in microseconds since 1970."""
-    wall_us = pl.lit((day - date(1970, 1, 1)).days * DAY_US)
-    return int(pl.select(utc_us(wall_us, project.config.project.timezone)).item())
+    """Return the instant at which a day of the project's time zone begins, in microseconds since 1970; year 1 at the earliest."""
+    days = (day - date(1970, 1, 1)).days
+    begin_us = int(pl.select(utc_us(pl.lit(days * DAY_US), project.config.project.timezone)).item())
+    return max(begin_us, (date.min - date(1970, 1, 1)).days * DAY_US)
 
 
 def unscored_upto(lake: Lake, model_id: str) -> int:

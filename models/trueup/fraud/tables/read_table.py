@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -16,7 +17,8 @@ from trueup.units import MICROS
 
 _AS_TEXT = ("id", "time", "label", "party", "known", "money", "category")
 _DECIMAL = pl.Decimal(38, 6)
-_INT64_MAX = 2**63 - 1
+_LARGEST = Decimal(2**63 - 1) / MICROS
+"""The largest amount whose millionths fit an int64."""
 _LABELS = {"0": False, "1": True}
 _T = TypeVar("_T")
 
@@ -133,13 +135,13 @@ def _parse_time(text: str | None, number: int, name: str, option: str) -> int | 
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise TableError(
             f"row {number + 1} has {text!r} as {name!r}, which is not a time",
             where=option,
             todo="write it like 2024-03-31T12:00:00",
         ) from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     since = moment - datetime.combine(date(1970, 1, 1), datetime.min.time(), UTC)
     return (since.days * 86_400 + since.seconds) * MICROS + since.microseconds
 
@@ -171,10 +173,12 @@ def _read_micros(rows: pl.DataFrame, name: str | None) -> pl.Series:
         return pl.Series([None] * rows.height, dtype=pl.Int64)
     values = rows[name]
     decimals = values.cast(pl.String).cast(_DECIMAL, strict=False)
-    wrong = ((decimals.is_null() & values.is_not_null()) | (decimals < 0) | (decimals * MICROS > _INT64_MAX)).arg_true()
+    # Multiplied before it is compared, a greater amount would not fit the type.
+    most = pl.Series([_LARGEST], dtype=_DECIMAL)
+    wrong = ((decimals.is_null() & values.is_not_null()) | (decimals < 0) | (decimals > most)).arg_true()
     if wrong.len():
         raise TableError(
             f"{wrong.len()} values of {name!r} are not amounts of money; row {wrong[0] + 1} has {values[wrong[0]]!r}",
-            where="--money", todo="write numbers that are not negative",
+            where="--money", todo=f"write numbers from 0 to {_LARGEST}",
         )  # fmt: skip
     return (decimals * MICROS).cast(pl.Int64)

@@ -47,6 +47,13 @@ def _check_feature(name: str) -> None:
         raise ValueError(f"there is no number {name!r} about a transaction{meant}")
 
 
+_KINDS_WITH = {
+    "numbers": ("hot_list",), "prefixes": ("range",), "feature": ("velocity",), "above": ("velocity", "overlap", "travel"),
+    "within": ("travel",), "area": ("travel",), "when": ("all",), "party": ("velocity", "overlap", "travel", "all"),
+}  # fmt: skip
+"""The kinds of rule that have each setting. Settings that are not named here are those of every kind."""
+
+
 class HotRule(Table):
     """`[[fraud.rule]]`: a rule that needs no model. It alerts; with `shadow = true` it only counts.
 
@@ -71,7 +78,7 @@ class HotRule(Table):
     feature: Text | None = None
     """The feature of a `velocity` rule."""
     above: Whole = 0
-    """The value of the feature, or the simultaneous calls, above which the rule alerts."""
+    """The value of the feature, the simultaneous calls, or for `travel` the areas (at least 1), above which the rule alerts."""
     within: Duration = 0
     """The time within which cells of two areas cannot both be reached, for `travel`."""
     area: Pattern = r"^([^-]+)"
@@ -79,11 +86,18 @@ class HotRule(Table):
     when: tuple[Text, ...] = ()
     """The conditions of a rule of kind `all`, such as `sub_premium_1h >= 10`."""
     party: Literal["subscriber", "peer"] | None = None
-    """The party that a rule of kind `all` accuses; by default the one whose behaviour its first condition describes."""
+    """The party that a rule accuses; by default the one whose behaviour its feature or first condition describes."""
     action: Text | None = None
     """What to do about an alert; shown with its reasons."""
     shadow: Flag = False
     """Whether the rule only counts, without an alert."""
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        for name, kinds in _KINDS_WITH.items():
+            if name in self.model_fields_set and self.kind not in kinds:
+                raise ValueError(f"a rule of kind {self.kind} has no `{name}`; kinds that have it: {', '.join(kinds)}")
+        return self
 
     @model_validator(mode="after")
     def _check_required(self) -> Self:

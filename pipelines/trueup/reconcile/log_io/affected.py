@@ -43,6 +43,15 @@ _KEY = ["bucket", "scope", "session_key"]
 _EMPTY = pl.DataFrame(schema={**EVENTS, "own": pl.Boolean})
 
 
+def _widen(days: Days) -> Days:
+    """Return days with one more on either side; an end of the calendar is no limit."""
+    first, last = days
+    return (
+        None if first is None or first == date.min else first - _DAY,
+        None if last is None or last == date.max else last + _DAY,
+    )
+
+
 def affected_records(
     lake: Lake, frontier: Frontier, buckets: BucketRange, terms: Terms = FLAT, *, after: int, upto: int
 ) -> pl.DataFrame:
@@ -86,8 +95,7 @@ class AffectedReader:
         """
         if after == 0 and days == ALL_DAYS:
             return arrivals(self.lake, self.buckets, after=0, upto=self.upto)
-        of_days = (days[0] and days[0] - _DAY, days[1] and days[1] + _DAY)
-        moved = moved_of_days(self._moved.filter(pl.col("position") > after), of_days)
+        moved = moved_of_days(self._moved.filter(pl.col("position") > after), _widen(days))
         known = pl.concat([self.seed_records(after, days), moved])
         return self.transitive_closure(known, known)
 
@@ -128,14 +136,14 @@ class AffectedReader:
             [(name, self.lake.snapshot_of(at)) for name, at in _find_untimed_settled(self.frontier, after, open_since).items()],
             schema={"source": pl.String, "settled": pl.Int64}, orient="row",
         )  # fmt: skip
-        first, last = days
+        first, last = _widen(days)
         values = {
             "after_snapshot": self.lake.snapshot_of(after), "open_from": open_since, "open_day": open_since.date(),
             "prices_from": _find_prices_from(self.terms, after), "longest_us": LONGEST_US,
             "lasting_from": _find_lasting_from(self.terms, after),
             # A day of another time zone lies within the UTC day and the days next to it.
-            "from_day": None if days == ALL_DAYS else (first - _DAY if first else date.min),
-            "to_day": None if days == ALL_DAYS else (last + _DAY if last else date.max),
+            "from_day": None if days == ALL_DAYS else (first or date.min),
+            "to_day": None if days == ALL_DAYS else (last or date.max),
         }  # fmt: skip
         return self._read("seeds", values, untimed=untimed, changed_subscribers=_list_changed_subscribers(self.terms, after))
 
