@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
 
 from trueup.events.schema import MOVED
+from trueup.fraud.load import decisions_of
+from trueup.fraud.training.labels import latest_decision
 from trueup.investigation.bill import explain_bill
 from trueup.log.lake import Lake
+from trueup.warehouse.decide import decide
 from trueup.warehouse.query import Warehouse
 
 AT = datetime(2024, 3, 1, 18, tzinfo=UTC)
@@ -20,10 +23,6 @@ SCORE = {
     "subscriber": "s7", "peer": "p1", "party": "s7", "reasons": "{}",
 }  # fmt: skip
 MONEY = "SELECT CAST(impact AS INT) AS impact, CAST(open_impact AS INT) AS open FROM cases WHERE type = 'fraud'"
-BALANCES = (
-    "SELECT account, CAST(sum(balance) AS INT) AS balance FROM money_by_account WHERE type = 'fraud' AND account <> 'assessed' "
-    "GROUP BY account HAVING sum(balance) <> 0"
-)
 Ask = Callable[..., list[dict[str, Any]]]
 
 
@@ -66,6 +65,16 @@ def calls(lake: Lake, make: Any) -> Calls:
     return Calls(lake, make)
 
 
+def balances(ask: Ask) -> dict[str, int]:
+    query = "SELECT account, CAST(sum(balance) AS INT) AS balance FROM money_by_account WHERE type = 'fraud' GROUP BY account"
+    return {row["account"]: row["balance"] for row in ask(query) if row["balance"] and row["account"] != "assessed"}
+
+
+def labels(lake: Lake) -> list[int]:
+    """Return the training label of each labelled call."""
+    return latest_decision(decisions_of(lake, lake.project))["fraud"].to_list()
+
+
 def billed(warehouse: Warehouse, subscriber: str) -> list[tuple[int, int | None]]:
     """Return the amount and the used quantity of each line of a bill."""
     return [
@@ -81,7 +90,7 @@ def test_of_a_restated_charge_the_greatest_version_is_fraud_money_and_on_the_bil
     calls.charge("w1", "k1", 100, version=2)
     calls.charge("w1", "k1", 40, version=1)
     assert ask(MONEY) == [{"impact": 100, "open": 100}]
-    assert ask(BALANCES) == [{"account": "detected", "balance": 100}]
+    assert balances(ask) == {"detected": 100}
     assert billed(warehouse, "s7") == [(100, 4)]
 
 
@@ -115,3 +124,61 @@ def test_a_restated_usage_record_is_used_once_on_the_bill(calls: Calls, warehous
     calls.use("v1", "k1", 5, version=2)
     calls.charge("w1", "k1", 40)
     assert billed(warehouse, "s7") == [(40, 5)]
+
+
+def call_two(calls: Calls, ask: Ask) -> str:
+    """Add two suspicious calls, charged with 40 and 60, and return the id of their case."""
+    calls.use("v1", "k1", 4)
+    calls.use("v2", "k2", 4)
+    calls.charge("w1", "k1", 40)
+    calls.charge("w2", "k2", 60)
+    calls.suspect("v1", "v2")
+    (case,) = ask("SELECT case_id FROM cases WHERE type = 'fraud'")
+    return str(case["case_id"])
+
+
+def judge(lake: Lake, subject: str, decision: str, hour: int) -> None:
+    decide(lake.project, subject, decision, note="a reason", decided_by="ann", clock=lambda: AT + timedelta(hours=hour))
+
+
+def statuses(ask: Ask) -> list[str]:
+    """Return the status of the case, then those of its transactions."""
+    cases = ask("SELECT status FROM cases WHERE type = 'fraud'")
+    return [row["status"] for row in cases + ask("SELECT status FROM suspicious_transactions ORDER BY event_id")]
+
+
+def test_a_fraud_case_is_open_with_the_undecided_money_until_each_transaction_is_decided(
+    calls: Calls, lake: Lake, make: Any, ask: Ask
+) -> None:
+    call_two(calls, ask)
+    judge(lake, make.event_id("v1").hex(), "confirmed", hour=1)
+    assert statuses(ask) == ["open", "confirmed", "open"]
+    assert ask(MONEY) == [{"impact": 100, "open": 60}]
+    assert balances(ask) == {"confirmed": 40, "detected": 60}
+    judge(lake, make.event_id("v2").hex(), "dismissed", hour=2)
+    assert statuses(ask) == ["confirmed", "confirmed", "dismissed"]
+    assert ask(MONEY) == [{"impact": 100, "open": 0}]
+
+
+def test_the_last_decision_counts_in_views_ledger_and_labels_be_it_on_the_case_or_on_the_transaction(
+    calls: Calls, lake: Lake, make: Any, ask: Ask
+) -> None:
+    case, call = call_two(calls, ask), make.event_id("v1").hex()
+    judge(lake, call, "confirmed", hour=1)
+    judge(lake, case, "dismissed", hour=2)
+    assert statuses(ask) == ["dismissed", "dismissed", "dismissed"]
+    assert balances(ask) == {"false_alarm": 100}
+    assert labels(lake) == [0, 0]
+    judge(lake, call, "prevented", hour=3)
+    assert statuses(ask) == ["confirmed", "prevented", "dismissed"]
+    assert balances(ask) == {"false_alarm": 60, "prevented": 40}
+    assert labels(lake) == [1, 0]
+    judge(lake, case, "reopened", hour=4)
+    assert statuses(ask) == ["open", "open", "open"]
+    assert balances(ask) == {"detected": 100}
+
+
+def test_a_case_decision_moves_no_money_of_a_transaction_that_began_after_it(calls: Calls, lake: Lake, ask: Ask) -> None:
+    judge(lake, call_two(calls, ask), "confirmed", hour=-1)
+    assert statuses(ask) == ["open", "open", "open"]
+    assert balances(ask) == {"detected": 100}
