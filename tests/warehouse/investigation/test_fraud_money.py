@@ -176,6 +176,7 @@ def test_the_last_decision_counts_in_views_ledger_and_labels_be_it_on_the_case_o
     judge(lake, case, "reopened", hour=4)
     assert statuses(ask) == ["open", "open", "open"]
     assert balances(ask) == {"detected": 100}
+    assert labels(lake) == []
 
 
 def test_a_case_decision_moves_no_money_of_a_transaction_that_began_after_it(calls: Calls, lake: Lake, ask: Ask) -> None:
