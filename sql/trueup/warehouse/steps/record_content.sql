@@ -1,7 +1,8 @@
 -- Contents of usage records and charges, and their order of precedence.
 -- Grain: one row per content and bucket key of its record. Owner: warehouse.
 -- Of several contents of a record, the one of greatest precedence counts. If that content has another bucket key, it withdraws the
--- record here.
+-- record here. Of two contents of equal version, reconciliation keeps the first if one of them was late. Lateness is unknown here,
+-- so the greater one counts.
 SELECT
     'usage' AS stream,                            -- usage or charge
     u.event_id,                                   -- 16 bytes
