@@ -21,7 +21,7 @@ def us(day: int) -> int:
 
 DECISIONS = pl.DataFrame({
     "event_id": [b"a", b"a", b"b", b"c", b"d"], "decision": ["confirmed", "dismissed", "dismissed", "reopened", "recovered"],
-    "decided_at": [at(5), at(9), at(6), at(6), at(7)], "side": ["subscriber", "subscriber", "peer", "peer", "subscriber"],
+    "decided_at": [at(5), at(9), at(6), at(6), at(7)], "decided_snapshot": [1, 5, 2, 3, 4], "side": ["subscriber", "subscriber", "peer", "peer", "subscriber"],
 })  # fmt: skip
 
 
@@ -38,10 +38,44 @@ def test_training_uses_the_last_decision_known_at_its_instant() -> None:
 
 def test_a_transaction_is_fraud_where_one_of_its_ends_is_confirmed_and_the_other_dismissed() -> None:
     of_both = pl.DataFrame({
-        "event_id": [b"a", b"a"], "decision": ["dismissed", "confirmed"], "decided_at": [at(5), at(6)], "side": ["subscriber", "peer"],
+        "event_id": [b"a", b"a"], "decision": ["dismissed", "confirmed"], "decided_at": [at(5), at(6)],
+        "decided_snapshot": [1, 2], "side": ["subscriber", "peer"],
     })  # fmt: skip
     assert list(latest_decision(of_both).iter_rows()) == [(b"a", us(6), 1)]
     assert contradictions(of_both) == 0
+
+
+def decided(*rows: tuple[str, int, str]) -> pl.DataFrame:
+    """Return decisions (decision, day, side) on one transaction in the order of commit."""
+    return pl.DataFrame({
+        "event_id": [b"a"] * len(rows), "decision": [row[0] for row in rows], "decided_at": [at(row[1]) for row in rows],
+        "decided_snapshot": range(len(rows)), "side": [row[2] for row in rows],
+    })  # fmt: skip
+
+
+def test_a_reopening_withdraws_the_label_for_training_and_not_from_features() -> None:
+    reopened = decided(("confirmed", 5, "peer"), ("reopened", 6, "peer"))
+    assert latest_decision(reopened).is_empty()
+    assert list(latest_decision(reopened, upto_us=us(5)).iter_rows()) == [(b"a", us(5), 1)]
+    assert list(labels_of_decisions(reopened).iter_rows()) == [(b"a", us(5), 1, "peer")]
+
+
+def test_after_a_reopening_only_later_decisions_label_and_contradict() -> None:
+    again = decided(("confirmed", 5, "peer"), ("reopened", 6, "peer"), ("commented", 7, "peer"), ("dismissed", 8, "peer"))
+    assert list(latest_decision(again).iter_rows()) == [(b"a", us(8), 0)]
+    assert contradictions(again) == 0
+    same = decided(("confirmed", 5, "peer"), ("reopened", 6, "peer"), ("confirmed", 8, "peer"))
+    assert list(latest_decision(same).iter_rows()) == [(b"a", us(8), 1)]
+
+
+def test_a_reopening_of_one_end_leaves_the_label_of_the_other() -> None:
+    ends = decided(("confirmed", 5, "peer"), ("dismissed", 6, "subscriber"), ("reopened", 7, "peer"))
+    assert list(latest_decision(ends).iter_rows()) == [(b"a", us(6), 0)]
+
+
+def test_of_two_decisions_the_one_committed_last_counts_whatever_the_clocks_said() -> None:
+    assert list(latest_decision(decided(("confirmed", 9, "peer"), ("dismissed", 5, "peer"))).iter_rows()) == [(b"a", us(5), 0)]
+    assert latest_decision(decided(("confirmed", 9, "peer"), ("reopened", 5, "peer"))).is_empty()
 
 
 def test_a_truth_labels_every_record_of_its_fraud_cases_from_when_they_can_be_known() -> None:

@@ -108,6 +108,23 @@ def test_a_decision_on_a_suspected_party_changes_its_transactions_and_its_case(p
     assert shown(views) == shown(copies(processed))
 
 
+def test_a_decision_on_a_case_after_one_on_its_transaction_counts_on_the_page_too(processed: Project, copies: Any) -> None:
+    members = "SELECT case_id, event_id FROM suspicious_transactions WHERE is_first ORDER BY case_id, event_id LIMIT 1"
+    (member,) = ask(processed, members)
+    views = copies(processed)
+    for subject, decision in (
+        (member["case_id"], Decision("reopened", decided_by="ann")),
+        (member["event_id"], Decision("confirmed", decided_by="ann")),
+        (member["case_id"], Decision("dismissed", "a test", "bob")),
+    ):
+        record(processed, [subject], decision, clock=clock)
+        assert not views.show_decisions()
+    with views.reading() as (_, connection):
+        state = f"SELECT status, open_micros FROM cases WHERE case_id = '{member['case_id']}'"
+        assert connection.execute(state).fetchall() == [("dismissed", 0)]
+    assert shown(views) == shown(copies(processed))
+
+
 def test_decisions_made_while_the_views_are_copied_are_shown(failing: Project, copies: Any) -> None:
     views = copies(failing)
     case = ask(failing, CASES)[0]["case_id"]

@@ -44,7 +44,7 @@ MACROS = (
 VIEWS = tuple(view for views in VIEW_ROOMS.values() for view in views)
 STEPS = tuple(sorted(paths("steps").keys() - set(MACROS)))
 """The steps: each SQL file in `steps/` and its folders that is no macro."""
-STEPS_OF_RECORDS = ("suspense", "finding_change", "chain_record", "chain_unit", "invoice_charge")
+STEPS_OF_RECORDS = ("suspense", "finding_change", "chain_record", "chain_unit", "invoice_charge", "record_content")
 """Steps with a row for each record or change of the log. Publishing makes no copy of them."""
 _PATH_OF = paths("steps") | paths("views")
 _READ = re.compile(r"\b(?:main|steps)\.(\w+)")

@@ -68,6 +68,9 @@ STATUS_DECISIONS = tuple(kind.name for kind in _DECISIONS if kind.status is not 
 FRAUD_LABELS = {kind.name: int(kind.is_fraud) for kind in _DECISIONS if kind.is_fraud is not None}
 """The label, 1 for fraud, that a decision gives a suspicious transaction."""
 
+WITHDRAWING = tuple(kind.name for kind in _DECISIONS if kind.status == "open")
+"""The decisions that withdraw all earlier decisions on their subject, and the labels of these."""
+
 DECIDED_STATUSES = tuple(dict.fromkeys(kind.status for kind in _DECISIONS if kind.status is not None))
 STATUSES = (*DECIDED_STATUSES, "recovered", "resolved", "retracted")
 """The statuses of findings: those that decisions give, and those of the kernel; only a correcting charge gives `recovered`."""

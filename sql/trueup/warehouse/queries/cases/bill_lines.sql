@@ -1,29 +1,37 @@
 -- The charges of a subscriber in a span of time, each with its usage by session key and its findings. Usage that a finding reports
--- as unbilled is included.
+-- as unbilled is included. Superseded contents of charges and usage records are left out.
 -- Grain: one row per charge, or per finding about usage without a charge.
-WITH own_charge AS (
+WITH candidates AS (
     SELECT c.* FROM lake.events.charge c
     WHERE c.subscriber = $subscriber AND coalesce(c.started_at, c.billed_at) >= $begin AND coalesce(c.started_at, c.billed_at) < $end
         AND c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
-        -- A later version of the record under another bucket key withdraws the charge.
-        AND NOT EXISTS (
-            SELECT 1
-            FROM lake.events.moved m
-            WHERE m.stream = 'charge' AND m.key_scope = c.key_scope AND m.record_key = c.record_key AND m.event_id <> c.event_id
-                AND (m.record_version > c.record_version OR (m.record_version IS NOT NULL AND c.record_version IS NULL))
-                AND m.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
-        )
-    QUALIFY row_number() OVER (PARTITION BY c.key_scope, c.record_key ORDER BY c.record_version DESC NULLS LAST, c.snapshot_id, c.event_id) = 1
+),
+candidate_usage AS (
+    SELECT u.event_id, any_value(u.session_key) AS session_key, any_value(u.quantity_micros) AS quantity_micros
+    FROM lake.events.usage u
+    WHERE u.session_key IN (SELECT c.session_key FROM candidates c)
+        AND u.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    GROUP BY u.event_id
+),
+touched AS (
+    SELECT DISTINCT k.content_key
+    FROM steps.record_content k
+    WHERE k.is_delivered AND k.event_id IN (SELECT c.event_id FROM candidates c UNION ALL SELECT u.event_id FROM candidate_usage u)
+),
+-- A restated record may have another time or session key, so all contents of the record are compared.
+superseded AS (
+    SELECT k.event_id
+    FROM steps.record_content k
+    SEMI JOIN touched t ON t.content_key = k.content_key
+    QUALIFY k.is_delivered AND rank() OVER (PARTITION BY k.content_key ORDER BY k.precedence DESC) > 1
+),
+own_charge AS (
+    SELECT DISTINCT ON (c.event_id) c.* FROM candidates c ANTI JOIN superseded o ON o.event_id = c.event_id
 ),
 own_usage AS (
-    SELECT u.session_key, count(DISTINCT u.event_id) AS records, sum(u.quantity_micros) AS quantity_micros
-    FROM (
-        SELECT u.event_id, any_value(u.session_key) AS session_key, any_value(u.quantity_micros) AS quantity_micros
-        FROM lake.events.usage u
-        WHERE u.session_key IN (SELECT c.session_key FROM own_charge c)
-            AND u.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
-        GROUP BY u.event_id
-    ) u
+    SELECT u.session_key, sum(u.quantity_micros) AS quantity_micros
+    FROM candidate_usage u
+    ANTI JOIN superseded o ON o.event_id = u.event_id
     GROUP BY u.session_key
 ),
 about AS (

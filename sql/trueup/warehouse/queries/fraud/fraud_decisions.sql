@@ -2,9 +2,7 @@
 -- first.
 SELECT
     s.event_id, CASE WHEN s.party IS NOT DISTINCT FROM s.subscriber THEN 'subscriber' ELSE 'peer' END AS side,
-    s.day, d.decision, d.decided_at, d.snapshot_id AS decided_snapshot
-FROM lake.events.decision d
-JOIN steps.suspicion s
-    ON (d.finding_id = s.event_id AND s.is_first)
-    OR (d.finding_id = unhex(s.case_id) AND s.started_at <= d.decided_at AND s.scored_snapshot < d.snapshot_id)
-ORDER BY d.decided_at, d.snapshot_id, s.event_id, side
+    s.day, d.decision, d.decided_at, d.snapshot AS decided_snapshot
+FROM steps.decision_on_transaction d
+JOIN steps.suspicion s ON s.event_id = d.event_id AND s.case_id = d.case_id
+ORDER BY d.decided_at, d.snapshot, s.event_id, side

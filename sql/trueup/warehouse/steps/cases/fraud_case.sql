@@ -29,9 +29,7 @@ suspected AS (
         bool_or(t.in_sample) AS in_sample,
         CAST(sum(t.exposure) AS DECIMAL(38, 6)) AS exposure, any_value(t.currency) AS currency,
         greatest(1, date_diff('second', min(t.started_at), max(t.started_at)) / 3600.0) AS hours,
-        CASE WHEN bool_or(t.status NOT IN ('open', 'dismissed')) THEN 'confirmed'
-            WHEN bool_and(t.status = 'dismissed') THEN 'dismissed' ELSE 'open'
-        END AS status
+        CASE WHEN bool_or(t.status = 'open') THEN 'open' WHEN bool_and(t.status = 'dismissed') THEN 'dismissed' ELSE 'confirmed' END AS status
     FROM main.suspicious_transactions t
     JOIN kind k ON k.case_id = t.case_id
     GROUP BY t.case_id, t.day
@@ -85,6 +83,6 @@ SELECT
     c.exposure_per_hour,                          -- loss avoided in an hour by stopping the party, at the rate so far
     c.expected_loss_per_hour,                     -- exposure_per_hour times the probability, which is 0.5 where only rules alert
     c.currency,                                   -- currency of the money
-    c.status                                      -- confirmed if any transaction is confirmed; dismissed if all are dismissed; else open
+    c.status                                      -- open while any transaction is undecided; dismissed if all are dismissed; else confirmed
 FROM rated c
 JOIN phrased t ON t.case_id = c.case_id

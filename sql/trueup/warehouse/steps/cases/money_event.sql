@@ -21,8 +21,8 @@ decisions AS (
     UNION ALL
     SELECT m.event_id, d.snapshot, d.decision, d.decided_by, d.account
     FROM steps.fraud_money m
-    JOIN steps.decision_event d ON d.finding_id = m.case_id AND m.snapshot < d.snapshot
-    WHERE d.sets_status AND d.amount_micros IS NULL
+    JOIN steps.decision_on_transaction d ON d.event_id = m.event_id AND unhex(d.case_id) = m.case_id
+    WHERE d.is_on_case AND d.sets_status AND d.amount_micros IS NULL
 )
 SELECT
     c.item_id,                                    -- 16 bytes

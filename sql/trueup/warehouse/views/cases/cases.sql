@@ -2,7 +2,12 @@
 -- most urgent cases are first.
 -- Grain: one row per case. Owner: investigation.
 WITH fraud_sums AS (
-    SELECT m.case_id, any_value(m.currency) AS currency, sum(m.micros) AS micros FROM steps.fraud_money m GROUP BY m.case_id
+    SELECT
+        m.case_id, any_value(m.currency) AS currency, sum(m.micros) AS micros,
+        sum(m.micros) FILTER (coalesce(d.status, 'open') = 'open') AS open_micros
+    FROM steps.fraud_money m
+    LEFT JOIN steps.transaction_decision d ON d.event_id = m.event_id AND unhex(d.case_id) = m.case_id
+    GROUP BY m.case_id
 ),
 every AS (
     SELECT
@@ -18,7 +23,7 @@ every AS (
     SELECT
         f.case_id, 'fraud', 'fraud', to_json([['party', f.party], ['day', CAST(f.day AS VARCHAR)]]), f.party, f.day, f.status, 0,
         0, f.transactions, coalesce(s.currency, getvariable('project_currency')), coalesce(s.micros, 0),
-        if(f.status = 'open', coalesce(s.micros, 0), 0), 0, 0, coalesce(f.probability, 0.5), f.last_at, f.first_at, f.last_at,
+        coalesce(s.open_micros, 0), 0, 0, coalesce(f.probability, 0.5), f.last_at, f.first_at, f.last_at,
         n.assignee, n.due_on, n.snoozed_until, NULL, NULL, NULL, coalesce(n.awaits_second_person, false), n.note,
         coalesce(n.decisions, 0), f.rank_of_day, f.over_budget, f.probability, f.rules, f.sentences, f.typology, f.action, f.in_sample,
         f.exposure, f.exposure_per_hour, f.expected_loss_per_hour, f.currency, f.summary
@@ -37,7 +42,7 @@ SELECT
     c.kind,                                       -- kind of the findings, or fraud
     CAST(c.pattern AS VARCHAR) AS pattern,        -- JSON: an array of [dimension, value] that all members share
     c.day,                                        -- first day of the money; of fraud, the UTC day
-    c.status,                                     -- open, confirmed, dismissed, claimed, prevented, written_off, merged, or closed (later records closed all its findings)
+    c.status,                                     -- open while a member is undecided, else confirmed, dismissed, claimed, prevented, written_off, merged, or closed (later records closed all its findings)
     CAST(row_number() OVER (
         PARTITION BY c.currency
         ORDER BY c.status = 'open' DESC, abs(c.open_micros) * c.confidence DESC, c.confidence DESC, c.first_at, c.case_id

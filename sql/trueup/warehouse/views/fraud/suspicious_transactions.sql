@@ -22,11 +22,8 @@ SELECT
     CAST(s.reasons AS VARCHAR) AS reasons,        -- JSON: the sentences, and for a model the contribution of each feature to the margin
     steps.micros_as_money(s.loss_micros) AS exposure, -- the loss if the transaction is fraud; NULL for the second party, and without [[fraud.loss]]
     s.currency,                                   -- currency of the exposure
-    CASE coalesce(own.decision, whole.decision, 'open')
-        WHEN 'reopened' THEN 'open' ELSE coalesce(own.decision, whole.decision, 'open')
-    END AS status,                                -- open, or as decided (see decision_kinds) by a decision on the transaction, else by a later one on its case
+    coalesce(d.status, 'open') AS status,         -- open, or as decided (see decision_kinds) by the last decision on the transaction or on its case
     s.position                                    -- the position of the record; of a later score, the position of the scoring run
 FROM steps.suspicion s
-LEFT JOIN steps.decision_now own ON own.finding_id = s.event_id AND s.is_first
-LEFT JOIN steps.decision_now whole ON whole.finding_id = unhex(s.case_id) AND s.started_at <= whole.decided_at AND s.scored_snapshot < whole.snapshot
+LEFT JOIN steps.transaction_decision d ON d.event_id = s.event_id AND d.case_id = s.case_id
 ORDER BY s.started_at, s.event_id, s.is_first DESC
