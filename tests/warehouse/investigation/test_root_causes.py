@@ -11,9 +11,10 @@ import pytest
 
 from trueup.config import Project
 from trueup.errors import TrueupError
+from trueup.investigation import root_causes
 from trueup.investigation.case_view import Filter, queue, title_of, view_case
 from trueup.investigation.reshape import merge, split
-from trueup.investigation.root_causes import Investigated, investigate
+from trueup.investigation.root_causes import Investigated, investigate, pattern_rows
 from trueup.log.lake import Lake
 from trueup.proof.decisions import check_decisions
 from trueup.proof.evidence import Evidence
@@ -94,6 +95,33 @@ def test_two_searches_at_once_open_each_case_once(failing: Project) -> None:
         done = list(pool.map(lambda _: investigate(failing, clock=clock), range(2)))
     assert sorted(one.is_new for one in done) == [False, True]
     assert ask(failing, "SELECT count(*) - count(DISTINCT case_id) AS twice FROM cases") == [{"twice": 0}]
+
+
+def test_a_finding_committed_during_a_search_is_filed_by_the_next_search(
+    failing: Project, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_commit(warehouse: Warehouse) -> Any:
+        read = pattern_rows(warehouse)
+        with Lake.open(failing, clock=clock) as lake:
+            _raise_findings(lake, make, ["bad99"])
+        return read
+
+    with monkeypatch.context() as patch:
+        patch.setattr(root_causes, "pattern_rows", read_and_commit)
+        investigate(failing, clock=clock)
+    assert bad_case(failing)["findings"] == 40
+    assert investigate(failing, clock=clock).filed == 1
+    assert bad_case(failing)["findings"] == 41
+    assert not investigate(failing, clock=clock).is_new
+
+
+def test_a_search_of_an_earlier_version_is_repeated_once(failing: Project) -> None:
+    investigate(failing, clock=clock)
+    with Lake.open(failing, clock=clock) as lake:
+        lake.connection.execute("UPDATE lake.events.consumer SET read_snapshot = NULL")
+    before = ask(failing, "FROM cases")
+    assert [investigate(failing, clock=clock).is_new for _ in range(2)] == [True, False]
+    assert ask(failing, "FROM cases") == before
 
 
 def test_a_later_finding_of_the_pattern_is_filed_in_the_open_case_and_opens_it_again(failing: Project, make: Any) -> None:
