@@ -195,6 +195,35 @@ def test_a_large_write_off_waits_for_a_second_person(project: Project) -> None:
     assert rows(careful, f"SELECT status FROM findings WHERE finding_id = '{hexed('f2')}'") == [{"status": "written_off"}]
 
 
+def write_off(project: Project, subject: str, amount: int, person: str) -> str:
+    decision = Decision("written_off", decided_by=person, amount_micros=amount * 1_000_000)
+    return record(project, [subject], decision, clock=clock)[0].decision
+
+
+def test_write_offs_in_parts_wait_for_a_second_person_when_their_sum_is_large(project: Project) -> None:
+    careful = strict(project, "20")
+    assert write_off(careful, hexed("f2"), 20, "ann") == "written_off"
+    assert write_off(careful, hexed("f2"), 5, "ann") == "write_off_proposed"
+    with pytest.raises(TrueupError, match="a second person"):
+        write_off(careful, hexed("f2"), 5, "ann")
+    assert balances(careful)["leakage", "written_off"] == 20
+    assert write_off(careful, hexed("f2"), 5, "bob") == "written_off"
+    assert balances(careful)["leakage", "written_off"] == 25
+    decide(careful, hexed("f2"), "reopened", decided_by="bob", clock=clock)
+    assert write_off(careful, hexed("f2"), 20, "ann") == "written_off"
+
+
+def test_write_offs_of_a_case_and_of_its_finding_count_together(project: Project) -> None:
+    careful = strict(project, "20")
+    investigate(careful, clock=clock)
+    (case,) = rows(careful, "SELECT case_id FROM cases WHERE kind = 'underbilled'")
+    claim(careful, hexed("f2"), 1)
+    assert write_off(careful, case["case_id"], 12, "ann") == "written_off"
+    assert write_off(careful, hexed("f2"), 9, "ann") == "write_off_proposed"
+    assert write_off(careful, case["case_id"], 9, "ann") == "write_off_proposed"
+    assert write_off(careful, hexed("f2"), 8, "ann") == "written_off"
+
+
 @pytest.mark.parametrize(
     ("decision", "message"),
     [
