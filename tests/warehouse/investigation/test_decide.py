@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal as Number
 from typing import Any
 
+import duckdb
 import pytest
 
 from trueup.config import Project, parse
@@ -248,6 +249,24 @@ def test_write_offs_of_a_case_and_of_its_finding_count_together(project: Project
 def test_a_decision_that_cannot_be_meant_is_refused(project: Project, decision: Decision, message: str) -> None:
     with pytest.raises(TrueupError, match=message):
         record(project, [hexed("f2")], decision, clock=clock)
+
+
+def test_a_decision_without_note_and_name_shows_none_of_an_earlier_one(project: Project) -> None:
+    decide(project, hexed("f2"), "dismissed", note="a test line", decided_by="ann", clock=clock)
+    decide(project, hexed("f2"), "confirmed", clock=clock)
+    assert rows(project, "SELECT decision, note, decided_by FROM steps.decision_now") == [
+        {"decision": "confirmed", "note": None, "decided_by": None}
+    ]
+
+
+def test_the_rules_of_a_party_are_those_of_its_first_case() -> None:
+    cases = "CREATE TABLE cases AS SELECT 'fraud' AS type, 'open' AS status, 'p1' AS party, CAST('2024-03-02' AS DATE) AS day, c.* FROM (VALUES {}) c({})"
+    columns = "expected_loss_per_hour, probability, rules, sentences, summary, transactions, exposure, exposure_currency"
+    values = "(90, 0.9, NULL, '[1]', 'first', 1, 1, 'IDR'), (10, 0.1, 'impossible_travel', '[2]', 'second', 1, 1, 'IDR')"
+    with duckdb.connect(config={"threads": "1"}) as connection:
+        connection.execute(cases.format(values, columns))
+        found = connection.execute(statement("queries/status/suspicious_parties").text).to_arrow_table().to_pylist()
+    assert [(row["rules"], row["sentences"], row["summary"]) for row in found] == [(None, "[1]", "first")]
 
 
 def test_one_unknown_id_of_many_refuses_all(project: Project) -> None:

@@ -153,6 +153,19 @@ def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_shows_their_mon
     assert (shown["status"], shown["hidden_findings"], shown["open_findings"]) == ("open", 1, 1)
 
 
+def test_a_reopening_ends_the_suppression_of_the_pattern(failing: Project, make: Any) -> None:
+    investigate(failing, clock=clock)
+    case_id = bad_case(failing)["case_id"]
+    record(failing, [case_id], Decision("dismissed", "test calls", "ann", until=NOW + timedelta(days=30)), clock=clock)
+    decide(failing, case_id, "reopened", decided_by="bob", clock=clock)
+    again = bad_case(failing)
+    assert (again["status"], again["suppressed_until"], again["note"]) == ("open", None, "test calls")
+    with Lake.open(failing, clock=later(1)) as lake:
+        _raise_findings(lake, make, ["bad77"])
+    investigate(failing, clock=later(1))
+    assert (bad_case(failing)["hidden_findings"], bad_case(failing)["open_findings"]) == (0, 41)
+
+
 def test_the_queue_leaves_out_decided_and_snoozed_cases(failing: Project) -> None:
     investigate(failing, clock=clock)
     case_id = bad_case(failing)["case_id"]
