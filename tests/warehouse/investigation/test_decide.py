@@ -212,6 +212,7 @@ def test_write_offs_in_parts_wait_for_a_second_person_when_their_sum_is_large(pr
     assert balances(careful)["leakage", "written_off"] == 25
     decide(careful, hexed("f2"), "reopened", decided_by="bob", clock=clock)
     assert write_off(careful, hexed("f2"), 20, "ann") == "written_off"
+    assert accounts(careful, "f2") == [{"written_off": 20, "detected": 5}]
 
 
 def test_write_offs_of_a_case_and_of_its_finding_count_together(project: Project) -> None:

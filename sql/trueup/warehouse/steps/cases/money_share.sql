@@ -59,14 +59,14 @@ line AS (
     WHERE p.piece_micros > 0
 ),
 shares AS (
-    SELECT o.item_id, o.event_id, o.to_micros - o.from_micros AS micros FROM own o
+    SELECT o.item_id, o.event_id, o.snapshot, o.to_micros - o.from_micros AS micros FROM own o
     UNION ALL
-    SELECT l.item_id, s.event_id, sum(least(s.to_micros, l.to_micros) - greatest(s.from_micros, l.from_micros))
+    SELECT l.item_id, s.event_id, s.snapshot, sum(least(s.to_micros, l.to_micros) - greatest(s.from_micros, l.from_micros))
     FROM stretches s
     JOIN line l
         ON l.subject = s.subject AND l.times_reopened = s.times_reopened AND l.snapshot <= s.snapshot
         AND l.from_micros < s.to_micros AND s.from_micros < l.to_micros
-    GROUP BY l.item_id, s.event_id
+    GROUP BY l.item_id, s.event_id, s.snapshot
 )
 SELECT
     h.item_id,                                    -- 16 bytes
@@ -78,5 +78,6 @@ SELECT
     s.until_snapshot,                             -- the commit that reopened the subject; NULL while the decision is in force
     CAST(i.direction * h.micros AS DECIMAL(38, 0)) AS micros -- the share of this item
 FROM shares h
-JOIN stretches s ON s.event_id = h.event_id
+-- The same words at the same time have the same id, in two commits.
+JOIN stretches s ON s.event_id = h.event_id AND s.snapshot = h.snapshot
 JOIN items i ON i.item_id = h.item_id
