@@ -80,7 +80,9 @@ def investigate(project: Project, *, clock: Clock = system_clock) -> Investigate
     with Lake.open(project, clock=clock) as lake, catalog_of(project).lock(LOCK, LOCK_WAIT_S):
         prepare(lake)
         position = lake.last_position()
-        if not _has_news(lake):
+        # Read before the findings: one that is committed later is searched by the next run.
+        newest, searched = _read_newest_finding(lake)
+        if newest is None or (searched is not None and newest <= searched):
             return Investigated(0, 0, 0, position, is_new=False)
         warehouse = Warehouse(lake, None)
         findings, records = pattern_rows(warehouse)
@@ -91,7 +93,7 @@ def investigate(project: Project, *, clock: Clock = system_clock) -> Investigate
 
         def write(transaction: Transaction) -> None:
             append_cases(transaction, openings, filings, position, clock())
-            transaction.set_consumer_position(CONSUMER, position)
+            transaction.set_consumer_position(CONSUMER, position, read_snapshot=newest)
 
         lake.commit(write)
     return Investigated(len(openings), filings.height, unexplained, position)
@@ -105,9 +107,10 @@ def with_owner(opening: Opening, project: Project, now: datetime) -> Opening:
     return replace(opening, owner=owner, due_on=due)
 
 
-def _has_news(lake: Lake) -> bool:
+def _read_newest_finding(lake: Lake) -> tuple[int | None, int | None]:
+    """Return the commits of the newest finding, and of the newest finding that a search has read."""
     (row,) = lake.connection.execute(statement("queries/root_causes/newest_finding").text, {"consumer": CONSUMER}).fetchall()
-    return row[0] is not None and (row[1] is None or row[0] > row[1])
+    return row[0], row[1]
 
 
 def pattern_rows(warehouse: Warehouse, case_id: str | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:

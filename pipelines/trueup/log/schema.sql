@@ -19,7 +19,8 @@ CREATE TABLE lake.events.position (
 CREATE TABLE lake.events.consumer (
     consumer VARCHAR,           -- name of the consumer: reconcile, …
     position BIGINT,            -- the position up to which the consumer's results are complete
-    configuration VARCHAR       -- of scores: the configuration that produced them; NULL for other consumers and older lakes
+    configuration VARCHAR,      -- of scores: the configuration that produced them; NULL for other consumers and older lakes
+    read_snapshot BIGINT        -- of a search for cases: the commit of the newest finding that it read; NULL for other consumers and older lakes
 );
 
 -- One configuration that rows of the log depend on, recorded once for all commits that refer to it. Owner: log.

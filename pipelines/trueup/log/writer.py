@@ -95,10 +95,16 @@ class Transaction:
         )
         return position
 
-    def set_consumer_position(self, consumer: str, position: int, *, configuration: str | None = None) -> None:
-        """Record that a consumer's results are complete up to `position`, and the configuration that produced them."""
-        names = "consumer, position, configuration"
-        self.connection.execute(f"INSERT INTO lake.events.consumer ({names}) VALUES (?, ?, ?)", [consumer, position, configuration])
+    def set_consumer_position(
+        self, consumer: str, position: int, *, configuration: str | None = None, read_snapshot: int | None = None
+    ) -> None:
+        """Record that a consumer's results are complete up to `position`, and the configuration that produced them.
+
+        `read_snapshot` is the newest commit that the consumer read, for a consumer of rows without a position of their own.
+        """
+        names = "consumer, position, configuration, read_snapshot"
+        values = [consumer, position, configuration, read_snapshot]
+        self.connection.execute(f"INSERT INTO lake.events.consumer ({names}) VALUES (?, ?, ?, ?)", values)
 
     def record(self, configuration: Configuration) -> str:
         """Append a configuration unless the log has it, and return the id by which rows refer to it."""

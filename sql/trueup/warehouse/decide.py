@@ -236,7 +236,8 @@ def _with_money(
         raise TrueupError(f"the amount is above the money that is left of {subject['id']}: {shown}", todo="give less, or no amount")
     details = {**details, "amount_micros": str(amount), "whole": amount == left}
     threshold = warehouse.lake.project.config.cases.second_person_above
-    if decision.name != "written_off" or amount <= threshold:
+    # Earlier write-offs count, so that one person cannot give up a large amount in small parts.
+    if decision.name != "written_off" or int(money["written_off_micros"]) + amount <= threshold:
         return decision, details
     if money["proposed_by"] is None or int(money["proposed_micros"]) != amount:
         return replace(decision, name="write_off_proposed"), details

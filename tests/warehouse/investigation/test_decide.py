@@ -7,15 +7,19 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal as Number
 from typing import Any
 
+import duckdb
 import pytest
 
 from trueup.config import Project, parse
 from trueup.errors import TrueupError
+from trueup.investigation.root_causes import investigate
 from trueup.log.lake import Lake
 from trueup.warehouse.audit import audit
 from trueup.warehouse.decide import Decision, amount_micros_of, decide, record
 from trueup.warehouse.install_views import create_views
 from trueup.warehouse.query import Warehouse, with_retries
+from trueup.warehouse.shared_steps import SharedSteps
+from trueup.warehouse.statements import statement
 
 NOW = datetime(2024, 3, 3, 12, tzinfo=UTC)
 
@@ -84,6 +88,100 @@ def test_an_amount_above_the_money_that_is_left_is_refused(project: Project) -> 
         record(project, [hexed("f1")], claim, clock=clock)  # Retracted meanwhile: nothing of it stands.
 
 
+def open_case_of_two(project: Project, make: Any) -> str:
+    """Return a case of the findings g1 (100) and f2 (25)."""
+    larger = make.finding("g1", 4, "raised", "frontier", "underbilled", expected=100, usage=["u2"])
+    with Lake.open(project, clock=clock) as lake:
+        make.append(lake, "finding", [larger], make.FINDING_SCHEMA)
+    investigate(project, clock=clock)
+    (case,) = rows(project, "SELECT case_id, findings FROM cases WHERE kind = 'underbilled'")
+    assert case["findings"] == 2
+    return str(case["case_id"])
+
+
+def claim(project: Project, subject: str, amount: int) -> None:
+    record(project, [subject], Decision("claimed", decided_by="ann", amount_micros=amount * 1_000_000), clock=clock)
+
+
+def accounts(project: Project, *names: str) -> list[dict[str, int]]:
+    """Return the balances of each finding named."""
+    query = (
+        "SELECT item_id, account, CAST(sum(amount) AS BIGINT) AS balance FROM money_ledger WHERE account <> 'assessed' GROUP BY ALL"
+    )
+    found = [row for row in rows(project, query) if row["balance"]]
+    return [{row["account"]: row["balance"] for row in found if row["item_id"] == hexed(name)} for name in names]
+
+
+def failing_audits(project: Project) -> set[str]:
+    return {one.name for one in with_retries(project, lambda warehouse: audit(warehouse, ["money_ledger"])) if not one.passed}
+
+
+def test_an_amount_of_a_case_takes_what_decisions_on_its_findings_leave(project: Project, make: Any) -> None:
+    case = open_case_of_two(project, make)
+    claim(project, hexed("g1"), 80)
+    claim(project, case, 30)
+    assert accounts(project, "g1", "f2") == [{"claimed": 100}, {"claimed": 10, "detected": 15}]
+    with pytest.raises(TrueupError, match=r"above the money that is left of .*: 15 IDR"):
+        claim(project, case, 16)
+    claim(project, hexed("f2"), 5)
+    claim(project, case, 10)
+    assert accounts(project, "g1", "f2") == [{"claimed": 100}, {"claimed": 25}]
+    assert rows(project, f"SELECT status, open_impact FROM cases WHERE case_id = '{case}'") == [
+        {"status": "claimed", "open_impact": 0}
+    ]
+    assert failing_audits(project) == set()
+
+
+def test_money_that_the_reopening_of_a_finding_frees_is_taken_last(project: Project, make: Any) -> None:
+    case = open_case_of_two(project, make)
+    claim(project, hexed("g1"), 80)
+    claim(project, case, 30)
+    decide(project, hexed("g1"), "reopened", decided_by="ann", clock=clock)
+    # The earlier shares of the case stay as they were.
+    assert accounts(project, "g1", "f2") == [{"claimed": 20, "detected": 80}, {"claimed": 10, "detected": 15}]
+    claim(project, case, 40)
+    assert accounts(project, "g1", "f2") == [{"claimed": 45, "detected": 55}, {"claimed": 25}]
+    claim(project, hexed("g1"), 55)
+    assert accounts(project, "g1", "f2") == [{"claimed": 100}, {"claimed": 25}]
+    decide(project, case, "reopened", decided_by="ann", clock=clock)
+    assert accounts(project, "g1", "f2") == [{"claimed": 55, "detected": 45}, {"detected": 25}]
+    assert failing_audits(project) == set()
+
+
+def test_shares_of_a_finding_that_lost_money_do_not_exceed_the_rest(project: Project, make: Any) -> None:
+    case = open_case_of_two(project, make)
+    claim(project, case, 45)
+    claim(project, hexed("g1"), 55)
+    lower = make.finding("g1", 5, "revised", "correction", "underbilled", expected=60, usage=["u2"])
+    with Lake.open(project, clock=clock) as lake:
+        make.append(lake, "finding", [lower], make.FINDING_SCHEMA)
+    assert accounts(project, "g1", "f2") == [{"claimed": 60}, {"claimed": 25}]
+    assert failing_audits(project) == set()
+
+
+def test_open_money_of_a_case_is_its_money_in_the_account_detected(project: Project) -> None:
+    investigate(project, clock=clock)
+    (case,) = rows(project, "SELECT case_id FROM cases WHERE kind = 'underbilled'")
+    claim(project, case["case_id"], 24)
+    shown = f"SELECT status, impact, open_impact FROM cases WHERE case_id = '{case['case_id']}'"
+    assert rows(project, shown) == [{"status": "open", "impact": 25, "open_impact": 1}]
+    assert accounts(project, "f2") == [{"claimed": 24, "detected": 1}]
+
+
+def test_the_audit_of_the_ledger_finds_an_account_with_more_than_the_money(project: Project) -> None:
+    claim(project, hexed("f2"), 10)
+
+    def audited(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+        query = statement("audits/money_ledger").text
+        create_views(warehouse.lake.connection, query)
+        too_much = "(SELECT s.* REPLACE (s.micros * 3 AS micros) FROM steps.money_share s)"
+        steps = SharedSteps(warehouse.lake.connection, with_views=True, given={("steps", "money_share"): too_much})
+        return warehouse.lake.connection.execute(steps.read(query)).fetchall()
+
+    # f2 has 25: claimed 30 and detected -5.
+    assert with_retries(project, audited) == [(hexed("f2"), None, 10_000_000)]
+
+
 def test_a_large_write_off_waits_for_a_second_person(project: Project) -> None:
     careful = strict(project, "20")
     written_off = Decision("written_off", decided_by="ann")
@@ -96,6 +194,36 @@ def test_a_large_write_off_waits_for_a_second_person(project: Project) -> None:
     assert agreed.decision == "written_off"
     assert balances(careful)["leakage", "written_off"] == 25
     assert rows(careful, f"SELECT status FROM findings WHERE finding_id = '{hexed('f2')}'") == [{"status": "written_off"}]
+
+
+def write_off(project: Project, subject: str, amount: int, person: str) -> str:
+    decision = Decision("written_off", decided_by=person, amount_micros=amount * 1_000_000)
+    return record(project, [subject], decision, clock=clock)[0].decision
+
+
+def test_write_offs_in_parts_wait_for_a_second_person_when_their_sum_is_large(project: Project) -> None:
+    careful = strict(project, "20")
+    assert write_off(careful, hexed("f2"), 20, "ann") == "written_off"
+    assert write_off(careful, hexed("f2"), 5, "ann") == "write_off_proposed"
+    with pytest.raises(TrueupError, match="a second person"):
+        write_off(careful, hexed("f2"), 5, "ann")
+    assert balances(careful)["leakage", "written_off"] == 20
+    assert write_off(careful, hexed("f2"), 5, "bob") == "written_off"
+    assert balances(careful)["leakage", "written_off"] == 25
+    decide(careful, hexed("f2"), "reopened", decided_by="bob", clock=clock)
+    assert write_off(careful, hexed("f2"), 20, "ann") == "written_off"
+    assert accounts(careful, "f2") == [{"written_off": 20, "detected": 5}]
+
+
+def test_write_offs_of_a_case_and_of_its_finding_count_together(project: Project) -> None:
+    careful = strict(project, "20")
+    investigate(careful, clock=clock)
+    (case,) = rows(careful, "SELECT case_id FROM cases WHERE kind = 'underbilled'")
+    claim(careful, hexed("f2"), 1)
+    assert write_off(careful, case["case_id"], 12, "ann") == "written_off"
+    assert write_off(careful, hexed("f2"), 9, "ann") == "write_off_proposed"
+    assert write_off(careful, case["case_id"], 9, "ann") == "write_off_proposed"
+    assert write_off(careful, hexed("f2"), 8, "ann") == "written_off"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +250,24 @@ def test_a_large_write_off_waits_for_a_second_person(project: Project) -> None:
 def test_a_decision_that_cannot_be_meant_is_refused(project: Project, decision: Decision, message: str) -> None:
     with pytest.raises(TrueupError, match=message):
         record(project, [hexed("f2")], decision, clock=clock)
+
+
+def test_a_decision_without_note_and_name_shows_none_of_an_earlier_one(project: Project) -> None:
+    decide(project, hexed("f2"), "dismissed", note="a test line", decided_by="ann", clock=clock)
+    decide(project, hexed("f2"), "confirmed", clock=clock)
+    assert rows(project, "SELECT decision, note, decided_by FROM steps.decision_now") == [
+        {"decision": "confirmed", "note": None, "decided_by": None}
+    ]
+
+
+def test_the_rules_of_a_party_are_those_of_its_first_case() -> None:
+    cases = "CREATE TABLE cases AS SELECT 'fraud' AS type, 'open' AS status, 'p1' AS party, CAST('2024-03-02' AS DATE) AS day, c.* FROM (VALUES {}) c({})"
+    columns = "expected_loss_per_hour, probability, rules, sentences, summary, transactions, exposure, exposure_currency"
+    values = "(90, 0.9, NULL, '[1]', 'first', 1, 1, 'IDR'), (10, 0.1, 'impossible_travel', '[2]', 'second', 1, 1, 'IDR')"
+    with duckdb.connect(config={"threads": "1"}) as connection:
+        connection.execute(cases.format(values, columns))
+        found = connection.execute(statement("queries/status/suspicious_parties").text).to_arrow_table().to_pylist()
+    assert [(row["rules"], row["sentences"], row["summary"]) for row in found] == [(None, "[1]", "first")]
 
 
 def test_one_unknown_id_of_many_refuses_all(project: Project) -> None:

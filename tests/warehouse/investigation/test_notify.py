@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,38 @@ def test_each_case_is_reported_once_and_again_when_its_money_has_doubled(project
     assert notify(reporting, clock=clock).sent == 1
     assert lines(reporting)[-1]["open_impact"] == 85
     assert len({line["id"] for line in lines(reporting)}) == 3
+
+
+def test_a_case_that_is_open_again_is_reported_again_and_only_once(project: Project, make: Any) -> None:
+    reporting = notifying(project, 'file = "notices.ndjson"\nabove = "20"')
+    with Lake.open(project, clock=clock) as lake:
+        other = make.finding("f9", 4, "raised", "frontier", "underbilled", expected=3, usage=["u3"])
+        make.append(lake, "finding", [other], make.FINDING_SCHEMA)
+    investigate(project, clock=clock)
+    assert notify(reporting, clock=clock).sent == 2
+    with Lake.open(project, read_only=True) as lake:
+        query = "SELECT lower(hex(case_id)) FROM lake.events.case_opening WHERE kind = 'underbilled'"
+        ((case,),) = lake.connection.execute(query).fetchall()
+
+    days = iter(range(1, 100))
+
+    def sent_after(subject: str, decision: str) -> int:
+        moment = NOW + timedelta(days=next(days))
+        decide(project, subject, decision, note="a test line", decided_by="ann", clock=lambda: moment)
+        return notify(reporting, clock=clock).sent
+
+    assert [sent_after(case, decision) for decision in ("dismissed", "reopened", "reopened")] == [0, 1, 0]
+    assert {line["open_impact"] for line in lines(reporting) if line["kind"] == "underbilled"} == {28}
+    first, second = (name.encode().ljust(16, b"\0").hex() for name in ("f2", "f9"))
+    # A decision on one of the findings leaves the case open; the last one decides it.
+    assert [sent_after(second, decision) for decision in ("confirmed", "reopened")] == [0, 0]
+    assert [sent_after(second, "confirmed"), sent_after(first, "confirmed"), sent_after(first, "reopened")] == [0, 0, 1]
+    assert [sent_after(first, "confirmed"), notify(reporting, clock=clock).sent] == [0, 0]
+    with Lake.open(project, clock=clock) as lake:
+        later = make.finding("f8", 4, "raised", "frontier", "underbilled", expected=26, usage=["u3"])
+        make.append(lake, "finding", [later], make.FINDING_SCHEMA)
+    investigate(project, clock=clock)
+    assert [notify(reporting, clock=clock).sent for _ in range(2)] == [1, 0]
 
 
 def test_a_request_for_an_action_is_sent_with_its_reason_and_a_decided_case_is_not(project: Project) -> None:

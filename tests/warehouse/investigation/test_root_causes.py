@@ -11,9 +11,10 @@ import pytest
 
 from trueup.config import Project
 from trueup.errors import TrueupError
+from trueup.investigation import root_causes
 from trueup.investigation.case_view import Filter, queue, title_of, view_case
 from trueup.investigation.reshape import merge, split
-from trueup.investigation.root_causes import Investigated, investigate
+from trueup.investigation.root_causes import Investigated, investigate, pattern_rows
 from trueup.log.lake import Lake
 from trueup.proof.decisions import check_decisions
 from trueup.proof.evidence import Evidence
@@ -96,6 +97,33 @@ def test_two_searches_at_once_open_each_case_once(failing: Project) -> None:
     assert ask(failing, "SELECT count(*) - count(DISTINCT case_id) AS twice FROM cases") == [{"twice": 0}]
 
 
+def test_a_finding_committed_during_a_search_is_filed_by_the_next_search(
+    failing: Project, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_and_commit(warehouse: Warehouse) -> Any:
+        read = pattern_rows(warehouse)
+        with Lake.open(failing, clock=clock) as lake:
+            _raise_findings(lake, make, ["bad99"])
+        return read
+
+    with monkeypatch.context() as patch:
+        patch.setattr(root_causes, "pattern_rows", read_and_commit)
+        investigate(failing, clock=clock)
+    assert bad_case(failing)["findings"] == 40
+    assert investigate(failing, clock=clock).filed == 1
+    assert bad_case(failing)["findings"] == 41
+    assert not investigate(failing, clock=clock).is_new
+
+
+def test_a_search_of_an_earlier_version_is_repeated_once(failing: Project) -> None:
+    investigate(failing, clock=clock)
+    with Lake.open(failing, clock=clock) as lake:
+        lake.connection.execute("UPDATE lake.events.consumer SET read_snapshot = NULL")
+    before = ask(failing, "FROM cases")
+    assert [investigate(failing, clock=clock).is_new for _ in range(2)] == [True, False]
+    assert ask(failing, "FROM cases") == before
+
+
 def test_a_later_finding_of_the_pattern_is_filed_in_the_open_case_and_opens_it_again(failing: Project, make: Any) -> None:
     investigate(failing, clock=clock)
     case = bad_case(failing)
@@ -123,6 +151,19 @@ def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_shows_their_mon
             assert hidden["suppressed_until"] == NOW + timedelta(days=30)
     shown = bad_case(failing)
     assert (shown["status"], shown["hidden_findings"], shown["open_findings"]) == ("open", 1, 1)
+
+
+def test_a_reopening_ends_the_suppression_of_the_pattern(failing: Project, make: Any) -> None:
+    investigate(failing, clock=clock)
+    case_id = bad_case(failing)["case_id"]
+    record(failing, [case_id], Decision("dismissed", "test calls", "ann", until=NOW + timedelta(days=30)), clock=clock)
+    decide(failing, case_id, "reopened", decided_by="bob", clock=clock)
+    again = bad_case(failing)
+    assert (again["status"], again["suppressed_until"], again["note"]) == ("open", None, "test calls")
+    with Lake.open(failing, clock=later(1)) as lake:
+        _raise_findings(lake, make, ["bad77"])
+    investigate(failing, clock=later(1))
+    assert (bad_case(failing)["hidden_findings"], bad_case(failing)["open_findings"]) == (0, 41)
 
 
 def test_the_queue_leaves_out_decided_and_snoozed_cases(failing: Project) -> None:

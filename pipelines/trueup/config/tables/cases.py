@@ -26,7 +26,7 @@ class CasesConfig(Table):
     invoice_batch: Pattern = r"^(.+)[-/][^-/]*$"
     """A regular expression whose first group is the batch of an invoice id."""
     second_person_above: Tolerance = 1_000 * MICROS
-    """The money above which a write-off needs a second person."""
+    """The money of one finding or case above which a write-off needs a second person; earlier write-offs of it count."""
     due_within: PositiveDuration = 14 * 86_400 * MICROS
     """The time within which a new case is due."""
     owners: dict[Text, Text] = Field(default_factory=dict)

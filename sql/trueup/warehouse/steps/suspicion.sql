@@ -6,8 +6,8 @@ WITH accused AS (
         min(coalesce(s.party_rank, 1)) AS party_rank,
         any_value(s.day) AS day, any_value(s.started_at) AS started_at, any_value(s.service) AS service,
         any_value(s.subscriber) AS subscriber, any_value(s.peer) AS peer, max(s.probability) AS probability,
-        arg_max(s.margin, s.probability) AS margin, arg_max(s.name, s.probability) AS model_id,
-        arg_max(s.in_sample, s.probability) AS in_sample,
+        arg_max_null(s.margin, s.probability) AS margin, arg_max(s.name, s.probability) AS model_id,
+        arg_max_null(s.in_sample, s.probability) AS in_sample,
         string_agg(s.name, ', ' ORDER BY s.name) FILTER (s.source = 'rule') AS rules,
         coalesce(arg_max(s.reasons, s.probability), min(CAST(s.reasons AS VARCHAR))) AS reasons,
         max(s.loss_micros) AS loss_micros, max(s.currency) AS currency

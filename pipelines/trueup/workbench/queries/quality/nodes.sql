@@ -3,7 +3,7 @@
 WITH by_day AS (
     SELECT
         concat_ws(' ', q.source, nullif(q.node, '')) AS source, CAST(timezone($zone, q.hour) AS DATE) AS day, sum(q.records) AS records,
-        max(q.findings) AS findings, arg_max(q.kind, q.findings) AS kind, arg_max(q.reason, q.findings) AS reason
+        max(q.findings) AS findings, arg_max(q.kind, q.findings) AS kind, arg_max_null(q.reason, q.findings) AS reason
     FROM feed_quality q
     WHERE $source = '' OR q.source = $source
     GROUP BY ALL

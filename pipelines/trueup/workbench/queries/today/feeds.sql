@@ -3,7 +3,7 @@
 WITH by_day AS (
     SELECT
         q.source, CAST(timezone($zone, q.hour) AS DATE) AS day, sum(q.records) AS records, max(q.findings) AS findings,
-        arg_max(q.kind, q.findings) AS kind, arg_max(q.reason, q.findings) AS reason
+        arg_max(q.kind, q.findings) AS kind, arg_max_null(q.reason, q.findings) AS reason
     FROM feed_quality q
     GROUP BY ALL
 )

@@ -5,11 +5,11 @@ SELECT
     max(c.day) AS day,                            -- newest UTC day with an open case
     CAST(sum(c.transactions) AS BIGINT) AS transactions, -- number of suspicious transactions in all open cases of the party
     max(c.probability) AS probability,            -- probability of the most suspicious transaction; NULL where only rules alert
-    arg_max(c.sentences, (coalesce(c.expected_loss_per_hour, -1), coalesce(c.probability, 0))) AS sentences, -- reasons of the case, as a JSON array of sentences
-    arg_max(c.rules, (coalesce(c.expected_loss_per_hour, -1), coalesce(c.probability, 0))) AS rules, -- the alerting rules; NULL where none alerts
+    arg_max_null(c.sentences, (coalesce(c.expected_loss_per_hour, -1), coalesce(c.probability, 0))) AS sentences, -- reasons of the case, as a JSON array of sentences
+    arg_max_null(c.rules, (coalesce(c.expected_loss_per_hour, -1), coalesce(c.probability, 0))) AS rules, -- the alerting rules; NULL where none alerts
     sum(c.exposure) AS exposure,                  -- money at risk in all open cases of the party; NULL without [[fraud.loss]]
     any_value(c.exposure_currency) AS currency,   -- currency of the money
-    arg_max(c.summary, (coalesce(c.expected_loss_per_hour, -1), coalesce(c.probability, 0))) AS summary -- the party, the suspected fraud, the money at risk, the main reason, and the action to take
+    arg_max_null(c.summary, (coalesce(c.expected_loss_per_hour, -1), coalesce(c.probability, 0))) AS summary -- the party, the suspected fraud, the money at risk, the main reason, and the action to take
 FROM main.cases c
 WHERE c.type = 'fraud' AND c.status = 'open'
 GROUP BY c.party

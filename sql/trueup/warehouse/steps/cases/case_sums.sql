@@ -1,11 +1,11 @@
 -- The findings and the money of each case of a root cause that has findings.
 -- Grain: one row per case. Owner: investigation.
 -- A case shows the money of its findings that later records have not closed, decided or not. Findings that a dismissal of the
--- pattern hides are counted separately.
+-- pattern hides are counted separately. Undecided money is the money in the account `detected`.
 WITH members AS (
     SELECT
         f.case_id, n.stands, n.status, n.day, n.started_at, n.impact_micros, coalesce(h.is_hidden, false) AS is_hidden,
-        p.finding_id IS NOT NULL AS is_provisional
+        p.finding_id IS NOT NULL AS is_provisional, coalesce(t.micros, 0) AS taken_micros
     FROM steps.case_filing f
     JOIN steps.finding_now n ON n.finding_id = f.finding_id
     LEFT JOIN (
@@ -13,6 +13,9 @@ WITH members AS (
         FROM steps.decision_on_finding d WHERE d.sets_status GROUP BY d.finding_id
     ) h ON h.finding_id = f.finding_id
     LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id
+    LEFT JOIN (
+        SELECT s.item_id, sum(s.micros) AS micros FROM steps.money_share s WHERE s.until_snapshot IS NULL GROUP BY s.item_id
+    ) t ON t.item_id = f.finding_id
     WHERE f.until_snapshot IS NULL
 )
 SELECT
@@ -21,7 +24,7 @@ SELECT
     count(*) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open') AS open_findings, -- number of undecided findings
     count(*) FILTER (m.stands AND m.is_hidden) AS hidden_findings, -- findings that a dismissal of the pattern hides
     coalesce(sum(m.impact_micros) FILTER (m.stands AND NOT m.is_hidden), 0) AS impact_micros, -- money of the findings that later records have not closed
-    coalesce(sum(m.impact_micros) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open'), 0) AS open_micros, -- money of the undecided findings
+    coalesce(sum(m.impact_micros - m.taken_micros) FILTER (m.stands AND NOT m.is_hidden AND m.status = 'open'), 0) AS open_micros, -- money of the undecided findings, less the parts that decisions have moved
     coalesce(sum(m.impact_micros) FILTER (m.stands AND m.is_hidden), 0) AS hidden_micros, -- money of the hidden findings
     coalesce(sum(abs(m.impact_micros)) FILTER (m.stands AND m.is_provisional), 0) AS provisional_micros, -- money of findings that may vanish
     coalesce(sum(abs(m.impact_micros)) FILTER (m.stands), 0) AS whole_micros, -- sum of the absolute amounts of all these findings

@@ -38,7 +38,7 @@ lacking AS (
 wrong AS (
     SELECT
         l.source, any_value(l.stream) AS stream, l.node, l.hour, count(DISTINCT l.finding_id) AS findings,
-        arg_max(l.kind, l.weight) AS kind, arg_max(l.reason, l.weight) AS reason
+        arg_max(l.kind, l.weight) AS kind, arg_max_null(l.reason, l.weight) AS reason
     FROM lacking l
     GROUP BY l.source, l.node, l.hour
 )
