@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from item_logs import DAY_US, POLICY, Bill, Closed, Item, Price, State, inputs_of
 
+from trueup.config import ServiceConfig
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.recurring.reconcile_items import reconcile_items
 from trueup.reconcile.results.outcome import Outcome, merge_outcomes
@@ -224,6 +225,10 @@ CASES: dict[str, tuple[list[Item], list[Change]]] = {
         [SINCE, RENTAL, Bill("31", MARCH, key="c", at=2), Bill("30", MARCH, key="c", at=3), Closed("2026-03-20", 4)],
         [(3, "raised", "conflict", "conflicting_charge", None, "0")],
     ),
+    "an item that a later book has for another plan is unknown until then": (
+        [SINCE, Bill("31", MARCH, item="tv"), Closed("2026-03-20", 3), Price(name="tv", plan="B", at=4)],
+        [(3, "raised", "frontier", "charge_without_usage", "unknown_item", "-31")],
+    ),
     "a rental in arrears is due at the end of its period": (
         [SINCE, Price("31", more={"due": "arrears"}), EARLY, Closed("2026-04-01", 3), Closed("2026-04-02", 4)],
         [(4, "raised", "frontier", "unbilled", "never_since_activation", "31")],
@@ -254,6 +259,14 @@ def test_the_grace_counts_from_observed_times_and_changes_with_the_policy() -> N
     assert changes(log, policies=[observed, longer]) == [
         (3, "raised", "frontier", "unbilled", reason, "31"), (4, "retracted", "policy_change", "unbilled", reason, "31"),
     ]  # fmt: skip
+
+
+def test_a_rental_is_due_before_the_first_charge_of_a_source_with_lateness() -> None:
+    days_late = replace(
+        POLICY, sources={"b": SourceRules("charge", 10 * DAY_US)}, default=ServiceConfig.model_validate({"grace": "0s"})
+    )
+    log: list[Item] = [SINCE, RENTAL, replace(EARLY, time="2026-03-16", at=2), Closed("2026-03-01", 3)]
+    assert changes(log, policies=[days_late]) == [(2, "raised", "frontier", "unbilled", "never_since_activation", "31")]
 
 
 def test_a_credit_before_the_charge_that_it_names_is_resolved_by_that_late_charge() -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from trueup.localtime import DAY_US, utc_us
 from trueup.rating.amounts import to_decimals
 from trueup.rating.book import DISCOUNT, ONE_OFF, RECURRING
 from trueup.rating.charged_items.items import items_known_at, items_of_plans
+from trueup.reconcile.recurring.due_times import day_begin_us, due_day
 from trueup.reconcile.recurring.pieces import GROUP, pieces_of, with_discounts, with_shares
 from trueup.reconcile.recurring.subscription_views import ACTIVE, CEASED, SubscriptionViews, day_number
 from trueup.units import MICROS
@@ -92,21 +92,15 @@ def _sum_pieces(pieces: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
     over = pl.col("of_shares").cast(_WIDE) * MICROS * MICROS
     priced = grouped.with_columns(expected_micros=to_decimals(pl.col("net"), over))
-    due_day = pl.when("in_advance").then(pl.max_horizontal("begins", "first_day")).otherwise("ends")
     zones = priced["zone"].unique().sort().to_list()
+    begin_us = {
+        f"{n}_us": day_begin_us(day, pl.col("zone"), zones)
+        for n, day in (("period_from", pl.col("begins")), ("period_to", pl.col("ends")), ("due", due_day()))
+    }
     return priced.select(
         "view", "subscriber", "service", "currency", "expected_micros", "period", item="name", is_recurring=pl.lit(True),
-        period_from_us=_begin_us(pl.col("begins"), zones), period_to_us=_begin_us(pl.col("ends"), zones),
-        due_us=_begin_us(due_day, zones), day=pl.col("begins").cast(pl.Int32).cast(pl.Date),
+        day=pl.col("begins").cast(pl.Int32).cast(pl.Date), **begin_us,
     ).select(pl.col(n).cast(t) for n, t in EXPECTATION.items())  # fmt: skip
-
-
-def _begin_us(day: pl.Expr, zones: list[str]) -> pl.Expr:
-    """Return the instant at which a day begins in each row's `zone`."""
-    instant = pl.lit(None, pl.Int64)
-    for name in zones:
-        instant = pl.when(pl.col("zone") == name).then(utc_us(day * DAY_US, name)).otherwise(instant)
-    return instant
 
 
 def _expect_one_off_charges(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFrame:
