@@ -225,6 +225,19 @@ CASES: dict[str, tuple[list[Item], list[Change]]] = {
         [SINCE, RENTAL, Bill("31", MARCH, key="c", at=2), Bill("30", MARCH, key="c", at=3), Closed("2026-03-20", 4)],
         [(3, "raised", "conflict", "conflicting_charge", None, "0")],
     ),
+    "a plan's price has expired and the general price is billed": (
+        [SINCE, Price("30"), Price("20", "2025-06-01", "2026-01-01", plan="A"), Bill("30", MARCH), Closed("2026-03-20")], [],
+    ),
+    "a plan's price has expired and is still billed": (
+        [SINCE, Price("30"), Price("20", "2025-06-01", "2026-01-01", plan="A"), Bill("20", MARCH), Closed("2026-03-20")],
+        [(3, "raised", "frontier", "misrated", "old_price", "10")],
+    ),
+    "a plan's discount of half has expired and is still given, instead of the general tenth": (
+        [SINCE, RENTAL, Price(None, item="discount", name="d", more={"discount_micros": 100_000}),
+         Price(None, "2020-01-01", "2026-03-01", "discount", "d", "A", more={"discount_micros": 500_000}),
+         Bill("15.5", MARCH), Closed("2026-03-20")],
+        [(3, "raised", "frontier", "misrated", "discount_expired", "12.4")],
+    ),
     "an item that a later book has for another plan is unknown until then": (
         [SINCE, Bill("31", MARCH, item="tv"), Closed("2026-03-20", 3), Price(name="tv", plan="B", at=4)],
         [(3, "raised", "frontier", "charge_without_usage", "unknown_item", "-31")],

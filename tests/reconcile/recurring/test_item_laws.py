@@ -64,6 +64,10 @@ OFF_MIDNIGHT: dict[str, tuple[list[State | Price], str, str]] = {
          State("2026-06-01T12:00", at=4, more={"timezone": "America/New_York", "cycle_day": 20})],
         "2026-03-10T02:00", "2026-03-10T06:00",
     ),
+    "a price that the plan's own price hides until noon of the day before": (
+        [Price("0", "2026-01-01", "2026-03-09T12:00", plan="A", at=2, more={"period": "month"}), State("2026-02-01", at=4)],
+        "2026-03-09T20:00", "2026-03-10T05:00",
+    ),
 }  # fmt: skip
 """Logs with two closings. Between both a day begins on which a rental is due; no state or price begins or ends between them."""
 

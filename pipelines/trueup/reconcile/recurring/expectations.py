@@ -44,16 +44,15 @@ class PriceLists:
 
 def price_lists(items: pl.DataFrame, views: SubscriptionViews) -> PriceLists:
     """Return the items (`ITEM`) of each edition for the plans and zones of subscriptions."""
-    used = views.spans.select("edition", "plan", "zone").unique()
-    lists = []
+    used = views.spans.select("edition", "zone", of_plan="plan").unique()
+    no_plans = used.clear().select("of_plan", "zone")
+    lists = [items_of_plans(items.clear().drop("since", "until"), no_plans).with_columns(edition=pl.lit(None, pl.Int64))]
     for (edition,), of_edition in used.group_by("edition", maintain_order=True):
         assert isinstance(edition, int)
         known = items_known_at(items, views.starts[edition])
-        rows = items_of_plans(known, of_edition["plan"]).with_columns(edition=pl.lit(edition, pl.Int64))
-        lists.append(rows.join(of_edition.select("plan", "zone"), left_on="of_plan", right_on="plan", nulls_equal=True))
-    empty = items_of_plans(items.clear().drop("since", "until"), pl.Series("plan", [], pl.String))
-    no_rows = empty.with_columns(edition=pl.lit(None, pl.Int64), zone=pl.lit(None, pl.String))
-    return PriceLists(pl.concat([no_rows, *lists]))
+        rows = items_of_plans(known, of_edition.select("of_plan", "zone"))
+        lists.append(rows.with_columns(edition=pl.lit(edition, pl.Int64)))
+    return PriceLists(pl.concat(lists))
 
 
 def expectations_of(views: SubscriptionViews, lists: PriceLists, reached: pl.DataFrame) -> pl.DataFrame:

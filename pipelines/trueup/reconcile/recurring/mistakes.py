@@ -63,10 +63,7 @@ def _list_hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tu
     no_discount = rows.filter(pl.col("kind") != DISCOUNT)
     if no_discount.height < rows.height:
         yield MISRATED, "discount_not_applied", lambda: (views, PriceLists(no_discount))
-        is_discount = pl.col("kind") == DISCOUNT
-        lasting = pl.when(is_discount & pl.col("months").is_not_null()).then(_MOST_MONTHS).otherwise("months")
-        endless = rows.with_columns(to_us=pl.when(~is_discount).then("to_us"), months=lasting)
-        yield MISRATED, "discount_expired", lambda: (views, PriceLists(endless))
+        yield MISRATED, "discount_expired", lambda: (views, PriceLists(_extend_discounts(rows)))
     key = ["edition", "of_plan", "zone", "kind", "name"]
     before = pl.col("price_micros").shift(1).over(key)
     prices = pl.when(pl.col("kind") == DISCOUNT).then("price_micros").otherwise(pl.coalesce(before, "price_micros"))
@@ -90,6 +87,19 @@ def _list_hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tu
     yield MISRATED, "not_prorated", lambda: (replace(views, spans=_backdate_plans(spans)), whole)
     yield UNEXPLAINED, "after_cessation", lambda: (replace(views, spans=_ignore_cessations(spans)), lists)
     yield UNEXPLAINED, "while_suspended", lambda: (views, PriceLists(rows.with_columns(charged_suspended=pl.lit(True))))
+
+
+def _extend_discounts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return a price list whose discounts last until another version begins. A plan's own discount hides a general one for ever."""
+    key = ["edition", "of_plan", "zone", "kind", "name", "applies_to"]
+    is_discount, is_own = pl.col("kind") == DISCOUNT, pl.col("plan").is_not_null()
+    ordered = rows.sort(*key, "from_us", nulls_last=True)
+    kept = ordered.filter(~is_discount | is_own | ~is_own.cum_max().over(key))
+    following = pl.col("from_us").shift(-1).over(key)
+    return kept.with_columns(
+        to_us=pl.when(is_discount).then(following).otherwise("to_us"),
+        months=pl.when(is_discount & pl.col("months").is_not_null()).then(_MOST_MONTHS).otherwise("months"),
+    )
 
 
 def _backdate_plans(spans: pl.DataFrame) -> pl.DataFrame:
