@@ -294,6 +294,15 @@ EVENTS: dict[str, tuple[list[Price | State], Expected]] = {
         [State("2026-03-05", to="2028-03-04"), fee("termination", months=24)], [("2028-03-04", None, "2028-03-04", "20")],
     ),
     "a termination after the commitment": ([State("2026-03-05", to="2028-03-05"), fee("termination", months=24)], []),
+    "a termination on the day after 18 months, which are half a year of summer time longer": (
+        [State("2024-11-01", to="2026-05-01"), fee("termination", months=18)], [],
+    ),
+    "a termination at noon of the last day of 18 months": (
+        [State("2024-10-01", to="2026-03-31T12:00"), fee("termination", months=18)], [("2026-03-31", None, "2026-03-31", "20")],
+    ),
+    "a commitment counts from the day of activation, not from its time": (
+        [State("2024-10-01T15:00", to="2026-04-01T12:00"), fee("termination", months=18)], [],
+    ),
     "a plan's own fee has expired before the event": (
         [State("2026-03-05"), fee("activation"),
          Price("25", "2025-01-01", "2026-03-01", "one_off", "fee", "A", more={"event": "activation"})],

@@ -10,7 +10,7 @@ from trueup.rating.amounts import to_decimals
 from trueup.rating.book import DISCOUNT, ONE_OFF, RECURRING
 from trueup.rating.charged_items.items import items_known_at, items_of_plans
 from trueup.reconcile.recurring.due_times import day_begin_us, due_day
-from trueup.reconcile.recurring.pieces import GROUP, pieces_of, with_discounts, with_shares
+from trueup.reconcile.recurring.pieces import GROUP, day_months_after, pieces_of, with_discounts, with_shares
 from trueup.reconcile.recurring.subscription_views import ACTIVE, CEASED, SubscriptionViews, day_number
 from trueup.units import MICROS
 
@@ -69,7 +69,7 @@ def expectations_of(views: SubscriptionViews, lists: PriceLists, reached: pl.Dat
     pieces = pieces_of(activated, lists.of(RECURRING), reach)
     discounted = with_shares(with_discounts(pieces, lists.of(DISCOUNT)))
     recurring = _sum_pieces(discounted)
-    return pl.concat([recurring, _expect_one_off_charges(views.spans, lists)])
+    return pl.concat([recurring, _expect_one_off_charges(activated, lists)])
 
 
 def _derive_net_price(price: pl.Expr) -> pl.Expr:
@@ -110,8 +110,8 @@ def _expect_one_off_charges(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFr
         suffix="_item",
     )  # fmt: skip
     # After the end of the commitment no fee is charged.
-    committed_us = pl.col("activated_us").cast(pl.Datetime("us")).dt.offset_by(pl.format("{}mo", pl.col("months").fill_null(1)))
-    is_committed = pl.col("months").is_null() | (pl.col("event_us") < committed_us.cast(pl.Int64))
+    event_day = day_number(pl.col("event_us"), pl.col("zone"), events["zone"].unique().drop_nulls().sort().to_list())
+    is_committed = pl.col("months").is_null() | (event_day < day_months_after(pl.col("activated_day")))
     in_force = (pl.col("from_us_item") <= pl.col("event_us")) & (pl.col("event_us") < pl.col("to_us_item")).fill_null(True)
     charged = events.filter(in_force & is_committed).with_row_index("event_no")
     return _price_events(_with_event_discounts(charged, lists.of(DISCOUNT)))
@@ -119,7 +119,7 @@ def _expect_one_off_charges(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFr
 
 def _list_life_events(spans: pl.DataFrame) -> pl.DataFrame:
     """Return the events of subscriptions, with the plan for which each is charged."""
-    columns = ["view", "edition", "zone", "subscriber", "plan", "from_us", "to_us", "activated_us"]
+    columns = ["view", "edition", "zone", "subscriber", "plan", "from_us", "to_us", "activated_day"]
     alive, continues = pl.col("status") != CEASED, pl.col("before_status").is_not_null() & (pl.col("before_status") != CEASED)
     changes = {
         "activation": (pl.col("status") == ACTIVE) & (pl.col("from_us") == pl.col("activated_us")),
