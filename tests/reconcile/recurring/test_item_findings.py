@@ -47,6 +47,9 @@ def changes(log: Sequence[Item], subscriber: str = "s", policies: Sequence[Polic
 
 
 SINCE, RENTAL = State("2025-06-01"), Price("31")
+RE_USED = [State("2025-06-01", to="2026-03-11"), State("2026-03-21")]
+"""A number of one customer until the 10th of March, and of another one from the 21st on."""
+OF_BOTH = [Bill("31", ("2026-03-01", "2026-03-11")), Bill("31", ("2026-03-21", "2026-04-01"))]
 
 CASES: dict[str, tuple[list[Item], list[Change]]] = {
     "a rental billed in full raises nothing": ([SINCE, RENTAL, Bill("31", MARCH), Closed("2026-03-20")], []),
@@ -241,6 +244,17 @@ CASES: dict[str, tuple[list[Item], list[Change]]] = {
     "an item that a later book has for another plan is unknown until then": (
         [SINCE, Bill("31", MARCH, item="tv"), Closed("2026-03-20", 3), Price(name="tv", plan="B", at=4)],
         [(3, "raised", "frontier", "charge_without_usage", "unknown_item", "-31")],
+    ),
+    "a number re-used within a period is one expectation: two whole rentals exceed the one expected by a rental": (
+        [*RE_USED, Price("31", more={"proration": "none"}), *OF_BOTH, Closed("2026-03-20")],
+        [(3, "raised", "frontier", "misrated", None, "-31")],
+    ),
+    "a number re-used within a period is one expectation: what the first customer pays too much, the second need not pay": (
+        [*RE_USED, RENTAL, Bill("21", ("2026-03-01", "2026-03-11")), Closed("2026-03-20")], [],
+    ),
+    "a number re-used in the next period is an expectation for each customer": (
+        [State("2025-06-01", to="2026-03-11"), State("2026-04-01"), RENTAL, Bill("21", MARCH), Bill("20", APRIL), Closed("2026-04-20")],
+        [(3, "raised", "frontier", "misrated", None, "-11"), (3, "raised", "frontier", "misrated", None, "11")],
     ),
     "a rental in arrears is due at the end of its period": (
         [SINCE, Price("31", more={"due": "arrears"}), EARLY, Closed("2026-04-01", 3), Closed("2026-04-02", 4)],
