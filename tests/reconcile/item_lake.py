@@ -17,10 +17,12 @@ import polars as pl
 from item_logs import POLICY, Bill, Closed, Item, Price, State, at, micros, tariff_rows
 
 from trueup.collect.commit.moved_contents import moved_contents
+from trueup.config import ServiceConfig
 from trueup.events.identity import with_event_ids
 from trueup.events.schema import COLLECTED, EVENT
 from trueup.frames import query_frames
 from trueup.log.lake import Lake
+from trueup.policies.policy import Policy, SourceRules
 
 
 def _build_row(item: State | Bill, number: int) -> dict[str, Any]:
@@ -72,9 +74,9 @@ def _build_tables(connection: duckdb.DuckDBPyConnection, position: int, items: S
 
 
 @contextmanager
-def item_lake(folder: Path, log: Sequence[Item]) -> Iterator[Lake]:
+def item_lake(folder: Path, log: Sequence[Item], policy: Policy = POLICY) -> Iterator[Lake]:
     """Create a log in plain DuckDB tables with the schema of a lake; position 1 has the policy, each other position its items."""
-    project = lake_fixture.project_of(folder, POLICY, "subscriber")
+    project = lake_fixture.project_of(folder, policy, "subscriber")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'; SET threads = 1; ATTACH ':memory:' AS lake")
         for statement in duckdb.extract_statements(resources.files("trueup.log").joinpath("schema.sql").read_text("utf-8")):
@@ -93,30 +95,54 @@ def item_lake(folder: Path, log: Sequence[Item]) -> Iterator[Lake]:
 
 
 FIRST = date(2027, 12, 20)
+ZONES = ("America/New_York", "Asia/Tokyo", "America/Havana")
+"""Zones whose days begin at other instants than the project's; in Havana a day of March 2028 has no midnight."""
+
+
+def random_policy(r: random.Random) -> Policy:
+    """Return a policy with or without grace, whose frontier moves by closings alone or by charges too."""
+    grace, lateness_us = r.choice(("0s", "5d")), r.choice((None, 0, 36_000_000_000))
+    rules = ServiceConfig.model_validate({"grace": grace})
+    return replace(POLICY, default=rules, sources={"b": SourceRules("charge", lateness_us)})
 
 
 def _draw_day(r: random.Random, most: int) -> str:
     return (FIRST + timedelta(days=r.randint(0, most))).isoformat()
 
 
+def _draw_time(r: random.Random, most: int) -> str:
+    """Return a local time, often one off midnight."""
+    return _draw_day(r, most) + r.choice(("", "T00:30", "T05:00", "T10:00", "T23:30"))
+
+
+def _draw_closing(r: random.Random, log: Sequence[Item]) -> str:
+    """Return a time; often one shortly after a day began on which a state or a version of an item begins."""
+    begins = [i.since[:10] for i in log if isinstance(i, State | Price) and i.since >= FIRST.isoformat()]
+    return r.choice(begins) + r.choice(("T00:30", "T06:30")) if begins and r.random() < 0.6 else _draw_time(r, 110)
+
+
 def random_item_log(r: random.Random) -> list[Item]:
-    """Return a log of three months: late states and prices, bills that are early, late, doubled, wrong or unexplained, and closings."""
+    """Return a log of three months: late states and prices, bills that are early, late, doubled, wrong or unexplained, and closings.
+
+    Times are of any time of day, and subscriptions of several zones, some of them moving from one to another.
+    """
     log: list[Item] = []
     subscribers = [f"s{n}" for n in range(r.randint(1, 4))]
     for position in range(2, r.randint(8, 20)):
         kind = r.choice(("state", "state", "price", "bill", "bill", "bill", "close"))
         for _ in range(r.randint(1, 4)):
             if kind == "state":
-                more = {"cycle_day": r.choice((1, 15, 31))} if r.random() < 0.4 else {}
+                more: dict[str, Any] = {"cycle_day": r.choice((1, 15, 31))} if r.random() < 0.4 else {}
+                more |= {"timezone": r.choice(ZONES)} if r.random() < 0.4 else {}
                 status = r.choice(("active", "active", "active", "suspended", "ceased"))
                 ends = (FIRST + timedelta(days=200)).isoformat() if r.random() < 0.1 else None
-                log.append(State(_draw_day(r, 90), r.choice("AB"), status, ends, position, r.choice(subscribers), more=more))
+                log.append(State(_draw_time(r, 90), r.choice("AB"), status, ends, position, r.choice(subscribers), more=more))
             elif kind == "price":
                 log.append(random_price(r, position))
             elif kind == "bill":
                 log.append(random_bill(r, position, r.choice([*subscribers, "unknown"])))
         if kind == "close":
-            log.append(Closed(_draw_day(r, 110), position))
+            log.append(Closed(_draw_closing(r, log), position))
     log.append(Closed("2028-06-01", max((i.at for i in log), default=1) + 1))
     return log
 
@@ -142,7 +168,7 @@ def random_price(r: random.Random, position: int) -> Price:
     if item == "one_off":
         return Price("20", "2020-01-01", None, item, "fee", None, position, {"event": r.choice(("activation", "termination"))})
     more = {"due": r.choice(("advance", "arrears")), "period": r.choice(("month", "cycle", "week"))}
-    since = "2020-01-01" if r.random() < 0.6 else _draw_day(r, 60)
+    since = "2020-01-01" if r.random() < 0.6 else _draw_time(r, 60)
     return Price(r.choice(("31", "62")), since, None, item, r.choice(("line", "tv")), r.choice((None, "A")), position, more)
 
 
@@ -153,6 +179,7 @@ def random_bill(r: random.Random, position: int, subscriber: str) -> Bill:
     currency = "USD" if r.random() < 0.1 else "EUR"
     amount = r.choice(("31", "31", "62", "15.5", "0", "-5"))
     if r.random() < 0.2:
-        return Bill("20", None, _draw_day(r, 90), position, "fee", subscriber, key, currency)
+        return Bill("20", None, _draw_time(r, 90), position, "fee", subscriber, key, currency)
     named = r.choice(("again", f"{r.randint(2, position)}/{r.randint(0, 3)}")) if r.random() < 0.2 else None
-    return Bill(amount, month, None, position, r.choice(("line", "tv", "x")), subscriber, key, currency, corrects=named)
+    billed = _draw_time(r, 110) if r.random() < 0.3 else None
+    return Bill(amount, month, billed, position, r.choice(("line", "tv", "x")), subscriber, key, currency, corrects=named)

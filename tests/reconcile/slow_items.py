@@ -75,19 +75,24 @@ def _find_version(prices: Sequence[Price], spans: Sequence[Span], name: str, day
             continue
         plan = states[-1][2].plan
         of_item = [p for p in prices if p.item == "recurring" and p.name == name]
-        rows = [p for p in of_item if p.plan is not None and p.plan == plan] or [p for p in of_item if p.plan is None]
-        ordered = sorted(rows, key=lambda p: p.since)
-        begins = [datetime.fromisoformat(p.since) for p in ordered]
-        ends = [datetime.fromisoformat(p.to) if p.to else datetime.max for p in ordered]
-        moment = datetime.combine(day, datetime.min.time())
-        held = [
-            p
-            for p, b, e, n in zip(ordered, begins, ends, [*begins[1:], datetime.max][: len(ordered)], strict=True)
-            if b < moment + DAY and min(e, n) > moment
-        ]
+        own = [p for p in of_item if p.plan is not None and p.plan == plan]
+        held = _list_in_force(own, day) or _list_in_force([p for p in of_item if p.plan is None], day)
         if held and (held[-1].more.get("suspended") == "charged") == with_suspended:
             charging.append(held[-1])
     return charging
+
+
+def _list_in_force(rows: Sequence[Price], day: date) -> list[Price]:
+    """Return the versions of one item that are in force at any time of a day, by their beginning."""
+    ordered = sorted(rows, key=lambda p: p.since)
+    begins = [datetime.fromisoformat(p.since) for p in ordered]
+    ends = [datetime.fromisoformat(p.to) if p.to else datetime.max for p in ordered]
+    moment = datetime.combine(day, datetime.min.time())
+    return [
+        p
+        for p, b, e, n in zip(ordered, begins, ends, [*begins[1:], datetime.max][: len(ordered)], strict=True)
+        if b < moment + DAY and min(e, n) > moment
+    ]
 
 
 def _find_cycle_begin(year: int, month: int, cycle_day: int) -> date:
@@ -154,21 +159,21 @@ def _net_price(version: Price, prices: Sequence[Price], spans: Sequence[Span], d
     discounts = [p for p in prices if p.item == "discount"]
     for d in discounts:
         same_key = [o for o in discounts if (o.name, o.more.get("applies_to")) == (d.name, d.more.get("applies_to"))]
-        if d.plan is None and any(o.plan is not None and o.plan == state[2].plan for o in same_key):
-            continue
+        own = [o for o in same_key if o.plan is not None and o.plan == state[2].plan]
         if (d.plan is not None and d.plan != state[2].plan) or d.more.get("applies_to", version.name) != version.name:
             continue
         if d.price is not None and d.more.get("currency", "EUR") != version.more.get("currency", "EUR"):
             continue
-        first = date.fromisoformat(d.since)
-        last = date.fromisoformat(d.to) - DAY if d.to else date.max
+        offered = day
         if "months" in d.more:
             activated = _find_activation([s for s in spans if s[0] <= state[0]], day)
-            if activated is None or not first <= activated <= last:
+            if activated is None:
                 continue
             ends = _find_cycle_begin(activated.year, activated.month + d.more["months"], activated.day)
-            first, last = activated, ends - DAY
-        if first <= day <= last:
+            if not activated <= day < ends:
+                continue
+            offered = activated
+        if _list_in_force([d], offered) and not (d.plan is None and _list_in_force(own, offered)):
             fraction, off = fraction + d.more.get("discount_micros", 0), off + micros(d.price or "0")
     price = micros(version.price or "0")
     lowered = Fraction(price) * (MICROS - min(fraction, MICROS)) / MICROS - off

@@ -48,6 +48,26 @@ def half(**more: object) -> Price:
 
 CASES: dict[str, tuple[list[Price | State], Expected]] = {
     "a whole month costs the price": ([SINCE, price()], [(*MONTH, "31")]),
+    "a plan's own price has expired, so the general one is charged": (
+        [SINCE, Price("30"), Price("20", "2025-06-01", "2026-01-01", plan="A")], [(*MONTH, "30")],
+    ),
+    "a plan's own price expires on the 11th: ten days at 1, 21 days at 2": (
+        [SINCE, Price("62"), Price("31", "2025-06-01", "2026-03-11", plan="A")], [(*MONTH, "52")],
+    ),
+    "a plan's own price expires at noon of the 11th, that day is its own": (
+        [SINCE, Price("62"), Price("31", "2025-06-01", "2026-03-11T12:00", plan="A")], [(*MONTH, "51")],
+    ),
+    "a plan's own price begins on the 11th: ten days at 2, 21 days at 1": (
+        [SINCE, Price("62"), Price("31", "2026-03-11", plan="A")], [(*MONTH, "41")],
+    ),
+    "the general price between two prices of the plan: 10 days at 1, 10 at 2, 11 at 3": (
+        [SINCE, Price("62"), Price("31", "2025-06-01", "2026-03-11", plan="A"), Price("93", "2026-03-21", plan="A")],
+        [(*MONTH, "63")],
+    ),
+    "a plan's own discount of a quarter expires on the 11th, then the general half: 7.5 + 10.5": (
+        [SINCE, price(), half(), Price(None, "2020-01-01", "2026-03-11", "discount", "promo", "A", more={"discount_micros": 250_000})],
+        [(*MONTH, "18")],
+    ),
     "in arrears it is due at its end": (
         [SINCE, price(due="arrears")], [("2026-03-01", "2026-04-01", "2026-04-01", "31")],
     ),
@@ -274,6 +294,25 @@ EVENTS: dict[str, tuple[list[Price | State], Expected]] = {
         [State("2026-03-05", to="2028-03-04"), fee("termination", months=24)], [("2028-03-04", None, "2028-03-04", "20")],
     ),
     "a termination after the commitment": ([State("2026-03-05", to="2028-03-05"), fee("termination", months=24)], []),
+    "a termination on the day after 18 months, which are half a year of summer time longer": (
+        [State("2024-11-01", to="2026-05-01"), fee("termination", months=18)], [],
+    ),
+    "a termination at noon of the last day of 18 months": (
+        [State("2024-10-01", to="2026-03-31T12:00"), fee("termination", months=18)], [("2026-03-31", None, "2026-03-31", "20")],
+    ),
+    "a commitment counts from the day of activation, not from its time": (
+        [State("2024-10-01T15:00", to="2026-04-01T12:00"), fee("termination", months=18)], [],
+    ),
+    "a plan's own fee has expired before the event": (
+        [State("2026-03-05"), fee("activation"),
+         Price("25", "2025-01-01", "2026-03-01", "one_off", "fee", "A", more={"event": "activation"})],
+        [("2026-03-05", None, "2026-03-05", "20")],
+    ),
+    "a plan's own fee expires on the day after the event": (
+        [State("2026-03-05"), fee("activation"),
+         Price("25", "2025-01-01", "2026-03-06", "one_off", "fee", "A", more={"event": "activation"})],
+        [("2026-03-05", None, "2026-03-05", "25")],
+    ),
     "a change of plan": (
         [State("2026-03-05"), State("2026-03-08", "B"), fee("plan_change")], [("2026-03-08", None, "2026-03-08", "20")],
     ),

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from item_logs import DAY_US, POLICY, Bill, Closed, Item, Price, State, inputs_of
 
+from trueup.config import ServiceConfig
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.recurring.reconcile_items import reconcile_items
 from trueup.reconcile.results.outcome import Outcome, merge_outcomes
@@ -46,6 +47,9 @@ def changes(log: Sequence[Item], subscriber: str = "s", policies: Sequence[Polic
 
 
 SINCE, RENTAL = State("2025-06-01"), Price("31")
+RE_USED = [State("2025-06-01", to="2026-03-11"), State("2026-03-21")]
+"""A number of one customer until the 10th of March, and of another one from the 21st on."""
+OF_BOTH = [Bill("31", ("2026-03-01", "2026-03-11")), Bill("31", ("2026-03-21", "2026-04-01"))]
 
 CASES: dict[str, tuple[list[Item], list[Change]]] = {
     "a rental billed in full raises nothing": ([SINCE, RENTAL, Bill("31", MARCH), Closed("2026-03-20")], []),
@@ -224,6 +228,34 @@ CASES: dict[str, tuple[list[Item], list[Change]]] = {
         [SINCE, RENTAL, Bill("31", MARCH, key="c", at=2), Bill("30", MARCH, key="c", at=3), Closed("2026-03-20", 4)],
         [(3, "raised", "conflict", "conflicting_charge", None, "0")],
     ),
+    "a plan's price has expired and the general price is billed": (
+        [SINCE, Price("30"), Price("20", "2025-06-01", "2026-01-01", plan="A"), Bill("30", MARCH), Closed("2026-03-20")], [],
+    ),
+    "a plan's price has expired and is still billed": (
+        [SINCE, Price("30"), Price("20", "2025-06-01", "2026-01-01", plan="A"), Bill("20", MARCH), Closed("2026-03-20")],
+        [(3, "raised", "frontier", "misrated", "old_price", "10")],
+    ),
+    "a plan's discount of half has expired and is still given, instead of the general tenth": (
+        [SINCE, RENTAL, Price(None, item="discount", name="d", more={"discount_micros": 100_000}),
+         Price(None, "2020-01-01", "2026-03-01", "discount", "d", "A", more={"discount_micros": 500_000}),
+         Bill("15.5", MARCH), Closed("2026-03-20")],
+        [(3, "raised", "frontier", "misrated", "discount_expired", "12.4")],
+    ),
+    "an item that a later book has for another plan is unknown until then": (
+        [SINCE, Bill("31", MARCH, item="tv"), Closed("2026-03-20", 3), Price(name="tv", plan="B", at=4)],
+        [(3, "raised", "frontier", "charge_without_usage", "unknown_item", "-31")],
+    ),
+    "a number re-used within a period is one expectation: two whole rentals exceed the one expected by a rental": (
+        [*RE_USED, Price("31", more={"proration": "none"}), *OF_BOTH, Closed("2026-03-20")],
+        [(3, "raised", "frontier", "misrated", None, "-31")],
+    ),
+    "a number re-used within a period is one expectation: what the first customer pays too much, the second need not pay": (
+        [*RE_USED, RENTAL, Bill("21", ("2026-03-01", "2026-03-11")), Closed("2026-03-20")], [],
+    ),
+    "a number re-used in the next period is an expectation for each customer": (
+        [State("2025-06-01", to="2026-03-11"), State("2026-04-01"), RENTAL, Bill("21", MARCH), Bill("20", APRIL), Closed("2026-04-20")],
+        [(3, "raised", "frontier", "misrated", None, "-11"), (3, "raised", "frontier", "misrated", None, "11")],
+    ),
     "a rental in arrears is due at the end of its period": (
         [SINCE, Price("31", more={"due": "arrears"}), EARLY, Closed("2026-04-01", 3), Closed("2026-04-02", 4)],
         [(4, "raised", "frontier", "unbilled", "never_since_activation", "31")],
@@ -254,6 +286,14 @@ def test_the_grace_counts_from_observed_times_and_changes_with_the_policy() -> N
     assert changes(log, policies=[observed, longer]) == [
         (3, "raised", "frontier", "unbilled", reason, "31"), (4, "retracted", "policy_change", "unbilled", reason, "31"),
     ]  # fmt: skip
+
+
+def test_a_rental_is_due_before_the_first_charge_of_a_source_with_lateness() -> None:
+    days_late = replace(
+        POLICY, sources={"b": SourceRules("charge", 10 * DAY_US)}, default=ServiceConfig.model_validate({"grace": "0s"})
+    )
+    log: list[Item] = [SINCE, RENTAL, replace(EARLY, time="2026-03-16", at=2), Closed("2026-03-01", 3)]
+    assert changes(log, policies=[days_late]) == [(2, "raised", "frontier", "unbilled", "never_since_activation", "31")]
 
 
 def test_a_credit_before_the_charge_that_it_names_is_resolved_by_that_late_charge() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import lake_fixture
 import polars as pl
 import pytest
-from item_lake import item_lake, random_item_log, with_moved_bills
+from item_lake import item_lake, random_item_log, random_policy, with_moved_bills
+from item_logs import POLICY, Bill, Closed, Price, State
 from run_epochs import process_epochs
 
+from trueup.config import ServiceConfig
 from trueup.reconcile.recurring import item_partition
 from trueup.reconcile.results.outcome import merge_outcomes
 
@@ -26,7 +29,7 @@ def check(seed: str, folder: Path, *, moved: bool = False) -> Counter[str]:
     r = random.Random(seed)
     log = random_item_log(r)
     log = with_moved_bills(r, log) if moved else log
-    with item_lake(folder, log) as lake:
+    with item_lake(folder, log, random_policy(r)) as lake:
         last = lake.last_position()
         whole = lake_fixture.outcome_of(lake, 0, last, 1)
         rest = pl.sum_horizontal("impact_micros", "tolerated_micros", "pending_micros")
@@ -46,12 +49,47 @@ def check(seed: str, folder: Path, *, moved: bool = False) -> Counter[str]:
     return Counter(whole.history["cause"].to_list())
 
 
-def test_a_random_log_of_items_is_conserved_and_may_be_divided(tmp_path: Path) -> None:
-    check("item law 0", tmp_path)
+RENTAL = Price("31", at=2, more={"period": "cycle"})
+EARLY = Bill("0", time="2026-03-01T05:00", item="x", subscriber="other", at=3)
+OFF_MIDNIGHT: dict[str, tuple[list[State | Price], str, str]] = {
+    "a rental that begins at noon": ([State("2026-03-10T12:00", at=4)], "2026-03-09T20:00", "2026-03-10T05:00"),
+    "a rental of a subscription whose days begin in New York": (
+        [State("2026-03-10T12:00", at=4, more={"timezone": "America/New_York"})], "2026-03-10T02:00", "2026-03-10T06:00",
+    ),
+    "a change of cycle at noon": (
+        [State("2026-02-01", at=4), State("2026-03-10T12:00", at=4, more={"cycle_day": 20})], "2026-03-09T20:00", "2026-03-10T05:00",
+    ),
+    "a cycle of an earlier state, in the zone of a later one": (
+        [State("2026-02-01", at=4, more={"cycle_day": 10}),
+         State("2026-06-01T12:00", at=4, more={"timezone": "America/New_York", "cycle_day": 20})],
+        "2026-03-10T02:00", "2026-03-10T06:00",
+    ),
+    "a price that the plan's own price hides until noon of the day before": (
+        [Price("0", "2026-01-01", "2026-03-09T12:00", plan="A", at=2, more={"period": "month"}), State("2026-02-01", at=4)],
+        "2026-03-09T20:00", "2026-03-10T05:00",
+    ),
+}  # fmt: skip
+"""Logs with two closings. Between both a day begins on which a rental is due; no state or price begins or ends between them."""
+
+
+@pytest.mark.parametrize("case", OFF_MIDNIGHT, ids=lambda name: name.replace(" ", "_"))
+def test_repeated_runs_find_rentals_that_are_due_at_midnight(case: str, tmp_path: Path) -> None:
+    items, before, behind = OFF_MIDNIGHT[case]
+    closings = [Closed(before, 5), Closed(behind, 6), Closed("2026-03-15", 7)]
+    policy = replace(POLICY, default=ServiceConfig.model_validate({"grace": "0s"}))
+    with item_lake(tmp_path, [RENTAL, EARLY, *items, *closings], policy) as lake:
+        whole = lake_fixture.outcome_of(lake, 0, 7, 1)
+        assert 6 in whole.history["position"].to_list()
+        assert lake_fixture.totals(lake_fixture.outcome_in_steps(lake, range(1, 8), 1)) == lake_fixture.totals(whole)
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_a_random_log_of_items_is_conserved_and_may_be_divided(n: int, tmp_path: Path) -> None:
+    check(f"item law {n}", tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", range(8))
+@pytest.mark.parametrize("n", range(2, 14))
 def test_random_logs_of_items_are_conserved_and_may_be_divided(n: int, tmp_path: Path) -> None:
     check(f"item law {n}", tmp_path)
 

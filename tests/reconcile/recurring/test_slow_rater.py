@@ -29,6 +29,13 @@ def random_states(r: random.Random) -> list[State]:
     return states
 
 
+def _draw_end(r: random.Random, since: str) -> str | None:
+    if r.random() < 0.6:
+        return None
+    begin = max(date.fromisoformat(since[:10]), FIRST)
+    return (begin + timedelta(days=r.randint(1, 60))).isoformat() + r.choice(("", "T12:00"))
+
+
 def random_book(r: random.Random) -> list[Price]:
     book = []
     for name in ("line", "tv"):
@@ -48,12 +55,13 @@ def random_book(r: random.Random) -> list[Price]:
                     "proration": ("day", "none", "30") if period in ("month", "cycle") else ("day", "none"),
                 }  # fmt: skip
                 more = {n: r.choice(values) for n, values in choices.items() if r.random() < 0.5} | {"period": period}
-                book.append(Price(r.choice(("31", "10", "0.000007", "-3.5")), since, plan=plan, name=name, more=more))
-    for n in range(r.randint(0, 3)):
+                amount = r.choice(("31", "10", "0.000007", "-3.5"))
+                book.append(Price(amount, since, _draw_end(r, since), plan=plan, name=name, more=more))
+    for n in range(r.randint(0, 4)):
         begin = FIRST + timedelta(days=r.randint(0, 100))
         more = {"discount_micros": r.choice((100_000, 333_333, 600_000))} if r.random() < 0.7 else {}
         more |= {"months": r.randint(1, 3)} if r.random() < 0.4 else {}
-        more |= {"applies_to": "tv"} if r.random() < 0.3 else {}
+        more |= {"applies_to": "tv"} if n > 1 and r.random() < 0.3 else {}
         ends = (begin + timedelta(days=r.randint(1, 50))).isoformat() if r.random() < 0.5 else None
         book.append(
             Price(
@@ -61,8 +69,8 @@ def random_book(r: random.Random) -> list[Price]:
                 begin.isoformat(),
                 ends,
                 "discount",
-                f"d{n}",
-                r.choice((None, "A")),
+                f"d{n // 2}",
+                (None, "A")[n % 2],
                 more=more,
             )
         )

@@ -2,7 +2,7 @@
 
 A row names its item (`name`). A version of an item holds from its `valid_from` to its `valid_to`, or to the beginning of the next
 version. The version is known from a position of the log on. For a plan, its own rows of an item take precedence over rows without a
-plan.
+plan while they are in force.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from trueup.localtime import DAY_US, utc_us, wall_us
 from trueup.policies.policy import NEVER_POSITION
 from trueup.rating.book import DISCOUNT, ONE_OFF, RECURRING
 from trueup.units import CYCLE, MONTH, WEEK
@@ -45,6 +46,7 @@ ITEM: dict[str, pl.DataType] = {
     "until": pl.Int64(),
 }
 _KEY = ["kind", "plan", "name", "applies_to"]
+_OF_PLAN = ["of_plan", "zone", "kind", "name", "applies_to"]
 
 
 def items_of(rows: pl.DataFrame) -> pl.DataFrame:
@@ -72,11 +74,37 @@ def items_known_at(items: pl.DataFrame, position: int) -> pl.DataFrame:
     return known.with_columns(to_us=pl.min_horizontal("to_us", following)).drop("since", "until")
 
 
-def items_of_plans(known: pl.DataFrame, plans: pl.Series) -> pl.DataFrame:
-    """Return the rows of `known` that apply to each plan (`of_plan`): its own rows, else those without a plan."""
-    of_plans = plans.unique().alias("of_plan").to_frame()
-    own = known.drop_nulls("plan").join(of_plans, left_on="plan", right_on="of_plan", how="inner").with_columns(of_plan="plan")
-    general = known.filter(pl.col("plan").is_null()).join(of_plans, how="cross")
-    hidden = own.select("of_plan", *(n for n in _KEY if n != "plan")).unique()
-    general = general.join(hidden, on=hidden.columns, how="anti", nulls_equal=True)
-    return pl.concat([own, general.select(own.columns)])
+def items_of_plans(known: pl.DataFrame, plans: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `known` that apply to each plan in each zone (`of_plan`, `zone`): its own rows, else those without a plan.
+
+    A plan's own row hides rows without a plan while it is in force: on whole days of the zone, or at the instant of an event.
+    """
+    own = known.drop_nulls("plan").join(plans, left_on="plan", right_on="of_plan", how="inner").with_columns(of_plan="plan")
+    general = known.filter(pl.col("plan").is_null()).join(plans, how="cross")
+    gaps = _find_gaps(_in_whole_days(own))
+    left = general.join(gaps, on=_OF_PLAN, how="left", nulls_equal=True, maintain_order="left").with_columns(
+        from_us=pl.max_horizontal("from_us", "gap_from_us"), to_us=pl.min_horizontal("to_us", "gap_to_us")
+    ).filter((pl.col("from_us") < pl.col("to_us")).fill_null(True))  # fmt: skip
+    return pl.concat([own, left.select(own.columns)])
+
+
+def _in_whole_days(own: pl.DataFrame) -> pl.DataFrame:
+    """Return the range of each row as `from_us` and `to_us`: for what is charged or lowered by days, whole days of its zone."""
+    begins, ends = pl.col("from_us"), pl.col("to_us")
+    for zone in own["zone"].unique().drop_nulls().sort():
+        is_by_day = (pl.col("kind") != ONE_OFF) & (pl.col("zone") == zone)
+        first = wall_us(pl.col("from_us"), zone) // DAY_US
+        following = wall_us(pl.col("to_us") - 1, zone) // DAY_US + 1
+        begins = pl.when(is_by_day).then(utc_us(first * DAY_US, zone)).otherwise(begins)
+        ends = pl.when(is_by_day).then(utc_us(following * DAY_US, zone)).otherwise(ends)
+    return own.select(*_OF_PLAN, from_us=begins, to_us=ends)
+
+
+def _find_gaps(ranges: pl.DataFrame) -> pl.DataFrame:
+    """Return the times [`gap_from_us`, `gap_to_us`) of each key before, between and after its ranges; a NULL is no limit."""
+    ordered = ranges.sort(*_OF_PLAN, "from_us", nulls_last=True)
+    before = pl.col("to_us").shift(1).over(_OF_PLAN)
+    gaps = ordered.select(*_OF_PLAN, gap_from_us=before, gap_to_us="from_us")
+    last = ordered.unique(_OF_PLAN, keep="last", maintain_order=True).filter(pl.col("to_us").is_not_null())
+    after = last.select(*_OF_PLAN, gap_from_us="to_us", gap_to_us=pl.lit(None, pl.Int64))
+    return pl.concat([gaps, after])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.localtime import local_day
 from trueup.rating.book import RECURRING
 from trueup.reconcile.domain.frontier import Frontier, RunningMax
 from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.recurring.due_times import last_day_begun
 from trueup.reconcile.recurring.pieces import period_begin_day, period_of_day
+from trueup.reconcile.recurring.subscription_views import with_days
 
 Windows = list[tuple[int, int]]
 """Ranges of instants (µs) that the charge stream passed, less the wait of each."""
@@ -35,7 +36,7 @@ def affected_subscriptions(
         changed | _is_within(pl.col("from_us"), windows) | _is_within(pl.col("to_us"), windows).fill_null(False)
     )
     return pl.concat(
-        [of_charges, of_states["subscriber"], _find_subscribers_at_edges(known, frontier, terms, windows, upto)]
+        [of_charges, of_states["subscriber"], _find_subscribers_at_due_days(known, frontier, terms, windows, upto)]
     ).unique()
 
 
@@ -67,33 +68,40 @@ def _is_within(instant: pl.Expr, windows: Windows) -> pl.Expr:
     return pl.any_horizontal(pl.lit(False), *(instant.is_between(low, high) for low, high in windows))
 
 
-def _find_subscribers_at_edges(known: pl.DataFrame, frontier: Frontier, terms: Terms, windows: Windows, upto: int) -> pl.Series:
-    """Return the subscribers with a recurring item of which a period or version begins in a window."""
+def _find_subscribers_at_due_days(known: pl.DataFrame, frontier: Frontier, terms: Terms, windows: Windows, upto: int) -> pl.Series:
+    """Return the subscribers of whom a day begins in a window on which a charge of a recurring item can be due."""
     recurring = terms.items.filter((pl.col("kind") == RECURRING) & (pl.col("since") <= upto))
-    periods = recurring["period"].unique()
-    if periods.is_empty() or not windows:
-        return known["subscriber"].clear()
-    project = frontier.policies.all[-1].timezone
-    found = []
-    for (zone,), of_zone in known.with_columns(zone=pl.col("timezone").fill_null(project)).group_by("zone"):
+    found = [known["subscriber"].clear()]
+    if recurring.is_empty() or not windows:
+        return found[0]
+    for (zone,), of_zone in _with_zones(known, frontier.policies.all[-1].timezone).group_by("zone"):
         days = pl.DataFrame(windows, schema=["low", "high"], orient="row").select(
-            low_day=local_day(pl.col("low") - 1, str(zone)), high_day=local_day(pl.col("high"), str(zone))
-        ).filter(pl.col("low_day") < pl.col("high_day"))  # fmt: skip
-        edges = pl.concat([terms.items["from_us"], terms.items["to_us"]]).drop_nulls().alias("edge").to_frame()
-        edge_days = edges.select(local_day(pl.col("edge"), str(zone))).to_series()
+            last_day_begun(pl.col(n), str(zone)) for n in ("low", "high")
+        ).filter(pl.col("low") < pl.col("high"))  # fmt: skip
+        versions = with_days(recurring.with_columns(zone=pl.lit(zone)))
+        states = with_days(of_zone)
         for low, high in days.rows():
-            if edge_days.is_between(low, high).any():
+            of_versions = (pl.col("first_day").is_between(low + 1, high) | pl.col("last_day").is_between(low, high - 1)).any()
+            if versions.select(of_versions).item():
                 found.append(of_zone["subscriber"])
                 continue
-            found.append(_with_edge(of_zone, periods, low, high))
-    return pl.concat([known["subscriber"].clear(), *found])
+            found.append(states.filter(pl.col("first_day").is_between(low + 1, high))["subscriber"])
+            found.append(_find_subscribers_with_period(of_zone, recurring["period"].unique(), low, high))
+    return pl.concat(found)
 
 
-def _with_edge(states: pl.DataFrame, periods: pl.Series, low: object, high: object) -> pl.Series:
+def _with_zones(known: pl.DataFrame, of_project: str) -> pl.DataFrame:
+    """Add `zone`: each state once for each zone that any state of its subscriber has, as one of them applies to all."""
+    zoned = known.with_columns(zone=pl.col("timezone").fill_null(of_project))
+    if zoned["zone"].n_unique() < 2:
+        return zoned
+    return zoned.drop("zone").join(zoned.select("subscriber", "zone").unique(), on="subscriber")
+
+
+def _find_subscribers_with_period(states: pl.DataFrame, periods: pl.Series, low: int, high: int) -> pl.Series:
     """Return the subscribers with a period that begins after the day `low` and not after `high`."""
     cycles = states.select("subscriber", cycle_day=pl.col("cycle_day").fill_null(1)).unique()
-    each = cycles.join(periods.alias("period").to_frame(), how="cross").with_columns(
-        pl.lit(day).cast(pl.Date).cast(pl.Int32).cast(pl.Int64).alias(name) for name, day in (("low", low), ("high", high))
-    )  # fmt: skip
-    begins = each.with_columns(number=period_of_day(pl.col("high"))).with_columns(begins=period_begin_day(pl.col("number")))
-    return begins.filter(pl.col("begins") > pl.col("low"))["subscriber"]
+    each = cycles.join(periods.alias("period").to_frame(), how="cross")
+    number = period_of_day(pl.lit(high, pl.Int64))
+    begins = each.with_columns(number=number).with_columns(begins=period_begin_day(pl.col("number")))
+    return begins.filter(pl.col("begins") > low)["subscriber"]

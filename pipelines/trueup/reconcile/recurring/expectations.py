@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from trueup.localtime import DAY_US, utc_us
 from trueup.rating.amounts import to_decimals
 from trueup.rating.book import DISCOUNT, ONE_OFF, RECURRING
 from trueup.rating.charged_items.items import items_known_at, items_of_plans
-from trueup.reconcile.recurring.pieces import GROUP, pieces_of, with_discounts, with_shares
+from trueup.reconcile.recurring.due_times import day_begin_us, due_day
+from trueup.reconcile.recurring.pieces import GROUP, day_months_after, pieces_of, with_discounts, with_shares
 from trueup.reconcile.recurring.subscription_views import ACTIVE, CEASED, SubscriptionViews, day_number
 from trueup.units import MICROS
 
@@ -44,16 +44,15 @@ class PriceLists:
 
 def price_lists(items: pl.DataFrame, views: SubscriptionViews) -> PriceLists:
     """Return the items (`ITEM`) of each edition for the plans and zones of subscriptions."""
-    used = views.spans.select("edition", "plan", "zone").unique()
-    lists = []
+    used = views.spans.select("edition", "zone", of_plan="plan").unique()
+    no_plans = used.clear().select("of_plan", "zone")
+    lists = [items_of_plans(items.clear().drop("since", "until"), no_plans).with_columns(edition=pl.lit(None, pl.Int64))]
     for (edition,), of_edition in used.group_by("edition", maintain_order=True):
         assert isinstance(edition, int)
         known = items_known_at(items, views.starts[edition])
-        rows = items_of_plans(known, of_edition["plan"]).with_columns(edition=pl.lit(edition, pl.Int64))
-        lists.append(rows.join(of_edition.select("plan", "zone"), left_on="of_plan", right_on="plan", nulls_equal=True))
-    empty = items_of_plans(items.clear().drop("since", "until"), pl.Series("plan", [], pl.String))
-    no_rows = empty.with_columns(edition=pl.lit(None, pl.Int64), zone=pl.lit(None, pl.String))
-    return PriceLists(pl.concat([no_rows, *lists]))
+        rows = items_of_plans(known, of_edition.select("of_plan", "zone"))
+        lists.append(rows.with_columns(edition=pl.lit(edition, pl.Int64)))
+    return PriceLists(pl.concat(lists))
 
 
 def expectations_of(views: SubscriptionViews, lists: PriceLists, reached: pl.DataFrame) -> pl.DataFrame:
@@ -70,7 +69,7 @@ def expectations_of(views: SubscriptionViews, lists: PriceLists, reached: pl.Dat
     pieces = pieces_of(activated, lists.of(RECURRING), reach)
     discounted = with_shares(with_discounts(pieces, lists.of(DISCOUNT)))
     recurring = _sum_pieces(discounted)
-    return pl.concat([recurring, _expect_one_off_charges(views.spans, lists)])
+    return pl.concat([recurring, _expect_one_off_charges(activated, lists)])
 
 
 def _derive_net_price(price: pl.Expr) -> pl.Expr:
@@ -92,21 +91,15 @@ def _sum_pieces(pieces: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
     over = pl.col("of_shares").cast(_WIDE) * MICROS * MICROS
     priced = grouped.with_columns(expected_micros=to_decimals(pl.col("net"), over))
-    due_day = pl.when("in_advance").then(pl.max_horizontal("begins", "first_day")).otherwise("ends")
     zones = priced["zone"].unique().sort().to_list()
+    begin_us = {
+        f"{n}_us": day_begin_us(day, pl.col("zone"), zones)
+        for n, day in (("period_from", pl.col("begins")), ("period_to", pl.col("ends")), ("due", due_day()))
+    }
     return priced.select(
         "view", "subscriber", "service", "currency", "expected_micros", "period", item="name", is_recurring=pl.lit(True),
-        period_from_us=_begin_us(pl.col("begins"), zones), period_to_us=_begin_us(pl.col("ends"), zones),
-        due_us=_begin_us(due_day, zones), day=pl.col("begins").cast(pl.Int32).cast(pl.Date),
+        day=pl.col("begins").cast(pl.Int32).cast(pl.Date), **begin_us,
     ).select(pl.col(n).cast(t) for n, t in EXPECTATION.items())  # fmt: skip
-
-
-def _begin_us(day: pl.Expr, zones: list[str]) -> pl.Expr:
-    """Return the instant at which a day begins in each row's `zone`."""
-    instant = pl.lit(None, pl.Int64)
-    for name in zones:
-        instant = pl.when(pl.col("zone") == name).then(utc_us(day * DAY_US, name)).otherwise(instant)
-    return instant
 
 
 def _expect_one_off_charges(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFrame:
@@ -117,8 +110,8 @@ def _expect_one_off_charges(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFr
         suffix="_item",
     )  # fmt: skip
     # After the end of the commitment no fee is charged.
-    committed_us = pl.col("activated_us").cast(pl.Datetime("us")).dt.offset_by(pl.format("{}mo", pl.col("months").fill_null(1)))
-    is_committed = pl.col("months").is_null() | (pl.col("event_us") < committed_us.cast(pl.Int64))
+    event_day = day_number(pl.col("event_us"), pl.col("zone"), events["zone"].unique().drop_nulls().sort().to_list())
+    is_committed = pl.col("months").is_null() | (event_day < day_months_after(pl.col("activated_day")))
     in_force = (pl.col("from_us_item") <= pl.col("event_us")) & (pl.col("event_us") < pl.col("to_us_item")).fill_null(True)
     charged = events.filter(in_force & is_committed).with_row_index("event_no")
     return _price_events(_with_event_discounts(charged, lists.of(DISCOUNT)))
@@ -126,7 +119,7 @@ def _expect_one_off_charges(spans: pl.DataFrame, lists: PriceLists) -> pl.DataFr
 
 def _list_life_events(spans: pl.DataFrame) -> pl.DataFrame:
     """Return the events of subscriptions, with the plan for which each is charged."""
-    columns = ["view", "edition", "zone", "subscriber", "plan", "from_us", "to_us", "activated_us"]
+    columns = ["view", "edition", "zone", "subscriber", "plan", "from_us", "to_us", "activated_day"]
     alive, continues = pl.col("status") != CEASED, pl.col("before_status").is_not_null() & (pl.col("before_status") != CEASED)
     changes = {
         "activation": (pl.col("status") == ACTIVE) & (pl.col("from_us") == pl.col("activated_us")),

@@ -63,10 +63,7 @@ def _list_hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tu
     no_discount = rows.filter(pl.col("kind") != DISCOUNT)
     if no_discount.height < rows.height:
         yield MISRATED, "discount_not_applied", lambda: (views, PriceLists(no_discount))
-        is_discount = pl.col("kind") == DISCOUNT
-        lasting = pl.when(is_discount & pl.col("months").is_not_null()).then(_MOST_MONTHS).otherwise("months")
-        endless = rows.with_columns(to_us=pl.when(~is_discount).then("to_us"), months=lasting)
-        yield MISRATED, "discount_expired", lambda: (views, PriceLists(endless))
+        yield MISRATED, "discount_expired", lambda: (views, PriceLists(_extend_discounts(rows)))
     key = ["edition", "of_plan", "zone", "kind", "name"]
     before = pl.col("price_micros").shift(1).over(key)
     prices = pl.when(pl.col("kind") == DISCOUNT).then("price_micros").otherwise(pl.coalesce(before, "price_micros"))
@@ -90,6 +87,19 @@ def _list_hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tu
     yield MISRATED, "not_prorated", lambda: (replace(views, spans=_backdate_plans(spans)), whole)
     yield UNEXPLAINED, "after_cessation", lambda: (replace(views, spans=_ignore_cessations(spans)), lists)
     yield UNEXPLAINED, "while_suspended", lambda: (views, PriceLists(rows.with_columns(charged_suspended=pl.lit(True))))
+
+
+def _extend_discounts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return a price list whose discounts last until another version begins. A plan's own discount hides a general one for ever."""
+    key = ["edition", "of_plan", "zone", "kind", "name", "applies_to"]
+    is_discount, is_own = pl.col("kind") == DISCOUNT, pl.col("plan").is_not_null()
+    ordered = rows.sort(*key, "from_us", nulls_last=True)
+    kept = ordered.filter(~is_discount | is_own | ~is_own.cum_max().over(key))
+    following = pl.col("from_us").shift(-1).over(key)
+    return kept.with_columns(
+        to_us=pl.when(is_discount).then(following).otherwise("to_us"),
+        months=pl.when(is_discount & pl.col("months").is_not_null()).then(_MOST_MONTHS).otherwise("months"),
+    )
 
 
 def _backdate_plans(spans: pl.DataFrame) -> pl.DataFrame:
@@ -139,24 +149,25 @@ def _explain_unexpected_charges(
         lists.rows.select("edition", "of_plan", "zone", "name", has_item=pl.lit(True)).unique(),
         left_on=["edition", "plan", "zone"], right_on=["edition", "of_plan", "zone"], nulls_equal=True,
     ).group_by("view", item="name").agg(pl.col("has_item").first())  # fmt: skip
-    joined = rows.select("row", "view", "item", "currency", "matched_us").join(offered, on=["view", "item"], how="left")
+    joined = rows.select("row", "view", "item", "currency", "matched_us", "at").join(offered, on=["view", "item"], how="left")
     for facts in (known, ceased, ended):
         joined = joined.join(facts, on="view", how="left")
     over = pl.coalesce("ended_us", "ceased_us") <= pl.col("matched_us")
-    names = items.select("name", "currency").unique()
-    of_item = names.select("name").unique().with_columns(in_book=pl.lit(True))
-    same = names.select(item="name", currency="currency", same_currency=pl.lit(True))
+    # Only the rows known at the position of a booking explain it, whatever later positions add to the book.
+    of_item = items.group_by(item="name").agg(item_since=pl.col("since").min())
+    same = items.group_by("currency", item="name").agg(currency_since=pl.col("since").min())
     at_rest = views.spans.filter(pl.col("status") == SUSPENDED).select("view", "from_us", "to_us")
     rests = joined.select("row", "view", "matched_us").join(at_rest, on="view").filter(
         (pl.col("from_us") <= pl.col("matched_us")) & (pl.col("matched_us") < pl.col("to_us")).fill_null(True)
     ).select("row", is_suspended=pl.lit(True)).unique()  # fmt: skip
     joined = joined.join(rests, on="row", how="left")
-    named = joined.join(of_item, left_on="item", right_on="name", how="left").join(same, on=["item", "currency"], how="left")
+    named = joined.join(of_item, on="item", how="left").join(same, on=["item", "currency"], how="left")
+    in_book, same_currency = ((pl.col(n) <= pl.col("at")).fill_null(False) for n in ("item_since", "currency_since"))
     reason = (
         pl.when(pl.col("known").is_null()).then(pl.lit("unknown_subscription"))
         .when(over.fill_null(False)).then(pl.lit("after_cessation"))
-        .when(pl.col("in_book").is_null()).then(pl.lit("unknown_item"))
-        .when(pl.col("same_currency").is_null()).then(pl.lit("other_currency"))
+        .when(~in_book).then(pl.lit("unknown_item"))
+        .when(~same_currency).then(pl.lit("other_currency"))
         .when(pl.col("has_item").is_null()).then(pl.lit("unknown_plan"))
         .when(pl.col("is_suspended").fill_null(False)).then(pl.lit("while_suspended"))
     )  # fmt: skip

@@ -73,6 +73,11 @@ def _to_date(day: pl.Expr) -> pl.Expr:
     return day.cast(pl.Int32).cast(pl.Date)
 
 
+def day_months_after(day: pl.Expr) -> pl.Expr:
+    """Return the day of the month, each row's `months` later; the last day of a month without that day."""
+    return _to_date(day).dt.offset_by(pl.format("{}mo", pl.col("months").fill_null(1))).cast(pl.Int32).cast(pl.Int64)
+
+
 def period_of_day(day: pl.Expr) -> pl.Expr:
     """Return the number of the period that contains a day, by each row's `period` and `cycle_day`."""
     # The first of January 1970 was a Thursday.
@@ -143,10 +148,10 @@ def with_discounts(pieces: pl.DataFrame, discounts: pl.DataFrame) -> pl.DataFram
     )  # fmt: skip
     of_activation = pl.col("months").is_not_null()
     is_offered = ~of_activation | pl.col("activated_day").is_between("d_first", "d_last")
-    lasts_to = _to_date(pl.col("activated_day")).dt.offset_by(pl.format("{}mo", pl.col("months").fill_null(1))).cast(pl.Int32) - 1
+    lasts_to = day_months_after(pl.col("activated_day")) - 1
     held = met.filter(is_offered).with_columns(
         d_first=pl.max_horizontal("first_day", pl.when(of_activation).then("activated_day").otherwise("d_first")),
-        d_last=pl.min_horizontal("last_day", pl.when(of_activation).then(lasts_to.cast(pl.Int64)).otherwise("d_last")),
+        d_last=pl.min_horizontal("last_day", pl.when(of_activation).then(lasts_to).otherwise("d_last")),
     ).filter(pl.col("d_first") <= pl.col("d_last")).select("piece", "d_first", "d_last", "discount_micros", "d_price")  # fmt: skip
     if held.is_empty():
         return numbered.drop("piece").with_columns(**none)

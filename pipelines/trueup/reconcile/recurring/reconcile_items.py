@@ -118,10 +118,12 @@ def _find_reach(views: SubscriptionViews, charges: pl.DataFrame, inputs: ItemInp
     earliest = inputs.charge_reach.latest(upto)
     own = charges.select("subscriber", "moment_us").drop_nulls().join(views.views.select("subscriber", "view"), on="subscriber")
     reached = own.select("view", low_us="moment_us", high_us="moment_us").unique()
-    if latest is None or earliest is None or latest < -earliest:
+    if latest is None or earliest is None:
         return reached
-    general = views.views.select("view", low_us=pl.lit(-earliest, pl.Int64), high_us=pl.lit(latest, pl.Int64))
-    return pl.concat([general, reached.filter(~pl.col("low_us").is_between(-earliest, latest))])
+    # With a lateness the stream may not have passed its first charge yet, but the day on which that charge's period is due.
+    first = min(-earliest, latest)
+    general = views.views.select("view", low_us=pl.lit(first, pl.Int64), high_us=pl.lit(latest, pl.Int64))
+    return pl.concat([general, reached.filter(~pl.col("low_us").is_between(first, latest))])
 
 
 def _number_components(

@@ -154,8 +154,8 @@ def _rate_routers(known: pl.DataFrame, dates: PriceDates) -> pl.DataFrame:
 
 
 def _list_fees(contracts: pl.DataFrame) -> pl.DataFrame:
-    """Return a fee for each activation, and for each termination before the commitment ends."""
-    committed = pl.col("ceased_at") < pl.col("active_at").dt.offset_by(f"{prices.COMMITMENT_MONTHS}mo")
+    """Return a fee for each activation, and for each termination on a day of the commitment."""
+    committed = pl.col("ceased_at").dt.date() < pl.col("active_at").dt.date().dt.offset_by(f"{prices.COMMITMENT_MONTHS}mo")
     events = [
         contracts.select("contract", item=pl.lit(prices.ACTIVATION), event="active_at", micros=prices.ACTIVATION_MICROS),
         contracts.filter(committed).select(
