@@ -230,6 +230,27 @@ def test_sums_of_a_period_are_compared_where_stages_have_no_session_keys(reconci
     assert sums == [{"difference": 0}]
 
 
+def test_the_loss_of_a_sum_is_at_its_hop_and_not_at_the_first_session_of_the_sum(reconciled: Reconciled) -> None:
+    # One line of the day bills 10; mediation dropped the call of 30.
+    files = {
+        "switch/1.csv": ["u1,a,A,2024-03-01 01:00:00,10,", "u2,b,A,2024-03-01 02:00:00,30,", "u9,z,B,2024-03-04 02:00:00,1,"],
+        "mediation/1.csv": ["m1,a,A,2024-03-01 01:00:00,10,", "m9,z,B,2024-03-04 02:00:00,1,"],
+        "rating/1.csv": ["r1,a,A,2024-03-01 01:00:00,10,10", "r9,z,B,2024-03-04 02:00:00,1,1"],
+        "invoice/1.csv": ["c1,,A,2024-03-01 00:00:00,10,10", "c9,,B,2024-03-04 00:00:00,1,1"],
+    }
+    text = toml(CHAIN + 'compare = "aggregate"\nperiod = "month"\n', rules='match = ["aggregate"]\ngrace = "1h"')
+    ask = reconciled({name: HEAD + "".join(f"{row}\n" for row in rows) for name, rows in files.items()}, text)
+    losses = ask("SELECT from_stage, to_stage, subscriber, loss FROM chain_losses WHERE loss <> 0")
+    assert [tuple(row.values()) for row in losses] == [("switch", "mediation", "A", Decimal("30"))]
+
+
+@pytest.mark.parametrize(
+    ("whole", "part"), [("month", "day"), ("week", "day"), ("month", "month"), ("2h", "1h"), ("month", "6h"), ("1d", "day")]
+)
+def test_a_chain_may_sum_whole_periods_of_its_service(whole: str, part: str) -> None:
+    parse(toml(f'{CHAIN}compare = "aggregate"\nperiod = "{whole}"\n', rules=f'match = ["aggregate"]\nperiod = "{part}"'))
+
+
 def test_the_greatest_version_of_a_stage_record_counts(reconciled: Reconciled) -> None:
     versioned = toml().replace('amount = "amount"\n\n[reconcile', 'amount = "amount"\n[reconcile')
     versioned = versioned.replace('name = "rating"', 'name = "rating"\nkey_scope = "r"')
@@ -290,7 +311,20 @@ MISTAKES = [
     (toml(CHAIN.replace('["switch", "mediation", "rating", "invoice"]', '["switch"]')), "[[chain]] voice, stages: "),
     (toml(CHAIN + 'period = "day"\n'), '[[chain]] voice: `period` has no effect without compare = "aggregate"'),
     (toml(CHAIN + 'compare = "aggregate"\n', rules='match = ["aggregate"]\nperiod_zone = "subscriber"'),
-     "chain voice sums periods of the project's zone, but those of 'voice' follow its subscriptions"),
+     "[reconcile.voice] sums periods in the time zones of subscriptions, which chain voice cannot compare; leave 'voice' out of"),
+    (toml(CHAIN, rules='match = ["aggregate"]\nperiod = "cycle"'), "[reconcile.voice] sums billing cycles, which chain voice cannot compare"),
+    (toml(CHAIN, rules='match = ["aggregate"]'),
+     "chain voice compares session keys, but [reconcile.voice] matches by sums, whose losses belong to no session: "
+     'set compare = "aggregate" and the same `period`, or leave \'voice\' out of `services`'),
+    (toml(CHAIN + 'compare = "session_key"\n', rules='match = ["aggregate"]'), "chain voice compares session keys"),
+    (toml(CHAIN.replace('services = ["voice"]\n', ""), rules='[reconcile.default]\nmatch = ["aggregate"]'),
+     "[reconcile.default] matches by sums"),
+    (toml(CHAIN + 'compare = "aggregate"\n', rules='match = ["aggregate"]\nperiod = "month"'),
+     "chain voice sums periods that do not contain whole periods of [reconcile.voice]; give both one `period`"),
+    (toml(CHAIN + 'compare = "aggregate"\nperiod = "month"\n', rules='match = ["aggregate"]\nperiod = "week"'),
+     "chain voice sums periods that do not contain whole periods"),
+    (toml(CHAIN + 'compare = "aggregate"\nperiod = "1h"\n', rules='match = ["aggregate"]'),
+     "chain voice sums periods that do not contain whole periods"),
     (toml(CHAIN + CHAIN), "two chains are named 'voice'"),
     (toml(CHAIN + CHAIN.replace('name = "voice"', 'name = "all"')), "chains voice and all share service 'voice'"),
     (toml(CHAIN).replace('stream = "stage"', 'stream = "usage"'), '`stage` is for a source with stream = "stage"'),

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.cases import CasesConfig
-from trueup.config.tables.chain import ChainConfig, check_chains, check_services, check_zones
+from trueup.config.tables.chain import ChainConfig, check_chains, check_services, check_sums
 from trueup.config.tables.fraud import FraudConfig
 from trueup.config.tables.invoice import InvoiceConfig
 from trueup.config.tables.lake import LakeConfig
@@ -95,7 +95,7 @@ class Config(Table):
                 )
         check_covers(self.reconcile, self.project.currency)
         check_services(self.chain, {n: line for line, rules in self.reconcile.items() for n in rules.covers})
-        check_zones(self.chain, self.reconcile)
+        check_sums(self.chain, self.reconcile)
         check_chains(self.chain, {s.name: s.constants.get("stage") for s in self.source if s.stream == "stage"})
         return self
 

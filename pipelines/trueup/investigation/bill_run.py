@@ -30,6 +30,7 @@ from trueup.warehouse.query import with_retries
 _DRAFTED = ("charge", INVOICE)
 _DAY_US = 86_400 * MICROS
 _LONGEST_CYCLE_DAYS = 31
+_CYCLE = "cycle"
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,10 @@ def check_bill_run(
     """Check the bills of the accounts whose billing cycle begins on a day; the log stays as it is.
 
     `drafts` are files; each is read as one more file of its source of charges or invoices. The draft counts as complete. On the
-    copy, feeds of charges are closed up to the end of the cycle, and feeds of invoices up to their due time. Invoices are checked
-    where the draft or the log has an invoice of the cycle. Raises `TrueupError` for a source that has no drafts, for a file that is
-    refused, and for a cycle at the end of the calendar.
+    copy, feeds of charges are closed up to the end of the cycle, and feeds of invoices up to their due time. If a service is
+    compared by sums, feeds of usage are closed too, because a sum otherwise waits for usage until `grace` is over. Invoices are
+    checked where the draft or the log has an invoice of the cycle. Raises `TrueupError` for a source that has no drafts, for a file
+    that is refused, and for a cycle at the end of the calendar.
     """
     _check_cycle(cycle, project)
     for name, _ in drafts:
@@ -95,20 +97,18 @@ def check_bill_run(
         rejected = sum(_take_in(copy, name, path.resolve(), moment) for name, path in drafts)
         accounts = _read_rows(copy, "accounts", {"cycle": cycle})
         end = max((row["end_day"] for row in accounts), default=_end_of_cycle(cycle))
-        _close(copy, end, moment)
+        late = _list_incomplete_usage(copy, end)
+        _close(copy, end, max((row["whole_end_day"] for row in accounts), default=end), moment)
         reconcile_copy(copy, moment, log)
         (known,) = _read_rows(copy, "invoices_of", {"cycle": cycle})
-        of_cycle = json.dumps([{"account": row["account"], "end_day": str(row["end_day"])} for row in accounts])
+        of_cycle = json.dumps([{name: row[name] for name in ("account", "end_day", "whole_days")} for row in accounts], default=str)
         wrong = _read_rows(copy, "wrong", {"cycle": cycle, "accounts": of_cycle, "with_invoices": known["are_known"]})
         holds = _list_holds(wrong)
-        usage = [source.name for source in project.config.source if source.stream == "usage"]
-        until = end_of_day(end - timedelta(days=1), ZoneInfo(project.config.project.timezone))
-        late = _read_rows(copy, "incomplete_usage", {"sources": usage, "until": until}) if usage else []
     money: dict[str, Decimal] = {}
     for hold in holds:
         if hold.currency is not None:
             money[hold.currency] = money.get(hold.currency, Decimal(0)) + hold.money
-    return BillRun(cycle, sum(row["is_active"] for row in accounts), holds, money, rejected, tuple(row["source"] for row in late))
+    return BillRun(cycle, sum(row["is_active"] for row in accounts), holds, money, rejected, late)
 
 
 def _check_cycle(cycle: date, project: Project) -> None:
@@ -153,11 +153,27 @@ def _take_in(copy: Project, name: str, path: Path, moment: datetime) -> int:
     return sum(unit.quarantined for unit in done.units)
 
 
-def _close(copy: Project, end: date, moment: datetime) -> None:
+def _list_incomplete_usage(copy: Project, end: date) -> tuple[str, ...]:
+    """Return the sources of usage that neither records nor closings of the log have brought to the end of a cycle."""
+    usage = [source.name for source in copy.config.source if source.stream == "usage"]
+    until = end_of_day(end - timedelta(days=1), ZoneInfo(copy.config.project.timezone))
+    late = _read_rows(copy, "incomplete_usage", {"sources": usage, "until": until}) if usage else []
+    return tuple(row["source"] for row in late)
+
+
+def _close(copy: Project, end: date, whole_end: date, moment: datetime) -> None:
+    """Close the feeds of the draft, and those that its sums wait for.
+
+    `end` is the day after the cycle. `whole_end` is the day after the whole cycle, of which a change of cycle left a part.
+    """
     grace_days = -(-copy.config.invoice.grace // _DAY_US)
+    sums = [rules for rules in copy.config.reconcile.values() if rules.match == ("aggregate",)]
+    # A period of a subscription's own zone may end up to a day later than that of the project's zone.
+    own_zone_days = int(any(rules.period_zone == "subscriber" for rules in sums))
+    sums_end = (whole_end if any(rules.period == _CYCLE for rules in sums) else end) + timedelta(days=own_zone_days)
     for source in copy.config.source:
-        if source.stream == "charge":
-            close(copy, source.name, end - timedelta(days=1), clock=lambda: moment)
+        if source.stream == "charge" or (source.stream == "usage" and sums):
+            close(copy, source.name, sums_end - timedelta(days=1), clock=lambda: moment)
         elif source.stream == INVOICE:
             close(copy, source.name, end + timedelta(days=grace_days), clock=lambda: moment)
 

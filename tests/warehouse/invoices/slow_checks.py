@@ -40,6 +40,14 @@ class Books:
         self.documents, self.charges, self.states = list(invoices), list(charges), list(states)
         self.bills = [d for d in self.documents if d["kind"] == "invoice"]
         self.credits = [d for d in self.documents if d["kind"] == "credit_note"]
+        self._of_number = {d["number"]: [d] for d in self.documents}
+        self._replaced = {id(former) for d in self.documents if (former := self.former(d)) is not None}
+        self._named = {c["invoice_id"] for c in self.charges}
+        self._later: dict[str, list[Row]] = defaultdict(list)
+        """The documents issued in place of each number, at once or by way of others, and the document itself."""
+        for d in self.documents:
+            for former in self.line_back(d):
+                self._later[former["number"]].append(d)
 
     def findings(self) -> set[Finding]:
         """Return all findings of documents and accounts."""
@@ -54,35 +62,58 @@ class Books:
     # --- documents ----------------------------------------------------------------------------------------------------
 
     def replaced(self, d: Row) -> bool:
-        return any(
-            other.get("replaces") == d["number"] and other["kind"] == d["kind"] and other["account"] == d["account"]
-            for other in self.documents
-        )
+        return id(d) in self._replaced
 
-    def lines_of(self, d: Row) -> list[Row]:
-        number, seen = d["number"], 0
-        while seen <= 16:
-            named = [c for c in self.charges if c["invoice_id"] == number]
-            former = [x.get("replaces") for x in self.documents if x["number"] == number and x.get("replaces")]
-            if named or not former:
-                return named
-            number, seen = str(former[0]), seen + 1
-        return []
+    def former(self, d: Row) -> Row | None:
+        """Return the document in whose place a document was issued, as long as it is one of its account and kind."""
+        named = self._of_number.get(d.get("replaces", ""), [])
+        return next((o for o in named if o["account"] == d["account"] and o["kind"] == d["kind"]), None)
+
+    def line_back(self, d: Row) -> list[Row]:
+        """Return a document, the one that it replaces, the one that this replaces, and so on."""
+        line = [d]
+        while (before := self.former(line[-1])) is not None and before not in line:
+            line.append(before)
+        return line
+
+    def standing_for(self, number: str) -> list[Row]:
+        """Return the documents that stand in place of a number; the document itself if nothing replaces it."""
+        return [d for d in self._later.get(number, []) if not self.replaced(d)]
+
+    def named_number(self, d: Row) -> str | None:
+        """Return the number whose charges a standing document has: its own or a former one, unless a later one has charges."""
+        for number in (o["number"] for o in self.line_back(d)):
+            later = [o["number"] for o in self._later[number] if o["number"] != number]
+            if number in self._named and not self._named.intersection(later):
+                return number
+        return None
+
+    def group_of(self, d: Row) -> list[Row]:
+        """Return the standing documents that have their charges together, a split; mostly the document alone."""
+        number = self.named_number(d)
+        same = [o for o in self.standing_for(number) if self.named_number(o) == number] if number else [d]
+        return sorted(same, key=lambda o: o["number"])
 
     def _check_amounts(self) -> Iterator[Finding]:
         repeated = {f[1] for f in self._find_repetitions() if f[-1] == "same_period"}
         for d in self.documents:
             if self.replaced(d):
                 continue
-            lines, number, account, currency = self.lines_of(d), d["number"], d["account"], d["currency"]
+            number, account, currency = d["number"], d["account"], d["currency"]
+            lines = [c for c in self.charges if c["invoice_id"] == (self.named_number(d) or "no number")]
             net, tax, total = (Fraction(d[name]) for name in ("net", "tax", "total"))
             own = [Fraction(c["amount"]) for c in lines if c["currency"] == currency]
             # The money of a credit note or repeated invoice without lines is in another finding.
-            if sum(own, Fraction(0)) != net and (own or not (d["kind"] == "credit_note" or number in repeated)):
+            group = self.group_of(d)
+            alike = [o for o in group if o["currency"] == currency]
+            nets = sum((Fraction(o["net"]) for o in alike), Fraction(0))
+            of_none = not own and (d["kind"] == "credit_note" or all(o["number"] in repeated for o in alike))
+            if sum(own, Fraction(0)) != nets and d is alike[0] and not of_none:
                 yield row(
-                    "lines_differ", number, None, account, (sum(own, Fraction(0)), net), currency, None if own else "no_lines"
-                )
-            for other in {c["currency"] for c in lines} - {currency}:
+                    "lines_differ", group[0]["number"], None, account, (sum(own, Fraction(0)), nets), currency,
+                    None if own else "no_lines",
+                )  # fmt: skip
+            for other in {c["currency"] for c in lines} - {o["currency"] for o in group} if d is group[0] else ():
                 strange = sum((Fraction(c["amount"]) for c in lines if c["currency"] == other), Fraction(0))
                 yield row("other_currency", number, None, account, (strange, Fraction(0)), other, None)
             if currency == "EUR" and rounded(net * RATE) != tax:
@@ -90,12 +121,17 @@ class Books:
             if net + tax != total:
                 yield row("total_differs", number, None, account, (net + tax, total), currency, None)
 
-    def _list_credit_notes(self, bill: Row) -> list[Row]:
-        return [
-            c for c in self.credits
-            if c.get("refers_to") == bill["number"] and c["account"] == bill["account"] and c["currency"] == bill["currency"]
-            and not self.replaced(c)
+    def lowered(self, note: Row) -> Row | None:
+        """Return the invoice that a credit note lowers: of several that stand for the named number the greatest."""
+        found = [
+            b for b in self.standing_for(note.get("refers_to", ""))
+            if b["kind"] == "invoice" and b["account"] == note["account"] and b["currency"] == note["currency"]
         ]  # fmt: skip
+        return None if self.replaced(note) else min(found, key=lambda b: (-Fraction(b["total"]), order(b)), default=None)
+
+    def _list_credit_notes(self, bill: Row) -> list[Row]:
+        own = [c for c in self.credits if c["account"] == bill["account"]]
+        return [c for c in own if self.lowered(c) is bill]
 
     def remaining(self, bill: Row) -> Fraction:
         if self.replaced(bill):
@@ -103,21 +139,31 @@ class Books:
         return Fraction(bill["total"]) + sum((Fraction(c["total"]) for c in self._list_credit_notes(bill)), Fraction(0))
 
     def _check_credits(self) -> Iterator[Finding]:
+        families: dict[tuple[str, str], list[Row]] = defaultdict(list)
         for bill in self.bills:
-            notes = self._list_credit_notes(bill)
+            if not self.replaced(bill):
+                families[self.line_back(bill)[-1]["number"], bill["currency"]].append(bill)
+        for bills in families.values():
+            notes = [c for bill in bills for c in self._list_credit_notes(bill)]
             credited = -sum((Fraction(c["total"]) for c in notes), Fraction(0))
-            most = max(Fraction(bill["total"]), Fraction(0))
+            most = max(sum((Fraction(b["total"]) for b in bills), Fraction(0)), Fraction(0))
             if credited > most:
                 last = max(notes, key=lambda c: (c["billed_at"], c["number"]))["number"]
+                bill = max(bills, key=lambda b: (Fraction(b["total"]), b["number"]))
                 yield row("credit_above_invoice", bill["number"], last, bill["account"], (-most, -credited), bill["currency"], None)
+        for d in self.documents:
+            if d.get("replaces") and self.former(d) is None:
+                named = self._of_number.get(d["replaces"], [])
+                reason = "unknown_number" if not named else "other_kind" if named[0]["account"] == d["account"] else "other_account"
+                yield row("replaces_without_invoice", d["number"], d["replaces"], d["account"], (None, None), d["currency"], reason)
         for c in self.credits:
             named = [b for b in self.bills if b["number"] == c.get("refers_to")]
             of_account = [b for b in named if b["account"] == c["account"]]
-            if self.replaced(c) or any(b["currency"] == c["currency"] for b in of_account):
+            if self.replaced(c) or self.lowered(c) is not None:
                 continue
             reason = (
                 "names_none" if not c.get("refers_to") else "unknown_number" if not named
-                else "other_currency" if of_account else "other_account"
+                else "other_account" if not of_account else "other_currency" if self.standing_for(c["refers_to"]) else "none_standing"
             )  # fmt: skip
             amounts = (Fraction(0), Fraction(c["total"]))
             yield row(
@@ -126,15 +172,23 @@ class Books:
 
     def _find_repetitions(self) -> Iterator[Finding]:
         # An invoice that was credited as a whole bills nothing any more; one of zero cannot be credited.
-        standing = [b for b in self.bills if not self.replaced(b) and not (Fraction(b["total"]) != 0 and self.remaining(b) == 0)]
+        standing = [b for b in self.bills if not self.replaced(b) and not (Fraction(b["total"]) > 0 and self.remaining(b) <= 0)]
         for b in standing:
             days = set(days_of(b))
             earlier = sorted(
-                (e for e in standing if e["account"] == b["account"] and order(e) < order(b) and days & set(days_of(e))), key=order
+                (
+                    e
+                    for e in standing
+                    if e["account"] == b["account"]
+                    and order(e) < order(b)
+                    and days & set(days_of(e))
+                    and self.line_back(e)[-1] is not self.line_back(b)[-1]
+                ),
+                key=order,
             )
             same = [e for e in earlier if set(days_of(e)) == days]
             if same:
-                amounts = (Fraction(0), Fraction(b["total"]))
+                amounts = (Fraction(0), self.remaining(b))
                 yield row("repeated_invoice", b["number"], same[0]["number"], b["account"], amounts, b["currency"], "same_period")
             elif earlier:
                 yield row(

@@ -123,6 +123,60 @@ def test_draft_invoices_are_checked_with_their_charges(month: Invoicing) -> None
     assert checked.rejected == 1 and checked.exceeds(Decimal(1_000_000)), "a record that could not be read fails the gate"
 
 
+def rules_of_sums(period: str, more: str = "") -> str:
+    return f'[reconcile.voice]\nprice = "1"\ngrace = "5d"\nmatch = ["aggregate"]\nperiod = "{period}"\n{more}'
+
+
+@pytest.mark.parametrize(("period", "more"), [("month", ""), ("cycle", ""), ("month", 'period_zone = "subscriber"\n')])
+def test_sums_of_a_cycle_are_checked_before_grace_is_over(tmp_path: Path, period: str, more: str) -> None:
+    made = Invoicing(tmp_path, rules_of_sums(period, more))
+    made.deliver(
+        states=[state("dear"), state("none"), state("late", timezone="America/New_York")],
+        usage=[
+            used("dear", "4"), used("none", "10"), used("late", "5", "2026-03-31"),
+            used("dear", "1", "2026-04-03") | {"session_key": "april"},
+        ],
+    )  # fmt: skip
+    charges = draft(made, "draft.csv", CHARGE, [rated("dear", "4", "6")])
+    checked = check(made, ("charges", charges))
+    assert holds(checked) == [
+        ("none", "EUR", Decimal(10), Decimal(0), "unbilled 1"),
+        ("late", "EUR", Decimal(5), Decimal(0), "unbilled 1"),
+        ("dear", "EUR", Decimal(0), Decimal(2), "misrated 1"),
+    ]
+    assert (checked.incomplete, checked.exceeds(Decimal(16))) == ((), True)
+    # April is compared so far, but its usage is named as incomplete.
+    april = check(made, cycle=date(2026, 4, 1))
+    assert (holds(april), april.incomplete) == ([("dear", "EUR", Decimal(1), Decimal(0), "unbilled 1")], ("usage",))
+
+
+def test_each_sum_counts_in_one_period_after_a_change_of_cycle(tmp_path: Path) -> None:
+    made = Invoicing(tmp_path, rules_of_sums("cycle"))
+    made.deliver(
+        states=[state("x", cycle_day="1"), state("x", cycle_day="20", valid_from="2026-03-10"), state("y")],
+        usage=[
+            *(used("x", units, day) | {"session_key": day} for units, day in (("3", "2026-03-05"), ("7", "2026-03-12"), ("9", "2026-03-25"))),
+            used("y", "1", "2026-05-10"),
+        ],
+    )  # fmt: skip
+    cycles = ["2026-02-20", "2026-03-01", "2026-03-10", "2026-03-20"]
+    found = {
+        cycle: [hold.money for hold in check(made, cycle=date.fromisoformat(cycle)).holds if hold.account == "x"]
+        for cycle in cycles
+    }
+    # The call of 12 March is in the whole cycle from 20 February, of which the account has the days from 10 March on.
+    assert found == dict(zip(cycles, ([], [Decimal(3)], [Decimal(7)], [Decimal(9)]), strict=True))
+
+
+def test_a_sum_that_a_cycle_cuts_counts_once_the_cycle_has_its_end(tmp_path: Path) -> None:
+    made = Invoicing(tmp_path, rules_of_sums("week"))
+    made.deliver(states=[state("a")], usage=[used("a", "2", "2026-03-30"), used("a", "1", "2026-04-03")])
+    # The week ends on 5 April, so its sum is pending in the check of March.
+    assert [holds(check(made, cycle=date(2026, month, 1))) for month in (3, 4)] == [
+        [], [("a", "EUR", Decimal(3), Decimal(0), "unbilled 1")]
+    ]  # fmt: skip
+
+
 def test_the_command_fails_above_the_threshold_and_writes_a_safe_list(month: Invoicing, capsys: pytest.CaptureFixture[str]) -> None:
     directory = month.project.directory
     month.deliver(charges=[rated("right", "3", "3"), rated("dear", "4", "6")])

@@ -41,17 +41,20 @@ def books(seed: int, accounts: int) -> Books:
     for account in (f"A{n}" for n in range(accounts)):
         states += states_of(rng, account)
         own: list[str] = []
-        for _ in range(rng.randint(0, 3)):
+        for _ in range(rng.randint(0, 4)):
             number += rng.choice([1, 1, 1, 2, 4])
             period_from, period_to = rng.choice(PERIODS)
-            more = {"replaces": rng.choice(own)} if own and rng.random() < 0.3 else {}
+            more = {"replaces": rng.choice(own[:2])} if own and rng.random() < 0.5 else {}
+            if not more and number > 1 and rng.random() < 0.1:
+                more = {"replaces": rng.choice(["R9999", "R1", "C1"])}
             made = invoice(
                 f"R{number}", account, amounts(rng), period_from=period_from, period_to=period_to,
                 billed_at=f"2026-05-{rng.randint(1, 9):02}", currency=rng.choice(["EUR", "EUR", "EUR", "USD"]), **more,
             )  # fmt: skip
             invoices.append(made)
             own.append(made["number"])
-            for part in rng.sample([made["net"], "0.01"], rng.randint(0, 2)):
+            # Charges of a reissued invoice mostly name the former number.
+            for part in rng.sample([made["net"], "0.01"], rng.choice([0, 0, 0, 1]) if more else rng.randint(0, 2)):
                 charges.append(charge(made["number"], account, part, currency=rng.choice([made["currency"]] * 3 + ["USD"])))
         for _ in range(rng.randint(0, 2)):
             number += 1

@@ -11,6 +11,7 @@ from trueup.config.tables.reconcile import DEFAULT, ServiceConfig
 from trueup.config.values import Period, Table, Text
 from trueup.units import MICROS
 
+_DAY_US = 86_400 * MICROS
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
@@ -29,7 +30,7 @@ class ChainConfig(Table):
     """The services that pass this chain; by default all."""
     compare: Literal["session_key", "aggregate"] = "session_key"
     """How stages are compared: by session key, or by sums per service, subscriber and `period`."""
-    period: Period = 86_400 * MICROS
+    period: Period = _DAY_US
     """The period of the sums, with `aggregate`: `day`, `week` (from Monday), `month`, or a duration (from 1970)."""
 
     @model_validator(mode="after")
@@ -63,19 +64,38 @@ def check_services(chains: tuple[ChainConfig, ...], line_of: dict[str, str]) -> 
                 )
 
 
-def check_zones(chains: tuple[ChainConfig, ...], tables: Mapping[str, ServiceConfig]) -> None:
-    """Raise `ValueError` where a chain sums periods of a service that begin at midnight of each subscription's own zone.
+def check_sums(chains: tuple[ChainConfig, ...], tables: Mapping[str, ServiceConfig]) -> None:
+    """Raise `ValueError` where findings about sums of a service would belong to no single unit of its chain.
 
-    `tables` are all `[reconcile.NAME]`. A chain sums periods of the project's zone, so its losses would not add up to the findings.
+    `tables` are all `[reconcile.NAME]`. A chain sums periods of the project's calendar.
     """
     for chain in chains:
-        services = chain.services or tables.keys()
-        own = [name for name in services if tables.get(name, tables.get(DEFAULT, ServiceConfig())).period_zone == "subscriber"]
-        if chain.compare == "aggregate" and own:
-            raise ValueError(
-                f"chain {chain.name} sums periods of the project's zone, but those of {own[0]!r} follow its subscriptions; "
-                'set compare = "session_key", or leave it out of `services`'
-            )
+        for service in chain.services or tables.keys():
+            table = service if service in tables else DEFAULT
+            rules = tables.get(table, ServiceConfig())
+            if rules.match != ("aggregate",):
+                continue
+            leave = f"leave {service!r} out of `services`" if chain.services else "name the other services in `services`"
+            if rules.period_zone == "subscriber" or rules.period == "cycle":
+                own = "billing cycles" if rules.period == "cycle" else "periods in the time zones of subscriptions"
+                raise ValueError(f"[reconcile.{table}] sums {own}, which chain {chain.name} cannot compare; {leave}")
+            if chain.compare != "aggregate":
+                raise ValueError(
+                    f"chain {chain.name} compares session keys, but [reconcile.{table}] matches by sums, whose losses belong to "
+                    f'no session: set compare = "aggregate" and the same `period`, or {leave}'
+                )
+            if not _contains(chain.period, rules.period):
+                raise ValueError(
+                    f"chain {chain.name} sums periods that do not contain whole periods of [reconcile.{table}]; "
+                    f"give both one `period`, or {leave}"
+                )
+
+
+def _contains(whole: int | str, part: int | str) -> bool:
+    """Return whether each period of the kind `part` lies within one period of the kind `whole`."""
+    if isinstance(part, str):
+        return whole == part
+    return (whole if isinstance(whole, int) else _DAY_US) % part == 0
 
 
 def check_chains(chains: tuple[ChainConfig, ...], stage_of_source: dict[str, str | None]) -> None:

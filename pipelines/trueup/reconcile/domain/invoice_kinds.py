@@ -60,6 +60,10 @@ _KINDS = (
         "Claim the difference back, and find the credit that was issued twice.",
     ),
     InvoiceKind(
+        "replaces_without_invoice", "A reissued invoice replaces no known invoice of its account.", "none",
+        "Find the invoice that it should replace: both are demanded from customers.",
+    ),
+    InvoiceKind(
         "invoice_before_usage", "An invoice of usage was issued before its period was over.", "sometimes",
         "Look for the usage between the invoice and the end of its period on the next one.",
     ),
@@ -80,6 +84,8 @@ INVOICE_REASONS: dict[str, str] = {
     "names_none": "the credit note names no invoice",
     "unknown_number": "no invoice with the named number is known",
     "other_account": "the named invoice is of another account",
+    "none_standing": "the named invoice was replaced, and none stands in its place",
+    "other_kind": "the named number is that of a credit note, or that of the invoice for a credit note",
     "other_currency": "the named invoice is of another currency",
     "no_number": "the charges name no invoice",
 }

@@ -3,7 +3,7 @@
 -- Grain: one row per finding. Owner: warehouse.
 -- Equal copies of an invoice count once. A repeated invoice that no charge names is not compared: its money is in the finding about
 -- the repetition.
--- A credit note that no charge names is not compared either.
+-- A credit note that no charge names is not compared either. Invoices that replaced one together are compared with its charges as a sum.
 WITH rule AS MATERIALIZED (
     SELECT r.* FROM steps.invoice_rule r
 ),
@@ -28,12 +28,13 @@ copies AS (
 ),
 numbered AS (
     SELECT
-        c.number, c.currency, min(c.account) AS account, bool_and(c.is_credit) AS is_credit, min(c.first_day) AS first_day,
+        coalesce(g.first_number, c.number) AS number, c.currency, min(c.account) AS account, bool_and(c.is_credit) AS is_credit, min(c.first_day) AS first_day,
         max(c.last_day) AS last_day, max(c.billed_at) AS billed_at, sum(if(r.is_gross, c.total_micros, c.net_micros)) AS billed_micros,
         bool_and(c.is_repeated) AS is_repeated
     FROM copies c
     CROSS JOIN rule r
-    GROUP BY c.number, c.currency
+    LEFT JOIN (SELECT DISTINCT l.number, l.first_number FROM lines l) g ON g.number = c.number
+    GROUP BY coalesce(g.first_number, c.number), c.currency
 ),
 compared AS (
     SELECT

@@ -1,30 +1,59 @@
--- Credit notes that refer to no known invoice or exceed it, and invoices that bill an account twice.
+-- Credit notes that lower no invoice or exceed it, invoices that replace none, and invoices that bill an account twice.
 -- Grain: one row per finding. Owner: warehouse.
 WITH standing AS MATERIALIZED (
     SELECT s.* FROM steps.invoice_state s WHERE NOT s.is_replaced
 ),
-invoiced AS MATERIALIZED (
-    SELECT s.number, s.account, s.currency, min(s.first_day) AS first_day, max(s.last_day) AS last_day, sum(s.total_micros) AS total_micros
+credits AS MATERIALIZED (
+    SELECT c.* FROM steps.invoice_credit c
+),
+-- Equal copies of an invoice count once, and the parts of a split as one invoice.
+families AS MATERIALIZED (
+    SELECT
+        u.family, s.account, s.currency, min(s.first_day) AS first_day, max(s.last_day) AS last_day, sum(s.total_micros) AS total_micros,
+        arg_max(s.number, (s.total_micros, s.number)) AS number
     FROM (
         SELECT DISTINCT d.number, d.account, d.currency, d.first_day, d.last_day, d.net_micros, d.tax_micros, d.total_micros
-        FROM steps.invoice_document d
+        FROM standing d
         WHERE NOT d.is_credit
     ) s
-    GROUP BY s.number, s.account, s.currency
+    JOIN (SELECT DISTINCT n.number, n.family FROM steps.invoice_succession n) u ON u.number = s.number
+    GROUP BY u.family, s.account, s.currency
+),
+credited AS (
+    SELECT
+        c.family, c.account, c.currency, sum(c.total_micros) AS credited_micros, count(*) AS credit_notes,
+        arg_max(c.number, (c.billed_at, c.number)) AS last_number
+    FROM credits c
+    GROUP BY c.family, c.account, c.currency
+),
+documents AS MATERIALIZED (
+    SELECT d.number, d.account, d.is_credit FROM steps.invoice_document d
+),
+astray AS (
+    SELECT
+        d.*,
+        CASE
+            WHEN d.replaces NOT IN (SELECT i.number FROM documents i) THEN 'unknown_number'
+            WHEN NOT EXISTS (FROM documents i WHERE i.number = d.replaces AND i.account = d.account) THEN 'other_account'
+            ELSE 'other_kind'
+        END AS reason
+    FROM steps.invoice_document d
+    WHERE
+        d.replaces IS NOT NULL
+        AND NOT EXISTS (FROM documents i WHERE i.number = d.replaces AND i.account = d.account AND i.is_credit = d.is_credit)
 ),
 unmatched AS (
     SELECT
         s.*,
         CASE
             WHEN s.refers_to IS NULL THEN 'names_none'
-            WHEN s.refers_to NOT IN (SELECT i.number FROM invoiced i) THEN 'unknown_number'
-            WHEN NOT EXISTS (FROM invoiced i WHERE i.number = s.refers_to AND i.account = s.account) THEN 'other_account'
+            WHEN s.refers_to NOT IN (SELECT i.number FROM documents i WHERE NOT i.is_credit) THEN 'unknown_number'
+            WHEN NOT EXISTS (FROM documents i WHERE i.number = s.refers_to AND i.account = s.account AND NOT i.is_credit) THEN 'other_account'
+            WHEN s.refers_to NOT IN (SELECT n.former FROM steps.invoice_succession n WHERE n.is_standing) THEN 'none_standing'
             ELSE 'other_currency'
         END AS reason
     FROM standing s
-    WHERE
-        s.is_credit
-        AND NOT EXISTS (FROM invoiced i WHERE i.number = s.refers_to AND i.account = s.account AND i.currency = s.currency)
+    WHERE s.is_credit AND s.event_id NOT IN (SELECT c.event_id FROM credits c)
 )
 SELECT
     'credit_without_invoice' AS kind,             -- as in invoice_findings, like all columns
@@ -37,11 +66,16 @@ UNION ALL
 SELECT
     'credit_above_invoice', i.number, c.last_number, i.account, i.first_day, i.last_day + 1, -greatest(i.total_micros, 0), c.credited_micros,
     -greatest(i.total_micros, 0) - c.credited_micros, i.currency, NULL, c.credit_notes, NULL
-FROM invoiced i
-JOIN steps.invoice_credit c ON c.number = i.number AND c.account = i.account AND c.currency = i.currency
+FROM families i
+JOIN credited c ON c.family = i.family AND c.account = i.account AND c.currency = i.currency
 WHERE -c.credited_micros > greatest(i.total_micros, 0)
 UNION ALL
+SELECT DISTINCT
+    'replaces_without_invoice', a.number, a.replaces, a.account, a.first_day, a.last_day + 1, NULL, NULL, NULL, a.currency, a.reason, 1,
+    if(EXISTS (FROM steps.invoice_suspense q WHERE q.account = a.account), 'quarantined record', NULL)
+FROM astray a
+UNION ALL
 SELECT
-    'repeated_invoice', t.number, t.earlier_number, t.account, t.first_day, t.last_day + 1, if(t.is_same, 0, NULL), if(t.is_same, t.total_micros, NULL),
-    if(t.is_same, -CAST(t.total_micros AS HUGEINT), NULL), t.currency, if(t.is_same, 'same_period', 'overlap'), 1, NULL
+    'repeated_invoice', t.number, t.earlier_number, t.account, t.first_day, t.last_day + 1, if(t.is_same, 0, NULL), if(t.is_same, t.remaining_micros, NULL),
+    if(t.is_same, -CAST(t.remaining_micros AS HUGEINT), NULL), t.currency, if(t.is_same, 'same_period', 'overlap'), 1, NULL
 FROM steps.invoice_repeat t

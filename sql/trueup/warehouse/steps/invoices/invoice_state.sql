@@ -20,6 +20,9 @@ dated AS (
     FROM steps.invoice_document d
     LEFT JOIN invoiced i ON d.is_credit AND i.number = d.refers_to AND i.account = d.account AND i.currency = d.currency
 ),
+credits AS (
+    SELECT c.invoice_event_id, sum(c.total_micros) AS credited_micros FROM steps.invoice_credit c GROUP BY c.invoice_event_id
+),
 taxed AS (
     SELECT
         d.*, t.rounding, t.unit_micros, t.tolerance_micros, sign(d.net_micros) AS direction,
@@ -40,6 +43,6 @@ SELECT
     coalesce(c.credited_micros, 0) AS credited_micros, -- amount that credit notes take off the invoice; negative
     -- The remaining amount of an invoice. A credit note has none: it lowers the amount of its invoice.
     CASE WHEN t.is_replaced OR t.is_credit THEN 0 ELSE t.total_micros + coalesce(c.credited_micros, 0) END AS remaining_micros,
-    NOT t.is_credit AND t.total_micros <> 0 AND t.total_micros + coalesce(c.credited_micros, 0) = 0 AS is_credited -- whether credit notes cancel the whole invoice
+    NOT t.is_credit AND t.total_micros > 0 AND t.total_micros + coalesce(c.credited_micros, 0) <= 0 AS is_credited -- whether credit notes cancel the whole invoice
 FROM taxed t
-LEFT JOIN steps.invoice_credit c ON NOT t.is_credit AND c.number = t.number AND c.account = t.account AND c.currency = t.currency
+LEFT JOIN credits c ON c.invoice_event_id = t.event_id

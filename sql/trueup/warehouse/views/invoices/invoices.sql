@@ -2,9 +2,9 @@
 -- Grain: one row per record of an invoice or credit note; of several contents of one record the greatest counts. Owner: warehouse.
 WITH lines AS (
     SELECT
-        l.number, l.currency, any_value(l.amount_micros) AS amount_micros, any_value(l.lines) AS lines, any_value(l.named) AS named
+        l.number, l.currency, l.named, if(l.number = l.first_number, l.amount_micros, NULL) AS amount_micros,
+        if(l.number = l.first_number, l.lines, NULL) AS lines
     FROM steps.invoice_lines l
-    GROUP BY l.number, l.currency
 )
 SELECT
     s.number,                                     -- number of the document, as charges name it in invoice_id
@@ -25,7 +25,7 @@ SELECT
     steps.micros_as_money(s.tax_micros) AS tax,   -- amount as billed
     steps.micros_as_money(s.total_micros) AS total, -- amount as billed; negative on a credit note
     s.currency,                                   -- currency of all amounts
-    l.lines AS charges,                           -- number of charges that name the invoice; NULL: none in the currency of the invoice
+    l.lines AS charges,                           -- number of charges that name the invoice; NULL: none in the currency of the invoice, or they are shown at the first of several invoices that have them together
     steps.micros_as_money(l.amount_micros) AS charged, -- sum of these charges
     l.named AS lines_of,                          -- the number that these charges name: the invoice's own, or the number of the replaced invoice
     steps.micros_as_money(s.expected_tax_micros) AS expected_tax, -- the declared tax on net; NULL: no tax is declared for the currency and day
