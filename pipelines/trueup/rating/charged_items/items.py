@@ -77,8 +77,8 @@ def items_known_at(items: pl.DataFrame, position: int) -> pl.DataFrame:
 def items_of_plans(known: pl.DataFrame, plans: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of `known` that apply to each plan in each zone (`of_plan`, `zone`): its own rows, else those without a plan.
 
-    A plan's own row hides rows without a plan while it is in force. It is in force on whole days of the zone, or at the instant of an
-    event.
+    A plan's own row hides rows without a plan while it is in force. It is in force on whole days of the zone, or at the instant of
+    an event.
     """
     own = known.drop_nulls("plan").join(plans, left_on="plan", right_on="of_plan", how="inner").with_columns(of_plan="plan")
     general = known.filter(pl.col("plan").is_null()).join(plans, how="cross")
