@@ -28,6 +28,7 @@ RULE = '[[fraud.rule]]\nname = "r"\nkind = "travel"\nwithin = "1h"\n'
         ('[project]\nmax_age = "0s"', "project.max_age: must be longer than 0"),
         ('[project]\nhorizon = "999999999999d"', "project.horizon: '999999999999d' is longer than a thousand years"),
         ('[project]\ntimezone = "Europe"', "project.timezone: unknown time zone 'Europe'"),
+        ('[project]\ntimezone = "posix/Europe/Berlin"', "project.timezone: unknown time zone 'posix/Europe/Berlin'"),
         ('[project]\nfurther_currencies = ["a b"]', "further_currencies.0: 'a b' must be a code without blanks"),
         (SOURCE + 'delim = ";"', "[[source]] msc, delim: this setting is unknown"),
         (SOURCE.replace('"x.csv"', "[]"), "[[source]] msc, path: must not be empty"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.units import CYCLE, MONTH, WEEK
+from trueup.zones import computed_zone
 
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT"})
 _HOUR_US = 3_600_000_000
@@ -21,7 +22,7 @@ def wall_us(time_us: pl.Expr, zone: str) -> pl.Expr:
     """Return the wall-clock time of `zone` at each instant, in µs since 1970 on that clock."""
     if zone in UTC_NAMES:
         return time_us
-    return _to_moment(time_us).dt.convert_time_zone(zone).dt.replace_time_zone(None).cast(pl.Int64)
+    return _to_moment(time_us).dt.convert_time_zone(computed_zone(zone)).dt.replace_time_zone(None).cast(pl.Int64)
 
 
 def local_day(time_us: pl.Expr, zone: str) -> pl.Expr:
@@ -111,7 +112,7 @@ def utc_us(wall_us: pl.Expr, zone: str) -> pl.Expr:
     """Return the instant of a wall-clock time: the later of two, and the end of the gap for a skipped time."""
     if zone in UTC_NAMES:
         return wall_us
-    wall = wall_us.cast(pl.Datetime("us"))
+    wall, zone = wall_us.cast(pl.Datetime("us")), computed_zone(zone)
 
     def at(shown: pl.Expr) -> pl.Expr:
         # A wall time that occurs twice begins the period at its later occurrence, so no finding is final too early.

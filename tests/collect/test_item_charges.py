@@ -35,8 +35,9 @@ def test_a_charge_of_an_item_has_a_subscriber_and_a_time(charge: dict[str, objec
 
 
 def test_a_state_in_an_unknown_zone_is_refused() -> None:
-    rows = pl.DataFrame({"source_row": [0, 1, 2], "timezone": ["Europe/Berlin", "Berlin", None]})
-    assert find_unknown_zones(rows).rows() == [(1, "value_out_of_range", "timezone: is a time zone")]
+    rows = pl.DataFrame({"source_row": range(5), "timezone": ["Europe/Berlin", "Berlin", None, "Factory", "localtime"]})
+    refused = [(row, "value_out_of_range", "timezone: is a time zone") for row in (1, 3, 4)]
+    assert find_unknown_zones(rows).rows() == refused
 
 
 RENTAL = {"item": "recurring", "name": "line", "service": "rental", "price_micros": 1, "currency": "EUR", "valid_from": MARCH}

@@ -71,6 +71,25 @@ def test_a_refused_file_is_reported_once_and_again_after_a_change(tmp_path: Path
     assert list_taken(looking.look()) == ["bad.csv"]
 
 
+def test_a_folder_that_vanishes_is_reported_once_each_time(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    landing, elsewhere = tmp_path / "landing", tmp_path / "elsewhere"
+    looking = Watch(project, clock=lambda: NOW)
+    landing.rename(elsewhere)
+    assert looking.look() is None
+    elsewhere.rename(landing)
+    land(project, "a.csv")
+    assert list_taken(looking.look()) == ["a.csv"]
+    for _ in range(2):
+        landing.rename(elsewhere)
+        summary = looking.look()
+        assert summary is not None
+        assert [error.what.partition(",")[0] for error in summary.errors] == ["the folder of source msc does not exist any more"]
+        assert looking.look() is None
+        elsewhere.rename(landing)
+        assert looking.look() is None
+
+
 def test_a_file_is_left_until_its_marker_arrives(tmp_path: Path) -> None:
     project = project_in(tmp_path, 'complete = "marker"\nmarker = ".ok"\n')
     looking = Watch(project, clock=lambda: NOW)

@@ -130,6 +130,46 @@ def test_a_pattern_without_a_file_is_a_notice_and_fails_a_check(run: Run, folder
     assert run("status", "--as-of", "1", "--check", "--project", folder)[0] == 0
 
 
+def test_a_folder_that_vanished_is_an_error_until_it_is_back(run: Run, folder: Path) -> None:
+    assert run("ingest", "--project", folder)[0] == 0
+    (folder / "landing/msc").rename(folder / "unmounted")
+    (folder / "landing/billing/b2.csv").write_text(CHARGES.replace("c1", "c2"), "utf-8")
+    said = "the folder of source msc does not exist any more, although files of it were ingested (landing/msc); mount it again"
+    status, out, err = run("ingest", "--project", folder)
+    assert (status, err.count("\n")) == (2, 1) and err.startswith(f"trueup: {said}")
+    assert "ingested 1 file, 1 record: 1 accepted" in out
+    status, out, err = run("status", "--check", "--json", "--project", folder)
+    assert (status, err.startswith(f"warning: {said}")) == (1, True)
+    assert [(p["rule"], p["severity"], p["where"]) for p in json.loads(out)["problems"]] == [
+        ("vanished-folder", "warning", "landing/msc")
+    ]
+    status, out, _ = run("doctor", "--project", folder)
+    assert (status, "does not exist any more" in out) == (1, True)
+    (folder / "unmounted").rename(folder / "landing/msc")
+    assert run("ingest", "--project", folder)[::2] == (0, "")
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_other_files_are_ingested(run: Run, folder: Path) -> None:
+    (folder / "landing/msc").rename(folder / "landing/old")
+    (folder / "landing/msc").symlink_to("msc")
+    said = (
+        "a path of source msc cannot be read: Too many levels of symbolic links, so files in it may be missing (landing/msc); give"
+    )
+    status, out, err = run("ingest", "--project", folder)
+    assert (status, err.count("\n")) == (2, 1) and err.startswith(f"trueup: {said}")
+    assert "ingested 1 file, 1 record: 1 accepted" in out
+    status, out, err = run("status", "--check", "--json", "--project", folder)
+    assert (status, err.startswith(f"warning: {said}")) == (1, True)
+    assert [p["rule"] for p in json.loads(out)["problems"] if p["severity"] == "warning"] == ["unreadable-path"]
+    status, out, _ = run("doctor", "--project", folder)
+    assert (status, said in out) == (1, True)
+
+
+def test_a_folder_that_does_not_exist_yet_is_no_error(run: Run, folder: Path) -> None:
+    (folder / "landing/msc").rename(folder / "landing/later")
+    assert run("ingest", "--project", folder)[0] == 0
+
+
 def test_status_shows_the_state_of_a_project_with_an_error(run: Run, folder: Path) -> None:
     assert run("ingest", "--project", folder)[0] == 0
     write_project(folder, TOML.replace('currency = "EUR"', 'currency = "EURO"', 1))

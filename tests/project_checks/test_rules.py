@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trueup.project_checks.check import COLLECTION_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
+from trueup.project_checks.check import COLLECTION_RULES, DELIVERY_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
 from trueup.project_checks.log_summary import LogSummary, MovedRecords, OtherZones, RefusedUnit, SameContent, SourceDeliveries
 from trueup.project_checks.problem import Problem
 
@@ -493,7 +493,7 @@ def test_every_rule_about_the_log_has_a_case() -> None:
 
 
 def test_rules_of_one_kind_have_distinct_names() -> None:
-    for rules in (SETTING_RULES, FILE_RULES, COLLECTION_RULES, LOG_RULES):
+    for rules in (SETTING_RULES, FILE_RULES, COLLECTION_RULES, LOG_RULES, DELIVERY_RULES):
         names = [rule.id for rule in rules]
         assert len(set(names)) == len(names)
         assert all(re.fullmatch("[a-z-]+", name) for name in names)

@@ -53,7 +53,7 @@ def test_a_missing_required_column_is_refused(row: Row, column: str):
         ("first_increment_micros", 0), ("next_increment_micros", -1), ("next_increment_micros", 2**62), ("price_per", 0),
         ("chargeable_from_micros", -1), ("free_first_micros", -1), ("priced_at", "end"), ("slots", "60"), ("slots", "60: 1/0"), ("slots", "60: 1; 60: 2"), ("slots", "0: 1"), ("tax_micros", -1), ("tier_from_micros", -1), ("decimals", 7), ("decimals", -1), ("valid_to", LONG_AGO),
         ("origin", "0x1"), ("origin", "1234567890123456"), ("origin", "00"), ("destination", "0x1"), ("destination", "1234567890123456"), ("weekdays", "0-5"), ("weekdays", "Mon"), ("from_time", "8:00 am"),
-        ("to_time", "25:00"), ("timezone", "Mars/Phobos"),
+        ("to_time", "25:00"), ("timezone", "Mars/Phobos"), ("timezone", "Factory"),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused(column: str, value: object):

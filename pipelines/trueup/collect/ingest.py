@@ -35,7 +35,7 @@ from trueup.collect.decode.readers import reader_of
 from trueup.collect.discover.arrival import check_marker, is_complete
 from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
-from trueup.collect.discover.units import Unit, find_files, open_unit
+from trueup.collect.discover.units import SourceFiles, Unit, find_files, is_below, open_unit, vanished_error
 from trueup.collect.map.declared_sums import declared_micros
 from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.statements import statement
@@ -162,6 +162,7 @@ def _ingest_source(run: _SourceRun, summary: IngestSummary, choose: Choose | Non
     lake, source = run.lake, run.source
     files = find_files(lake.project, source)
     summary.errors.extend(files.errors)
+    summary.errors.extend(_find_vanished_folders(lake.project, source, files, run.ingested))
     ready = [path for path in files.paths if (choose or _choose_complete(lake.clock()))(source, path)]
     if choose is None and len(ready) < len(files.paths):
         summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
@@ -170,6 +171,18 @@ def _ingest_source(run: _SourceRun, summary: IngestSummary, choose: Choose | Non
             summary.units.append(_ingest_unit(run, path))
         except SourceError as error:
             summary.errors.append(error)
+
+
+def find_vanished_folders(lake: Lake, source: SourceConfig, files: SourceFiles) -> list[SourceError]:
+    """Return the errors of folders of a source that do not exist, although the log has files of them."""
+    return _find_vanished_folders(lake.project, source, files, ingested_units(lake, [source.name]))
+
+
+def _find_vanished_folders(
+    project: Project, source: SourceConfig, files: SourceFiles, ingested: dict[str, IngestedParts]
+) -> list[SourceError]:
+    delivered = [unit.path for source_id, unit in ingested.items() if source_id.startswith(f"{source.name}@")]
+    return [vanished_error(project, source, folder) for folder in files.missing if is_below(project, folder, delivered)]
 
 
 def _choose_complete(now: datetime) -> Choose:

@@ -10,8 +10,8 @@ from pathlib import Path
 from trueup.clock import Clock, system_clock
 from trueup.collect.discover.arrival import is_complete
 from trueup.collect.discover.manifest import manifest_of
-from trueup.collect.discover.units import find_files
-from trueup.collect.ingest import IngestSummary, ingest, select_sources
+from trueup.collect.discover.units import SourceFiles, find_files
+from trueup.collect.ingest import IngestSummary, find_vanished_folders, ingest, select_sources
 from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.config import Project, SourceConfig
 from trueup.errors import ClockError, TrueupError
@@ -34,23 +34,24 @@ class Watch:
         self._stamps: dict[tuple[str, Path], _Stamp] = {}
         self._last_idle_check = clock()
         self._reported = set[str]()
+        self._vanished = dict[tuple[str, Path], list[TrueupError]]()
 
     def look(self) -> IngestSummary | None:
         """Ingest new files; return None without any. Errors of `ingest` are raised, and the files then still count as new."""
-        new_stamps, new_errors = dict[tuple[str, Path], _Stamp](), list[TrueupError]()
+        new_stamps, errors = dict[tuple[str, Path], _Stamp](), list[TrueupError]()
         for source in self._sources:
             files = find_files(self._project, source)
-            new_errors += [error for error in files.errors if self._is_first_report(error)]
+            errors += [*files.errors, *self._find_vanished(source, files)]
             stamps = {(source.name, path): self._stamp_new_file(source, path) for path in files.paths}
             new_stamps |= {key: stamp for key, stamp in stamps.items() if stamp is not None}
+        new_errors = self._report_once(errors)
         if not new_stamps:
             self._declare_idle()
             return IngestSummary(errors=new_errors) if new_errors else None
         summary = ingest(
             self._project, sources=self._names, clock=self._clock, choose=lambda source, path: (source.name, path) in new_stamps
         )
-        patterns = {str(error) for error in new_errors} | self._reported
-        summary.errors = [*new_errors, *(e for e in summary.errors if str(e) not in patterns and not _is_missing_file(e))]
+        summary.errors = [*new_errors, *(e for e in summary.errors if str(e) not in self._reported and not _is_missing_file(e))]
         summary.notices.clear()
         self._stamps |= new_stamps
         return summary
@@ -65,11 +66,22 @@ class Watch:
         with Lake.open(self._project, clock=self._clock, threads=1) as lake:
             declare_idle(lake)
 
-    def _is_first_report(self, error: TrueupError) -> bool:
-        """Return whether to report the error of a pattern, because each is reported only once."""
-        known = str(error) in self._reported or _is_missing_file(error)
-        self._reported.add(str(error))
-        return not known
+    def _report_once(self, errors: Sequence[TrueupError]) -> list[TrueupError]:
+        """Return the errors of paths that are new; each is reported once, and again when it recurs later."""
+        new = {str(error): error for error in errors if str(error) not in self._reported and not _is_missing_file(error)}
+        self._reported = {str(error) for error in errors}
+        return list(new.values())
+
+    def _find_vanished(self, source: SourceConfig, files: SourceFiles) -> list[TrueupError]:
+        """Return the errors of folders that vanished. The log is read once for each missing folder, not at every look."""
+        missing = {(source.name, folder) for folder in files.missing}
+        self._vanished = {key: errors for key, errors in self._vanished.items() if key[0] != source.name or key in missing}
+        if missing - self._vanished.keys() and Lake.exists(self._project):
+            with Lake.open(self._project, read_only=True, clock=self._clock, threads=1) as lake:
+                for folder in files.missing:
+                    found = find_vanished_folders(lake, source, SourceFiles(missing=[folder]))
+                    self._vanished[source.name, folder] = list[TrueupError](found)
+        return [error for key in sorted(missing & self._vanished.keys()) for error in self._vanished[key]]
 
     def _stamp_new_file(self, source: SourceConfig, path: Path) -> _Stamp | None:
         """Return the stamp that identifies a file's content; None for a file that is known or incomplete."""

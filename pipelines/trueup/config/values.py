@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, TypeAdapter, ValidationError
 
 from trueup.errors import ConfigError
 from trueup.secret import Place
 from trueup.units import MICROS
+from trueup.zones import check_zone
 
 _UNITS_US = {"us": 1, "ms": 1_000, "s": MICROS, "m": 60 * MICROS, "h": 3_600 * MICROS, "d": 86_400 * MICROS}
 _BYTES = TypeAdapter(ByteSize)
@@ -115,19 +115,10 @@ def _parse_quantity_micros(text: object) -> int:
         return decimal_micros(text)
 
 
-def _check_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        # OSError: a folder of the time zone database, such as Europe, or a name that no file can have.
-        raise ValueError(f"unknown time zone {name!r}; use a name such as 'Europe/Berlin' or 'UTC'") from None
-    return name
-
-
 def zone_of(name: str, where: str) -> str:
     """Return the name of a time zone given on the command line; raise `ConfigError` for an unknown one."""
     try:
-        return _check_zone(name)
+        return check_zone(name)
     except ValueError as error:
         raise ConfigError(str(error), where=where) from None
 
@@ -224,7 +215,7 @@ QuantityTolerance = Annotated[
     BeforeValidator(_parse_quantity_micros, json_schema_input_type=_DurationText | _DecimalText | int),
     AfterValidator(_check_not_negative),
 ]
-Zone = Annotated[str, AfterValidator(_check_zone)]
+Zone = Annotated[str, AfterValidator(check_zone)]
 Text = Annotated[str, Field(min_length=1)]
 Whole = Annotated[int, Field(strict=True)]
 """A whole number as TOML writes it: neither `true` nor a text."""

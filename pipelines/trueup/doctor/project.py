@@ -19,7 +19,7 @@ from trueup.errors import TrueupError, list_names
 from trueup.log.catalog.catalogs import SqliteCatalog, catalog_of
 from trueup.log.lake import Lake, data_path
 from trueup.onboarding.sample import Sample, read_sample
-from trueup.project_checks.check import log_problems, project_problems
+from trueup.project_checks.check import log_problems, project_problems, vanished_folders
 from trueup.project_checks.log_summary import summarise_log
 from trueup.project_checks.problem import Problem
 from trueup.proof.anchors.keys import read_private_key
@@ -100,7 +100,8 @@ def _check_catalog(project: Project, clock: Clock) -> Iterator[Result]:
         with Lake.open(project, read_only=True, clock=clock) as lake:
             position, newest = lake.last_position(), lake.newest_commit()
             yield Result("ok", "lake", f"the catalog opens; the newest position is {position}")
-            problems = log_problems(project, summarise_log(lake, project, most_records=_MOST_RECORDS))
+            log = summarise_log(lake, project, most_records=_MOST_RECORDS)
+            problems, vanished = log_problems(project, log), vanished_folders(project, log)
             try:
                 lake.check_clock(clock(), newest)
             except TrueupError as error:
@@ -110,6 +111,7 @@ def _check_catalog(project: Project, clock: Clock) -> Iterator[Result]:
     except TrueupError as error:
         yield of_error("lake", error)
         return
+    yield from (Result("error", problem.where, problem.what, problem.todo) for problem in vanished)
     # The checks of the sources report patterns without files.
     yield from (_convert_problem(problem) for problem in problems if problem.rule != "empty-pattern")
 

@@ -16,6 +16,8 @@ SETTING_RULES = (
 )  # fmt: skip
 """Rules that need settings and files. `COLLECTION_RULES` concern files that only a collecting command reads."""
 FILE_RULES, COLLECTION_RULES = files.FILE_RULES, files.COLLECTION_RULES
+DELIVERY_RULES = files.DELIVERY_RULES
+"""Rules about landing folders, for commands that do not collect; a collecting command reports the same as errors."""
 LOG_RULES = (*files.LOG_RULES, *refused.LOG_RULES, *feeds.LOG_RULES, *services.LOG_RULES, *money.LOG_RULES)
 """Rules that also need the summary of the log."""
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "notice": 2}
@@ -30,12 +32,19 @@ def project_problems(
     the command will collect files, so every path must be resolvable.
     """
     rules: Sequence[Rule] = (*SETTING_RULES, *FILE_RULES, *(COLLECTION_RULES if collects else ()))
-    return _find_problems(rules if log is None else (*rules, *LOG_RULES), Facts(project, log or LogSummary(), published))
+    return _find_problems(
+        rules if log is None else (*rules, *LOG_RULES, *DELIVERY_RULES), Facts(project, log or LogSummary(), published)
+    )
 
 
 def log_problems(project: Project, log: LogSummary) -> list[Problem]:
     """Return the problems of the rules that need the summary of the log."""
     return _find_problems(LOG_RULES, Facts(project, log))
+
+
+def vanished_folders(project: Project, log: LogSummary) -> list[Problem]:
+    """Return the problems of landing folders that do not exist any more."""
+    return [problem for problem in _find_problems(DELIVERY_RULES, Facts(project, log)) if problem.rule == "vanished-folder"]
 
 
 def collection_problems(project: Project, log: LogSummary) -> list[Problem]:

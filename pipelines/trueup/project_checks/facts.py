@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from trueup.collect.discover.units import find_files
+from trueup.collect.discover.units import SourceFiles, find_files
 from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.config import Config, Project, SourceConfig
 from trueup.errors import ConfigError
@@ -50,6 +50,11 @@ class Facts:
     @cached_property
     def patterns(self) -> Mapping[str, Mapping[str, Sequence[Path]]]:
         """The files of each source by its path as written; a path that cannot be resolved is in `unresolved`."""
+        return {source: {path: found.paths for path, found in files.items()} for source, files in self.files.items()}
+
+    @property
+    def files(self) -> Mapping[str, Mapping[str, SourceFiles]]:
+        """What was found of each source by its path as written, with errors; a path that cannot be resolved is in `unresolved`."""
         return self._files[0]
 
     @property
@@ -58,13 +63,13 @@ class Facts:
         return self._files[1]
 
     @cached_property
-    def _files(self) -> tuple[dict[str, dict[str, Sequence[Path]]], dict[str, ConfigError]]:
-        by_source: dict[str, dict[str, Sequence[Path]]] = {}
+    def _files(self) -> tuple[dict[str, dict[str, SourceFiles]], dict[str, ConfigError]]:
+        by_source: dict[str, dict[str, SourceFiles]] = {}
         unresolved: dict[str, ConfigError] = {}
         for source in self.config.source:
             try:
                 by_source[source.name] = {
-                    path: find_files(self.project, source.model_copy(update={"path": (path,)})).paths for path in source.path
+                    path: find_files(self.project, source.model_copy(update={"path": (path,)})) for path in source.path
                 }
             except ConfigError as error:
                 unresolved[source.name] = error

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from trueup.collect.discover.shared_files import SENTENCE, TODO, shared_files
-from trueup.collect.discover.units import display_path
+from trueup.collect.discover.units import display_path, is_below, vanished_error
 from trueup.config import FILE_NAME, Project, SourceConfig, expand_path
-from trueup.errors import ConfigError
+from trueup.errors import ConfigError, SourceError
 from trueup.events.streams import MOVEMENTS
 from trueup.log.catalog.catalogs import SqliteCatalog, catalog_of
 from trueup.log.lake import data_path
@@ -52,8 +52,32 @@ def _find_own_files(facts: Facts) -> Iterator[Instance]:
 def _find_empty_patterns(facts: Facts) -> Iterator[Instance]:
     for source in facts.config.source:
         for pattern, paths in facts.patterns.get(source.name, {}).items():
-            if glob.has_magic(pattern) and not paths and not _check_was_read(facts, source, pattern):
+            if (
+                glob.has_magic(pattern)
+                and not paths
+                and not facts.files[source.name][pattern].unreadable
+                and not _check_was_read(facts, source, pattern)
+            ):
                 yield {"where": f"[[source]] {source.name}", "source": source.name, "pattern": pattern}
+
+
+def _find_unreadable_paths(facts: Facts) -> Iterator[Instance]:
+    for files in facts.files.values():
+        for found in files.values():
+            yield from map(_as_instance, found.unreadable)
+
+
+def _find_vanished_folders(facts: Facts) -> Iterator[Instance]:
+    for source in facts.config.source:
+        deliveries = facts.log.sources.get(source.name)
+        for found in facts.files.get(source.name, {}).values() if deliveries is not None else ():
+            for folder in found.missing:
+                if deliveries is not None and is_below(facts.project, folder, deliveries.newest_paths):
+                    yield _as_instance(vanished_error(facts.project, source, folder))
+
+
+def _as_instance(error: SourceError) -> Instance:
+    return {"where": error.where, "what": error.what, "advice": error.todo}
 
 
 def _find_same_content(facts: Facts) -> Iterator[Instance]:
@@ -154,6 +178,10 @@ FILE_RULES = (
 )  # fmt: skip
 COLLECTION_RULES = (
     Rule("unresolved-path", "error", "the path of source {source} cannot be resolved: {what}", "{advice}", _find_unresolved),
+)
+DELIVERY_RULES = (
+    Rule("unreadable-path", "warning", "{what}", "{advice}", _find_unreadable_paths),
+    Rule("vanished-folder", "warning", "{what}", "{advice}", _find_vanished_folders),
 )
 LOG_RULES = (
     Rule(

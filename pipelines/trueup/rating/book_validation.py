@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import lcm
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
@@ -35,6 +34,7 @@ from trueup.rating.book import (
 )
 from trueup.rating.charged_items.item_validation import item_of_two_kinds, item_rules, unknown_item
 from trueup.rating.slots import slots_in
+from trueup.zones import check_zone
 
 REFUSAL: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}
 """A row that is refused, with the first rule it breaks; the text of a rule is the condition that should have held."""
@@ -128,7 +128,7 @@ def _limit_values(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
     )
     yield from _limit_prefix("destination")
     yield from _limit_terms_to_items([name for name in _OF_ONE_ITEM if rows[name].null_count() < rows.height])
-    readers = {"weekdays": weekdays_of, "from_time": minute_of, "to_time": minute_of, "timezone": ZoneInfo, "slots": slots_in}
+    readers = {"weekdays": weekdays_of, "from_time": minute_of, "to_time": minute_of, "timezone": check_zone, "slots": slots_in}
     for name, read in readers.items():
         yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_find_unreadable_texts(rows[name], read))
     shared_cycle = (pl.col("period") == "cycle") & (pl.col("shared") == "account")
@@ -172,7 +172,7 @@ def _find_unreadable_texts(texts: pl.Series, read: Callable[[str], object]) -> l
     def fails(text: str) -> bool:
         try:
             read(text)
-        except (ValueError, OSError, ZoneInfoNotFoundError):
+        except ValueError:
             return True
         return False
 

@@ -4,6 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,40 @@ def test_directories_missing_and_unreadable_files_have_different_errors(calls: W
         found.paths[1].chmod(0)
         with pytest.raises(SourceError, match="cannot be read"), open_unit(project, source, found.paths[1]):
             pass
+
+
+@contextmanager
+def as_another_user() -> Iterator[None]:
+    """Give up the rights of root, whom no folder refuses."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_an_unreadable_subfolder_is_an_error_and_the_files_of_others_are_found(calls: Write) -> None:
+    project = calls()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for inner in ("open", "shut"):
+            (folder / inner).mkdir(mode=0o755)
+            (folder / inner / "a.csv").write_bytes(LINES)
+        (folder / "open/circle.txt").symlink_to("circle.txt")
+        (folder / "shut").chmod(0)
+        paths = (f"{folder}/**/*.csv", f"{folder}/shut/*.csv", f"{folder}/shut/a.csv", f"{folder}/*/a.csv/*", f"{folder}/none/*")
+        source = project.config.source[0].model_copy(update={"path": paths})
+        with as_another_user():
+            found = find_files(project, source)
+        (folder / "shut").chmod(0o700)
+    assert found.paths == [folder / "open/a.csv"]
+    assert [error.where for error in found.unreadable] == [*[f"{folder}/shut"] * 2, f"{folder}/shut/a.csv", f"{folder}/shut/a.csv"]
+    assert {error.what.partition(":")[2] for error in found.errors} == {" Permission denied, so files in it may be missing"}
+    assert (found.errors, found.missing) == (found.unreadable, [folder / "none"])
 
 
 def test_a_file_matched_by_two_patterns_is_one_unit(calls: Write) -> None:

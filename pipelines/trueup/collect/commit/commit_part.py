@@ -98,10 +98,11 @@ def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
 
 @dataclass(frozen=True)
 class IngestedParts:
-    """Parts of a unit in the log: the records of each part by number, and the number of the last part once it is known."""
+    """Parts of a unit in the log: the records of each part by number, the last part's number once it is known, and the path."""
 
     parts: dict[int, int] = field(default_factory=dict)
     last_part: int | None = None
+    path: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -113,9 +114,9 @@ def ingested_units(lake: Lake, sources: Sequence[str]) -> dict[str, IngestedPart
     """Return the units of some sources that the log has parts of, by id."""
     units: dict[str, IngestedParts] = {}
     values = {"sources": list(sources)}
-    for unit, part_no, is_last, records in lake.connection.execute(statement("ingested_parts"), values).fetchall():
+    for unit, part_no, is_last, records, path in lake.connection.execute(statement("ingested_parts"), values).fetchall():
         known = units.get(unit, IngestedParts())
-        units[unit] = IngestedParts({**known.parts, part_no: records}, part_no if is_last else known.last_part)
+        units[unit] = IngestedParts({**known.parts, part_no: records}, part_no if is_last else known.last_part, path)
     return units
 
 

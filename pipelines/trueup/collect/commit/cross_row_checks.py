@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from zoneinfo import available_timezones
 
 import polars as pl
 
 from trueup.events.reasons import Reason
 from trueup.rating.book_validation import refusals
+from trueup.zones import zone_names
 
 REFUSED: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}
 """Columns of a refused row: its number, reason and rule. Where several rules refuse a row, only the first is recorded."""
@@ -29,9 +29,8 @@ def find_empty_validities(new: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_unknown_zones(new: pl.DataFrame) -> pl.DataFrame:
-    """Return refusals of subscriptions whose time zone does not exist."""
-    known = available_timezones() if new["timezone"].null_count() < new.height else set[str]()
-    unknown = pl.col("timezone").is_not_null() & ~pl.col("timezone").is_in(sorted(known))
+    """Return refusals of subscriptions whose time zone is not in the tz database."""
+    unknown = pl.col("timezone").is_not_null() & ~pl.col("timezone").is_in(sorted(zone_names()))
     return refuse_rows(new, unknown, "value_out_of_range", "timezone: is a time zone")
 
 

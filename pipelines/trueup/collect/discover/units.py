@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,38 +25,72 @@ _TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
 
 @dataclass
 class SourceFiles:
-    """Files of a source's paths, errors of paths that do not exist, and notices of patterns without files."""
+    """Files of a source's paths, errors of paths that do not exist or cannot be read, and notices of patterns without files.
+
+    `unreadable` has the errors among them that are of unreadable paths. `missing` has the folders of patterns that do not exist:
+    nothing was delivered yet, or the folder vanished.
+    """
 
     paths: list[Path] = field(default_factory=list)
     errors: list[SourceError] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    unreadable: list[SourceError] = field(default_factory=list)
+    missing: list[Path] = field(default_factory=list)
 
 
 def find_files(project: Project, source: SourceConfig) -> SourceFiles:
     """Expand the paths of a source; return each file once, in order of name.
 
-    A pattern without files is a notice (nothing was delivered yet); a plain path that does not exist is an error.
+    A pattern without files is a notice (nothing was delivered yet). A plain path that does not exist is an error, and so is a
+    folder that cannot be read. The files of other folders are returned nevertheless.
     """
     files, paths, most = SourceFiles(), dict[Path, None](), source.limits.files
     for written in source.path:
         pattern = Pattern.of(project, written)
         matches = pattern.matches(most=most)
-        if not matches:
+        if matches.failures:
+            files.unreadable.append(_unreadable_error(project, source, matches.failures))
+            files.errors.append(files.unreadable[-1])
+        if matches.is_missing and pattern.is_literal:
+            todo = f"check `path` of source {source.name}"
+            files.errors.append(SourceError("there is no such file", where=display_path(project, pattern.folder), todo=todo))
+        elif not matches.paths and not matches.failures:
             files.notices.append(f"source {source.name}: no file matches {written}")
-        elif len(matches) > most:
+            files.missing += [pattern.folder] if matches.is_missing else []
+        elif len(matches.paths) > most:
             files.errors.append(
                 SourceError(
                     f"the pattern matches more than {most} files", where=f"source {source.name}: {written}",
                     todo="move ingested files elsewhere, or raise `files` in [limits] or [source.limits]",
                 )
             )  # fmt: skip
-        elif pattern.is_literal and not os.path.lexists(matches[0]):
-            todo = f"check `path` of source {source.name}"
-            files.errors.append(SourceError("there is no such file", where=display_path(project, matches[0]), todo=todo))
         else:
-            paths |= dict.fromkeys(matches)
+            paths |= dict.fromkeys(matches.paths)
     files.paths = list(paths)
     return files
+
+
+def _unreadable_error(project: Project, source: SourceConfig, failures: Mapping[Path, OSError]) -> SourceError:
+    path = min(failures, key=str)
+    more = f", nor can {len(failures) - 1} more of its paths" if len(failures) > 1 else ""
+    return SourceError(
+        f"a path of source {source.name} cannot be read{more}: {failures[path].strerror}, so files in it may be missing",
+        where=display_path(project, path), todo="give this user the right to read it, or mount it again; then ingest again",
+    )  # fmt: skip
+
+
+def vanished_error(project: Project, source: SourceConfig, folder: Path) -> SourceError:
+    """Return the error of a folder that does not exist, although files of it were ingested."""
+    return SourceError(
+        f"the folder of source {source.name} does not exist any more, although files of it were ingested",
+        where=display_path(project, folder), todo="mount it again, or give it its name again; else correct `path`",
+    )  # fmt: skip
+
+
+def is_below(project: Project, folder: Path, shown: Iterable[str]) -> bool:
+    """Return whether any path, as shown in the log, lies below a folder."""
+    prefix = f"{display_path(project, folder)}/"
+    return any(path.startswith(prefix) for path in shown)
 
 
 def display_path(project: Project, path: Path) -> str:

@@ -27,6 +27,7 @@ from trueup.log.lake import Configuration, Lake
 from trueup.quality.policy import expectation_content, expectation_from
 from trueup.quality.project_expectations import row_rules
 from trueup.quality.row_rules import row_rule
+from trueup.zones import computed_zone
 
 KIND = "mapping"
 _DELIVERY_SETTINGS = frozenset({
@@ -134,7 +135,7 @@ def read_mapping(text: str) -> RecordedMapping:
         )  # fmt: skip
     return RecordedMapping(
         _build_source(content["source"]),
-        ProjectConfig(timezone=content["timezone"], currency=content["currency"]).model_copy(
+        ProjectConfig(timezone=computed_zone(content["timezone"]), currency=content["currency"]).model_copy(
             update={"max_age": content["max_age"], "further_currencies": tuple(content.get("further_currencies", ()))}
         ),
         LakeConfig(bucket_by=content["bucket_by"], buckets=content["buckets"]),

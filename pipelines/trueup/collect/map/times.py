@@ -12,6 +12,7 @@ from trueup.collect.map.decimals import fixed_point
 from trueup.collect.map.time_formats import EPOCH_POWER
 from trueup.errors import ConfigError
 from trueup.events.schema import UTC_TIME
+from trueup.zones import computed_zone
 
 Ambiguous = Literal["earliest", "latest", "quarantine"]
 
@@ -98,7 +99,7 @@ def to_utc(local: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
     if zone == "UTC":
         return local.cast(UTC_TIME)
     repeated: Literal["earliest", "latest", "null"] = "null" if ambiguous == "quarantine" else ambiguous
-    return local.dt.replace_time_zone(zone, ambiguous=repeated, non_existent="null").dt.convert_time_zone("UTC")
+    return local.dt.replace_time_zone(computed_zone(zone), ambiguous=repeated, non_existent="null").dt.convert_time_zone("UTC")
 
 
 def _parse_epoch(text: pl.Series, power: int) -> pl.Series:

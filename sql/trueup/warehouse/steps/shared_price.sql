@@ -3,7 +3,7 @@
 -- Grain: one row per service and pool. Owner: warehouse.
 WITH terms AS (
     SELECT
-        t.item, t.services, t.service, coalesce(t.period, 'month') AS period, coalesce(t.timezone, 'UTC') AS timezone,
+        t.item, t.services, t.service, coalesce(t.period, 'month') AS period, coalesce(steps.known_zone(t.timezone), 'UTC') AS timezone,
         coalesce(t.shared = 'account', FALSE) AS by_account, t.tier_from_micros
     FROM lake.events.tariff t
     WHERE t.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)

@@ -12,7 +12,7 @@ WITH known AS (
 chosen AS (
     SELECT
         k.*, lead(k.valid_from) OVER states AS next_from,
-        last_value(k.timezone IGNORE NULLS) OVER (PARTITION BY k.subscriber ORDER BY k.valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS own_zone
+        last_value(steps.known_zone(k.timezone) IGNORE NULLS) OVER (PARTITION BY k.subscriber ORDER BY k.valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS own_zone
     FROM known k
     WHERE k.system = 'billing' OR k.subscriber NOT IN (SELECT b.subscriber FROM known b WHERE b.system = 'billing')
     WINDOW states AS (PARTITION BY k.subscriber ORDER BY k.valid_from)
