@@ -169,23 +169,6 @@ def test_a_missing_model_or_an_invalid_role_cannot_be_promoted(operator: Project
             promote(lake, telecom_features(), model_of(operator), role="king")
 
 
-def test_the_champion_cannot_be_a_challenger_of_the_same_records(operator: Project) -> None:
-    model_id = put_in_force(operator, since=5)
-    with Lake.open(operator) as lake:
-        for since in (None, 3, 5, 12):
-            with pytest.raises(TrueupError, match=r"the model is the champion .*cannot be a challenger too.*--as retired"):
-                promote(lake, telecom_features(), model_id, role="challenger", since=since)
-        assert {s.role for s in model_intervals(lake, after=0, upto=99)} == {"champion"}
-        promote(lake, telecom_features(), model_id, role="retired", since=8)
-        with pytest.raises(TrueupError, match="champion of records after position 7"):
-            promote(lake, telecom_features(), model_id, role="challenger", since=7)
-        promote(lake, telecom_features(), model_id, role="challenger", since=8)
-        roles = [(s.role, s.after, s.upto) for s in model_intervals(lake, after=0, upto=20)]
-        assert roles == [("champion", 5, 8), ("challenger", 8, 20)]
-        with pytest.raises(TrueupError, match="a challenger raises no alerts, so it has no threshold"):
-            promote(lake, telecom_features(), model_id, role="challenger", threshold=0.5)
-
-
 def test_a_model_damaged_after_its_promotion_stops_scoring_with_an_error(operator: Project) -> None:
     model_id = put_in_force(operator)
     path = operator.directory / "models" / model_id / "model.ubj"

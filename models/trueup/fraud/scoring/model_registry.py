@@ -17,7 +17,7 @@ from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.scoring.model import Model, load_model
 from trueup.fraud.scoring.rules import rules_of
-from trueup.log.lake import Lake, Transaction
+from trueup.log.lake import Lake
 from trueup.warehouse.statements import statement
 
 Role = Literal["champion", "challenger", "retired"]
@@ -52,51 +52,27 @@ def promote(
     """Declare the role of a model for all positions after `since`, which by default is the end of the log.
 
     Where nothing has been scored yet, the default is the beginning of the log. The scores of a challenger are counted but raise no
-    alerts; a retired model scores nothing. Raises `TrueupError` for a model that cannot be used, and for a champion that would also
-    be a challenger. It also raises `TrueupError` for the threshold of a model that raises no alerts.
+    alerts; a retired model scores nothing. Raises `TrueupError` for a model that cannot be used.
     """
     if role not in ROLES:
         raise TrueupError(f"invalid role of a model: {role!r}", todo=f"write one of {', '.join(ROLES)}")
-    if threshold is not None and role != "champion":
-        raise TrueupError(f"a {role} raises no alerts, so it has no threshold", where=model_id, todo="declare one for a champion")
     model = load_model(folder_of(lake.project, model_id), declared)
     _check_home(model, lake.project)
     if since is None and role != "retired" and lake.consumer_position(SCORER) == 0:
         since = 0
     content = {"model_id": model_id, "role": role, "since": since} | ({} if threshold is None else {"threshold": threshold})
-    position = _declare_once(lake, content)
+    position = lake.commit(lambda transaction: transaction.declare("model", content=content))
     return Promotion(position, position if since is None else since)
 
 
 def declare_role(lake: Lake, model_id: str, role: Role, reason: Mapping[str, object]) -> int:
     """Declare a role that trueup itself has chosen, with the reason, from now on; return the position.
 
-    Raises `TrueupError` for a model that cannot be used, and for a champion that would also be a challenger.
+    Raises `TrueupError` for a model that cannot be used.
     """
     _check_home(load_model(folder_of(lake.project, model_id), telecom_features()), lake.project)
-    return _declare_once(lake, {"model_id": model_id, "role": role, "since": None, **reason})
-
-
-def _declare_once(lake: Lake, content: Mapping[str, object]) -> int:
-    """Declare a role and return the position; refuse the role of a challenger where the model is the champion."""
-
-    def declare(transaction: Transaction) -> int:
-        if content["role"] == "challenger":
-            _check_no_champion(lake, str(content["model_id"]), content["since"])
-        return transaction.declare("model", content=content)
-
-    return lake.commit(declare)
-
-
-def _check_no_champion(lake: Lake, model_id: str, since: object) -> None:
-    end = lake.last_position()
-    after = end if since is None else int(str(since))
-    for interval in model_intervals(lake, after=after, upto=max(after, end) + 1):
-        if interval.role == "champion" and interval.model_id == model_id:
-            raise TrueupError(
-                f"the model is the champion of records after position {interval.after}, so it cannot be a challenger too",
-                where=model_id, todo="first promote another model as champion, or retire this one (`--as retired`)",
-            )  # fmt: skip
+    content = {"model_id": model_id, "role": role, "since": None, **reason}
+    return lake.commit(lambda transaction: transaction.declare("model", content=content))
 
 
 def threshold_of(lake: Lake, model_id: str, *, before: int | None = None) -> float | None:
