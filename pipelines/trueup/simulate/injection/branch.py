@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from trueup.collect.commit.chain import CONTROL, frame_of, link_to_chain
+from trueup.collect.discover.units import find_files
 from trueup.config import FILE_NAME, LakeConfig, Project, parse
 from trueup.errors import ConfigError, LogError
 from trueup.log.lake import Lake, Transaction
@@ -131,6 +132,11 @@ def _rechain_controls(
 
 
 def write_config(directory: Path, text: str) -> None:
-    """Write the branch's `trueup.toml` as the last file: its presence marks the branch as complete."""
+    """Create the landing folders, which are empty, and write `trueup.toml` last: its presence marks the branch as complete."""
+    project = Project(directory, parse(text, where=FILE_NAME))
+    for source in project.config.source:
+        for folder in find_files(project, source).missing:
+            if folder.is_relative_to(directory):
+                folder.mkdir(parents=True, exist_ok=True)
     with (directory / FILE_NAME).open("x", encoding="utf-8") as file:
         file.write(text)
