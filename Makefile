@@ -82,7 +82,7 @@ pictures: .venv/.tests ## draw the results of `make run` and its page for the RE
 wheel: $(BIN)/uv ## build the wheel into dist/
 	@$(BIN)/uv build --quiet --wheel --out-dir dist
 
-# Two processes, each on a core of its own: threads of one small query on two cores cost up to a third more.
+# Two processes, each on a core of its own: where threads of one small query are on two cores, that costs up to a third of the time.
 PYTEST = $(BIN)/python -m pytest -q -n 2 --dist worksteal --core-each --durations 25
 
 # One thread of Polars is the fastest here; `make slow` tests with two.
