@@ -1,15 +1,18 @@
 -- The money of one finding, case or transaction, and the amounts that decisions about parts of the money have moved: decisions on
 -- the subject itself, on its case, or on its findings.
 -- Grain: one row. Owner: investigation.
-WITH items AS (
-    SELECT i.item_id, i.micros, i.currency FROM steps.money_item i
+WITH every_item AS MATERIALIZED (
+    SELECT i.item_id, i.case_id, i.filed_snapshot, i.micros, i.currency FROM steps.money_item i
+),
+items AS (
+    SELECT i.item_id, i.micros, i.currency FROM every_item i
     WHERE i.item_id = unhex($subject) OR i.case_id = unhex($subject)
 ),
 taken AS (
     SELECT
         sum(abs(s.micros)) AS micros,
         sum(abs(s.micros)) FILTER (s.account = 'written_off') AS written_off_micros
-    FROM steps.money_share s
+    FROM steps.money_shares('every_item', 'steps.decision_event') s
     SEMI JOIN items i ON i.item_id = s.item_id
     WHERE s.until_snapshot IS NULL
 ),

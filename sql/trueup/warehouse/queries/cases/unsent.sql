@@ -2,7 +2,10 @@
 -- Grain: one row per message. Owner: investigation.
 -- A case is reported again when it was decided and is open again, or when its undecided money has doubled since the last message.
 -- `decision_id` is the requested action; of a case, the last decision after which nothing of the case was undecided.
-WITH filed AS (
+WITH queue AS MATERIALIZED (
+    FROM main.cases
+),
+filed AS (
     SELECT f.finding_id, f.case_id, f.snapshot
     FROM steps.case_filing f
     JOIN steps.finding_now n ON n.finding_id = f.finding_id AND n.stands
@@ -54,7 +57,7 @@ SELECT
     c.case_id, 'case' AS type, c.kind, c.type AS case_type, c.status, c.pattern, c.party, c.open_impact, c.currency, c.owner, CAST(c.due_on AS VARCHAR) AS due_on, c.summary,
     if(c.open_micros = 0, 0, CAST(floor(log2(CAST(abs(c.open_micros) AS DOUBLE))) AS BIGINT)) AS size, NULL AS action, NULL AS reason, NULL AS decided_by,
     lower(hex(l.event_id)) AS decision_id
-FROM main.cases c
+FROM queue c
 LEFT JOIN last_closed l ON l.case_id = unhex(c.case_id)
 -- Money at risk counts as well, because a bill with fraudulent usage is issued later.
 WHERE c.status = 'open' AND greatest(abs(c.open_micros), coalesce(c.exposure, 0) * 1000000) >= $above
@@ -64,6 +67,6 @@ SELECT
     c.case_id, 'action', c.kind, c.type, c.status, c.pattern, c.party, c.open_impact, c.currency, c.owner, CAST(c.due_on AS VARCHAR), c.summary, NULL, d.action, d.note,
     d.decided_by, lower(hex(d.event_id))
 FROM steps.decision_event d
-JOIN main.cases c ON c.case_id = lower(hex(d.finding_id))
+JOIN queue c ON c.case_id = lower(hex(d.finding_id))
 WHERE d.decision = 'requested'
 ORDER BY ALL

@@ -2,21 +2,27 @@
 -- Grain: one row per case. Owner: investigation.
 -- A case shows the money of its findings that later records have not closed, decided or not. Findings that a dismissal of the
 -- pattern hides are counted separately. Undecided money is the money in the account `detected`.
-WITH members AS (
+WITH filed AS MATERIALIZED (
+    FROM steps.finding_money f WHERE f.case_id IS NOT NULL
+),
+filed_items AS (
+    SELECT f.finding_id AS item_id, f.case_id, f.filed_snapshot, if(f.stands, f.impact_micros, 0) AS micros FROM filed f WHERE f.is_in_ledger
+),
+members AS (
     SELECT
-        f.case_id, n.stands, n.status, n.day, n.started_at, n.impact_micros, coalesce(h.is_hidden, false) AS is_hidden,
-        p.finding_id IS NOT NULL AS is_provisional, coalesce(t.micros, 0) AS taken_micros
-    FROM steps.case_filing f
-    JOIN steps.finding_now n ON n.finding_id = f.finding_id
+        f.case_id, f.stands, f.status, f.day, f.started_at, f.impact_micros, coalesce(h.is_hidden, false) AS is_hidden,
+        f.is_provisional, coalesce(t.micros, 0) AS taken_micros
+    FROM filed f
     LEFT JOIN (
         SELECT d.finding_id, arg_max(d.is_suppressed, d.snapshot) AS is_hidden
         FROM steps.decision_on_finding d WHERE d.sets_status GROUP BY d.finding_id
     ) h ON h.finding_id = f.finding_id
-    LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id
     LEFT JOIN (
-        SELECT s.item_id, sum(s.micros) AS micros FROM steps.money_share s WHERE s.until_snapshot IS NULL GROUP BY s.item_id
+        SELECT s.item_id, sum(s.micros) AS micros
+        FROM steps.money_shares('filed_items', 'steps.decision_event') s
+        WHERE s.until_snapshot IS NULL
+        GROUP BY s.item_id
     ) t ON t.item_id = f.finding_id
-    WHERE f.until_snapshot IS NULL
 )
 SELECT
     m.case_id,                                    -- 16 bytes
