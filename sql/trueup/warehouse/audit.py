@@ -31,6 +31,7 @@ class AuditResult:
 
 def audit(warehouse: Warehouse, requested: Sequence[str] = ()) -> list[AuditResult]:
     """Run all audits, or those requested by name, in alphabetical order."""
+    install_views.create_views_of_records(warehouse.lake.connection)
     steps = SharedSteps(warehouse.lake.connection, with_views=True)
     try:
         return [_run_audit(warehouse, name, steps) for name in names("audits") if not requested or name in requested]
@@ -45,6 +46,5 @@ def all_passed() -> list[AuditResult]:
 
 def _run_audit(warehouse: Warehouse, name: str, steps: SharedSteps) -> AuditResult:
     query = statement(f"audits/{name}")
-    install_views.create_views(warehouse.lake.connection, query.text)
     offending = warehouse.lake.connection.execute(steps.read(query.text)).to_arrow_table()
     return AuditResult(name, query.comment, offending.num_rows, tuple(offending.slice(0, SHOWN_ROWS).to_pylist()))

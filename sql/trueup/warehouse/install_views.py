@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import cache
 from graphlib import TopologicalSorter
@@ -77,12 +78,21 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
         existing = _read_existing_views(connection)
         if not existing:
             create_macros(connection)
-        for name in _order_by_reading({*STEPS, *VIEWS} if required is None else required):
+        for name in order_by_reading({*STEPS, *VIEWS} if required is None else required):
             if name not in existing:
                 _create_view(connection, _qualify_name(name), view_statement(name))
         for name in VIEWS:
             if required is None and comments and existing.get(name) is None:
                 comment_on(connection, "VIEW", f"main.{name}", view_statement(name))
+
+
+def create_views_of_records(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the views that stay in a query of `SharedSteps`: the steps of records, and the views that steps read.
+
+    A view is planned when it is created, with all that it reads. All views together would cost more than the queries.
+    """
+    of_steps = {name for step in STEPS for name in _read_by(step) if name in VIEWS}
+    create_views(connection, " ".join({*STEPS_OF_RECORDS, *of_steps}))
 
 
 def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
@@ -119,9 +129,9 @@ def _find_views_read_by(query: str) -> set[str]:
     return required
 
 
-def _order_by_reading(names: set[str]) -> list[str]:
+def order_by_reading(names: Collection[str]) -> list[str]:
     """Return steps and views with each after those that it reads."""
-    return list(TopologicalSorter({name: sorted(_read_by(name) & names) for name in sorted(names)}).static_order())
+    return list(TopologicalSorter({name: sorted(_read_by(name) & {*names}) for name in sorted(names)}).static_order())
 
 
 def _read_existing_views(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:

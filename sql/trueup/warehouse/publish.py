@@ -123,7 +123,7 @@ def _build_file(
 ) -> Published:
     _remove_file(building)  # A killed publish, or an attempt that met a lock, may have left it.
     connection = warehouse.lake.connection
-    install_views.create_views(connection, comments=False)
+    install_views.create_views_of_records(connection)
     quoted = str(building).replace("'", "''")
     try:
         connection.execute(f"ATTACH '{quoted}' AS published")
@@ -133,7 +133,7 @@ def _build_file(
             # Within one transaction all tables show the same state of the lake.
             connection.execute("BEGIN")
             tables = _Tables(connection)
-            for name in install_views.VIEWS:
+            for name in install_views.order_by_reading(install_views.VIEWS):
                 tables.write(name)
                 if log:
                     log(f"{name}: {tables.rows[name]} rows")
@@ -163,9 +163,7 @@ class _Tables:
         """Write one view; it reads the tables written before it, and the shared steps."""
         view = install_views.view_statement(name)
         of_tables = re.sub(r"\bmain\.(\w+)", self._find_table, self._steps.read(view.text))
-        # A view that reads no written table and no shared step is copied as it was created.
-        source = f"({of_tables}\n)" if of_tables != view.text else f"memory.main.{name}"
-        self._connection.execute(f"CREATE TABLE published.main.{name} AS FROM {source}")
+        self._connection.execute(f"CREATE TABLE published.main.{name} AS FROM ({of_tables}\n)")
         install_views.comment_on(self._connection, "TABLE", f"published.main.{name}", view)
         row = self._connection.execute(f"SELECT count(*) FROM published.main.{name}").fetchone()
         assert row is not None

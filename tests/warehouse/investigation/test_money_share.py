@@ -8,12 +8,11 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from trueup.warehouse.install_views import view_statement
+from trueup.warehouse.install_views import create_macros, view_statement
 
 Shares = dict[tuple[str, int], tuple[int, int | None]]
 """By item and commit of the decision: the share in absolute value, and the commit that returned it."""
 TABLES = """
-CREATE SCHEMA steps;
 CREATE TABLE steps.decision_event (
     event_id INTEGER, finding_id VARCHAR, decision VARCHAR, decided_by VARCHAR, account VARCHAR, amount_micros DECIMAL(38, 0),
     snapshot BIGINT, status VARCHAR
@@ -65,6 +64,7 @@ class Decisions:
 @pytest.fixture(scope="module")
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config={"threads": "1"}) as made:
+        create_macros(made)
         made.execute(TABLES)
         yield made
 

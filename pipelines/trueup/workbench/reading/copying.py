@@ -30,7 +30,7 @@ def write_copy(warehouse: Warehouse, path: Path, name: str) -> None:
     Steps that several tables read are computed once.
     """
     connection = warehouse.lake.connection
-    install_views.create_views(connection, comments=False)
+    install_views.create_views_of_records(connection)
     connection.execute(f"ATTACH '{quoted(path)}' AS {name}")
     try:
         connection.execute("BEGIN")
@@ -50,10 +50,10 @@ def _write_tables(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     steps = SharedSteps(connection)
     connection.execute(f"CREATE SCHEMA {name}.kept")
     for table in COPIED:
-        if table in install_views.VIEWS:
-            steps.give(("main", table), f"({steps.read_view(table)})")
         for inlined in _INLINED if table == "money_by_account" else ():
             steps.give(("main", inlined), f"({steps.read_view(inlined)})")
+        if table in install_views.VIEWS:
+            steps.give(("main", table), f"({steps.read_view(table)})")
         path = f"copy/{table}"
         source = statement_text(path) if has_statement(path) else f"FROM main.{table}"
         connection.execute(f"CREATE TABLE {name}.main.{table} AS {steps.read(source)}")
