@@ -174,8 +174,8 @@ def test_the_audit_of_the_ledger_finds_an_account_with_more_than_the_money(proje
     def audited(warehouse: Warehouse) -> list[tuple[Any, ...]]:
         query = statement("audits/money_ledger").text
         create_views(warehouse.lake.connection, query)
-        too_much = "(SELECT s.* REPLACE (s.micros * 3 AS micros) FROM steps.money_share s)"
-        steps = SharedSteps(warehouse.lake.connection, with_views=True, given={("steps", "money_share"): too_much})
+        too_much = "(SELECT e.* REPLACE (e.part_micros * 3 AS part_micros) FROM steps.money_event e)"
+        steps = SharedSteps(warehouse.lake.connection, with_views=True, given={("steps", "money_event"): too_much})
         return warehouse.lake.connection.execute(steps.read(query)).fetchall()
 
     # f2 has 25: claimed 30 and detected -5.

@@ -17,7 +17,7 @@ WITH states AS (
 ),
 steps_of_money AS (
     SELECT
-        s.item_id, s.entry, s.snapshot, s.position, s.reason, s.decided_by,
+        s.item_id, s.type, s.case_id, s.kind, s.service, s.day, s.currency, s.entry, s.position, s.reason, s.decided_by,
         unnest([
             {'account': s.home, 'micros': s.money - s.parts},
             {'account': coalesce(lag(s.home) OVER w, 'detected'), 'micros': -coalesce(lag(s.money - s.parts) OVER w, 0)},
@@ -29,12 +29,12 @@ steps_of_money AS (
 )
 SELECT
     lower(hex(p.item_id)) AS item_id,             -- the finding or suspicious transaction
-    any_value(i.type) AS type,                    -- leakage, overcharge (negative) or fraud
-    any_value(lower(hex(i.case_id))) AS case_id,  -- the case in which the item is filed now; NULL without a case
-    any_value(i.kind) AS kind,                    -- kind of the finding, or fraud
-    any_value(i.service) AS service,              -- '' for charges without a service
-    any_value(i.day) AS day,                      -- day of the money
-    any_value(i.currency) AS currency,            -- currency of the amounts
+    any_value(p.type) AS type,                    -- leakage, overcharge (negative) or fraud
+    any_value(lower(hex(p.case_id))) AS case_id,  -- the case in which the item is filed now; NULL without a case
+    any_value(p.kind) AS kind,                    -- kind of the finding, or fraud
+    any_value(p.service) AS service,              -- '' for charges without a service
+    any_value(p.day) AS day,                      -- day of the money
+    any_value(p.currency) AS currency,            -- currency of the amounts
     CAST(p.entry AS BIGINT) AS entry,             -- number of the entry within the item, in the order of the log
     p.posting.account AS account,                 -- assessed, detected, confirmed, claimed, recovered, prevented, written_off or false_alarm
     CAST(sum(p.posting.micros) AS DECIMAL(38, 0)) AS micros, -- amount in millionths; positive: the account grows
@@ -43,6 +43,5 @@ SELECT
     any_value(p.position) AS position,            -- position of the change of the money; NULL for a decision
     any_value(p.decided_by) AS decided_by         -- the person who decided; NULL for a change
 FROM steps_of_money p
-JOIN steps.money_item i ON i.item_id = p.item_id
 GROUP BY p.item_id, p.entry, p.posting.account
 HAVING sum(p.posting.micros) <> 0

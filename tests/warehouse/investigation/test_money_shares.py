@@ -1,4 +1,4 @@
-"""The shares of items in amounts: random decisions, reopenings and filings over the query of the step alone."""
+"""The shares of items in amounts: random decisions, reopenings and filings over the macro alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from trueup.warehouse.install_views import create_macros, view_statement
+from trueup.warehouse.install_views import create_macros
 
 Shares = dict[tuple[str, int], tuple[int, int | None]]
 """By item and commit of the decision: the share in absolute value, and the commit that returned it."""
@@ -48,7 +48,7 @@ class Decisions:
         self.connection.execute(query, [self.snapshot, subject, *values])
 
     def shares(self) -> Shares:
-        query = f"SELECT item_id, snapshot, abs(micros), until_snapshot FROM ({view_statement('money_share').text})"
+        query = "SELECT item_id, snapshot, abs(micros), until_snapshot FROM steps.money_shares('steps.money_item', 'steps.decision_event')"
         return {(row[0], row[1]): (int(row[2]), row[3]) for row in self.connection.execute(query).fetchall()}
 
     def check_bounds(self, shares: Shares) -> None:
