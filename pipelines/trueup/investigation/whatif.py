@@ -14,12 +14,14 @@ import polars as pl
 
 from trueup.config import FILE_NAME, Config, Project
 from trueup.config.document import parse_tables
+from trueup.config.tables.reconcile import DEFAULT
 from trueup.errors import ConfigError, TrueupError
 from trueup.investigation.difference import Difference, compare
 from trueup.investigation.scratch import at_home, newest_moment, reconcile_copy, scratch_copy, with_path
 from trueup.log.lake import Lake
 from trueup.policies.policy import Policy
 from trueup.progress import LogFn
+from trueup.warehouse.query import with_retries
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,15 @@ def what_if(
     """Return the difference that other settings or tariffs would make from now on, computed on a scratch copy.
 
     The copy shares the data files of the log, which are never changed. The result is what a reconciliation would find after the
-    change. `days` limit the findings that are compared. Raises `ConfigError` for an invalid setting, and `TrueupError` for a lake
-    that is not on this machine.
+    change. `days` limit the findings that are compared. Raises `ConfigError` for an invalid setting or an unknown service, and
+    `TrueupError` for a lake that is not on this machine.
     """
     if not supposed.settings and supposed.book is None and not supposed.rules:
         raise TrueupError("nothing is supposed", todo="give --set, --book or --rule")
     config = supposed_config(project, supposed)
     with tempfile.TemporaryDirectory(prefix="trueup-whatif-") as folder:
         scratch = scratch_copy(project, Path(folder))
+        _check_services(scratch, config)
         moment = newest_moment(scratch)
         reconcile_copy(scratch, moment, log)
         with Lake.open(scratch, read_only=True) as lake:
@@ -101,6 +104,26 @@ def _check_compared(names: str, without: Config, config: Config) -> None:
     )
 
 
+def _check_services(scratch: Project, config: Config) -> None:
+    """Raise `ConfigError` where supposed settings name a service that neither the project's settings nor the log have."""
+    known = _services_of(scratch.config)
+    further = _services_of(config) - known
+    if not further:
+        return
+    known |= with_retries(scratch, lambda warehouse: {row["service"] for row in warehouse.rows("queries/records/services")})
+    unknown = sorted(further - known)
+    if unknown:
+        raise ConfigError(
+            f"unknown service {', '.join(map(repr, unknown))}: neither the settings nor the log have it",
+            where="--set",
+            todo=f"name one of {', '.join(sorted(known))}",
+        )
+
+
+def _services_of(config: Config) -> set[str]:
+    return {DEFAULT, *config.reconcile, *(covered for rules in config.reconcile.values() for covered in rules.covers)}
+
+
 def _changes_rules(without: Config, config: Config) -> bool:
     from trueup.fraud.record import scoring_record
 
@@ -130,7 +153,9 @@ def _set_value(tables: dict[str, Any], keys: Sequence[str], value: object) -> No
         if isinstance(here, list):
             named = [item for item in here if isinstance(item, dict) and item.get("name") == key]
             if not named:
-                raise ConfigError(f"there is no {'.'.join(keys[: number + 1])}", where="--set", todo="name one of trueup.toml")
+                names = ", ".join(str(item["name"]) for item in here if isinstance(item, dict) and "name" in item)
+                todo = f"name one of trueup.toml{': ' * bool(names)}{names}"
+                raise ConfigError(f"there is no {'.'.join(keys[: number + 1])}", where="--set", todo=todo)
             here = named[0]
         else:
             here = here.setdefault(key, {})

@@ -93,3 +93,23 @@ def test_a_setting_that_a_what_if_cannot_compare_is_refused(tmp_path: Path, sett
 )  # fmt: skip
 def test_a_setting_of_findings_or_of_rules_is_compared(tmp_path: Path, settings: tuple[str, ...]) -> None:
     supposed_config(write_files(tmp_path), Supposition(settings))
+
+
+@pytest.mark.parametrize(
+    "setting", ["reconcile.voise.grace=2h", 'reconcile.voice={match = ["aggregate"], covers = ["voise"]}']
+)  # fmt: skip
+def test_a_service_that_neither_the_settings_nor_the_log_have_is_refused(tmp_path: Path, setting: str) -> None:
+    project = ingested(tmp_path)
+    with pytest.raises(ConfigError, match=r"unknown service 'voise'.*name one of default, voice$"):
+        what_if(project, Supposition((setting,)))
+
+
+def test_rules_are_supposed_for_a_service_of_the_log_that_the_settings_do_not_name(tmp_path: Path) -> None:
+    project = write_files(tmp_path)
+    settings = tmp_path / FILE_NAME
+    settings.write_text(settings.read_text("utf-8").replace("[reconcile.voice]", "[reconcile.sms]"), "utf-8")
+    assert not ingest(project, clock=clock).errors
+    for source in ("msc", "billing"):
+        close(project, source, date(2024, 3, 4), clock=clock)
+    found = what_if(Project.load(tmp_path), Supposition(("reconcile.voice.price=10",)))
+    assert found.difference.changes > 0
