@@ -125,6 +125,21 @@ def test_a_decision_on_a_case_after_one_on_its_transaction_counts_on_the_page_to
     assert shown(views) == shown(copies(processed))
 
 
+def test_a_part_of_the_money_of_a_suspected_party_is_decided_on_the_page_too(processed: Project, copies: Any) -> None:
+    (case,) = ask(processed, "SELECT case_id, impact_micros FROM cases WHERE type = 'fraud' AND impact_micros > 0")
+    views = copies(processed)
+    for decision in (
+        Decision("reopened", decided_by="ann"),
+        Decision("prevented", decided_by="ann", amount_micros=30_000_000),
+    ):
+        record(processed, [case["case_id"]], decision, clock=clock)
+        assert not views.show_decisions()
+    with views.reading() as (_, connection):
+        state = f"SELECT status, open_micros FROM cases WHERE case_id = '{case['case_id']}'"
+        assert connection.execute(state).fetchall() == [("open", case["impact_micros"] - 30_000_000)]
+    assert shown(views) == shown(copies(processed))
+
+
 def test_decisions_made_while_the_views_are_copied_are_shown(failing: Project, copies: Any) -> None:
     views = copies(failing)
     case = ask(failing, CASES)[0]["case_id"]

@@ -14,7 +14,7 @@ from trueup.fraud.load import decisions_of
 from trueup.fraud.training.labels import latest_decision
 from trueup.investigation.bill import explain_bill
 from trueup.log.lake import Lake
-from trueup.warehouse.decide import decide
+from trueup.warehouse.decide import Decision, record
 from trueup.warehouse.query import Warehouse
 
 AT = datetime(2024, 3, 1, 18, tzinfo=UTC)
@@ -137,8 +137,10 @@ def call_two(calls: Calls, ask: Ask) -> str:
     return str(case["case_id"])
 
 
-def judge(lake: Lake, subject: str, decision: str, hour: int) -> None:
-    decide(lake.project, subject, decision, note="a reason", decided_by="ann", clock=lambda: AT + timedelta(hours=hour))
+def judge(lake: Lake, subject: str, decision: str, hour: int, amount: int | None = None) -> None:
+    """Decide on a case or call, or on an amount of its money in whole units."""
+    made = Decision(decision, "a reason", "ann", amount_micros=None if amount is None else amount * 1_000_000)
+    record(lake.project, [subject], made, clock=lambda: AT + timedelta(hours=hour))
 
 
 def statuses(ask: Ask) -> list[str]:
@@ -183,3 +185,32 @@ def test_a_case_decision_moves_no_money_of_a_transaction_that_began_after_it(cal
     judge(lake, call_two(calls, ask), "confirmed", hour=-1)
     assert statuses(ask) == ["open", "open", "open"]
     assert balances(ask) == {"detected": 100}
+
+
+def test_a_decision_about_a_part_of_the_money_lowers_the_undecided_money_and_is_no_label(
+    calls: Calls, lake: Lake, make: Any, ask: Ask
+) -> None:
+    case, smaller, larger = call_two(calls, ask), make.event_id("v1").hex(), make.event_id("v2").hex()
+    judge(lake, case, "prevented", hour=1, amount=50)
+    judge(lake, smaller, "claimed", hour=2, amount=10)
+    assert statuses(ask) == ["open", "open", "open"]
+    assert labels(lake) == []
+    assert balances(ask) == {"claimed": 10, "detected": 40, "prevented": 50}
+    assert ask(MONEY) == [{"impact": 100, "open": 40}]
+    judge(lake, larger, "confirmed", hour=3)
+    assert statuses(ask) == ["open", "open", "confirmed"]
+    assert labels(lake) == [1]
+    assert balances(ask) == {"claimed": 10, "confirmed": 10, "detected": 30, "prevented": 50}
+    assert ask(MONEY) == [{"impact": 100, "open": 30}]
+    judge(lake, case, "reopened", hour=4)
+    assert labels(lake) == []
+    assert balances(ask) == {"claimed": 10, "detected": 90}
+    assert ask(MONEY) == [{"impact": 100, "open": 90}]
+
+
+def test_a_decision_about_an_amount_that_is_all_the_money_is_a_label(calls: Calls, lake: Lake, make: Any, ask: Ask) -> None:
+    call_two(calls, ask)
+    judge(lake, make.event_id("v1").hex(), "dismissed", hour=1, amount=40)
+    assert statuses(ask) == ["open", "dismissed", "open"]
+    assert labels(lake) == [0]
+    assert ask(MONEY) == [{"impact": 100, "open": 60}]

@@ -1,12 +1,24 @@
 -- Cases: findings that one cause likely explains (`root_cause`), and suspicious transactions of one party on one day (`fraud`). The
 -- most urgent cases are first.
 -- Grain: one row per case. Owner: investigation.
-WITH fraud_sums AS (
+WITH fraud_money AS MATERIALIZED (
+    FROM steps.fraud_money
+),
+fraud_items AS (
+    SELECT m.event_id AS item_id, m.case_id, m.snapshot AS filed_snapshot, m.micros FROM fraud_money m WHERE m.micros <> 0
+),
+fraud_sums AS (
     SELECT
         m.case_id, any_value(m.currency) AS currency, sum(m.micros) AS micros,
-        sum(m.micros) FILTER (coalesce(d.status, 'open') = 'open') AS open_micros
-    FROM steps.fraud_money m
+        sum(m.micros - coalesce(t.micros, 0)) FILTER (coalesce(d.status, 'open') = 'open') AS open_micros
+    FROM fraud_money m
     LEFT JOIN steps.transaction_decision d ON d.event_id = m.event_id AND unhex(d.case_id) = m.case_id
+    LEFT JOIN (
+        SELECT s.item_id, sum(s.micros) AS micros
+        FROM steps.money_shares('fraud_items', 'steps.decision_event') s
+        WHERE s.until_snapshot IS NULL
+        GROUP BY s.item_id
+    ) t ON t.item_id = m.event_id
     GROUP BY m.case_id
 ),
 every AS (
