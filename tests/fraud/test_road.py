@@ -15,7 +15,7 @@ from trueup.errors import ConfigError, TrueupError
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.monitoring.fit_budget import fitted_threshold
 from trueup.fraud.scoring import starter
-from trueup.fraud.scoring.model_registry import promote
+from trueup.fraud.scoring.model_registry import model_intervals, promote
 from trueup.fraud.scoring.score_run import score
 from trueup.fraud.training.train_run import train
 from trueup.log.lake import Lake
@@ -69,6 +69,22 @@ def test_a_model_promoted_after_rules_have_scored_names_the_command_for_earlier_
     said = capsys.readouterr().out
     assert "suspicious" in said
     assert "prove nothing: in_sample" in said
+
+
+def test_the_champion_is_no_challenger_of_the_same_records(operator: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    model_id, where = put_in_force(operator, since=5), ["--project", str(operator.directory)]
+    for since in ((), ("--since", "3"), ("--since", "5"), ("--since", "12")):
+        assert main(["promote", model_id, "--as", "challenger", *since, *where]) == 2
+        said = capsys.readouterr().err
+        assert "is the champion of records after position" in said and "`--as retired`" in said
+    assert main(["promote", model_id, "--as", "retired", "--since", "8", *where]) == 0
+    assert main(["promote", model_id, "--as", "challenger", "--since", "7", *where]) == 2
+    assert main(["promote", model_id, "--as", "challenger", "--since", "8", "--fit-budget", *where]) == 2
+    assert "a challenger raises no alerts, so it has no threshold" in capsys.readouterr().err
+    assert main(["promote", model_id, "--as", "challenger", "--since", "8", *where]) == 0
+    with Lake.open(operator) as lake:
+        roles = [(s.role, s.after, s.upto) for s in model_intervals(lake, after=0, upto=20)]
+    assert roles == [("champion", 5, 8), ("challenger", 8, 20)]
 
 
 def test_without_a_model_the_message_names_the_commands_that_make_one(operator: Project) -> None:

@@ -58,11 +58,31 @@ def promote(
         raise TrueupError(f"invalid role of a model: {role!r}", todo=f"write one of {', '.join(ROLES)}")
     model = load_model(folder_of(lake.project, model_id), declared)
     _check_home(model, lake.project)
-    if since is None and role != "retired" and lake.consumer_position(SCORER) == 0:
-        since = 0
+    since = _find_since(lake, role, since)
     content = {"model_id": model_id, "role": role, "since": since} | ({} if threshold is None else {"threshold": threshold})
     position = lake.commit(lambda transaction: transaction.declare("model", content=content))
     return Promotion(position, position if since is None else since)
+
+
+def check_promotion(lake: Lake, model_id: str, role: str, since: int | None, *, has_threshold: bool = False) -> None:
+    """Raise `TrueupError` for a challenger that is champion of the same records, and for a threshold of a model without alerts."""
+    if has_threshold and role in ("challenger", "retired"):
+        raise TrueupError(f"a {role} raises no alerts, so it has no threshold", where=model_id, todo="declare one for a champion")
+    if role != "challenger":
+        return
+    end, begin = lake.last_position(), _find_since(lake, role, since)
+    after = end if begin is None else begin
+    for interval in model_intervals(lake, after=after, upto=max(after, end) + 1):
+        if interval.role == "champion" and interval.model_id == model_id:
+            raise TrueupError(
+                f"the model is the champion of records after position {interval.after}, so it cannot be a challenger too",
+                where=model_id, todo="first promote another model as champion, or retire this one (`--as retired`)",
+            )  # fmt: skip
+
+
+def _find_since(lake: Lake, role: str, since: int | None) -> int | None:
+    """Return the position after which a role applies: the beginning where nothing is scored, else None for the end of the log."""
+    return 0 if since is None and role != "retired" and lake.consumer_position(SCORER) == 0 else since
 
 
 def declare_role(lake: Lake, model_id: str, role: Role, reason: Mapping[str, object]) -> int:

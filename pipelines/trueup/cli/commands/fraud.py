@@ -96,13 +96,14 @@ def promote(
     from trueup.fraud.features.telecom import telecom_features
     from trueup.fraud.monitoring.fit_budget import fitted_threshold
     from trueup.fraud.scoring import starter
-    from trueup.fraud.scoring.model_registry import first_day_before
+    from trueup.fraud.scoring.model_registry import check_promotion, first_day_before
     from trueup.fraud.scoring.model_registry import promote as promoted
     from trueup.log.lake import Lake
 
     opened = load(project, accept_clock=accept_clock)
     model_id = starter.install(opened) if model_id == starter.NAME else model_id
     with Lake.open(opened) as lake:
+        check_promotion(lake, model_id, role, since, has_threshold=fit_budget)
         threshold = fitted_threshold(lake, model_id) if fit_budget else None
         promotion = promoted(lake, telecom_features(), model_id, role=role, since=since, threshold=threshold)
         after = first_day_before(lake, promotion.since)
