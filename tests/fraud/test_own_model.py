@@ -15,6 +15,7 @@ from trueup.errors import ConfigError
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.monitoring.own_model import advance_own_model
 from trueup.fraud.scoring.model import load_model
+from trueup.fraud.scoring.model_registry import promote
 from trueup.fraud.scoring.score_run import score
 from trueup.fraud.scoring.starter import starter_model
 from trueup.fraud.training.train_run import train
@@ -83,6 +84,18 @@ def test_an_own_challenger_is_trained_after_enough_confirmed_cases_and_the_log_h
         assert verify(lake, only=("scores",)).faults == ()
 
 
+def test_a_champion_of_the_same_decisions_does_not_become_a_challenger_too(operator: Project) -> None:
+    put_in_force(operator)
+    score(operator)
+    confirm(operator, 8)
+    operator = set_fraud(operator, 'own_model = "challenger"\nown_model_after = 8')
+    with Lake.open(operator) as lake:
+        promote(lake, telecom_features(), train(operator).model.model_id)
+    before = declarations(operator)
+    assert advance(operator) == []
+    assert declarations(operator) == before
+
+
 def model_of_champion(project: Project) -> str:
     return next(d["model_id"] for d in declarations(project) if d["role"] == "champion")
 
@@ -118,8 +131,6 @@ def test_a_challenger_is_judged_on_later_days_and_promoted_or_retired_with_its_f
 
 
 def put_in_force_again(project: Project, role: str, *, threshold: float | None = None) -> None:
-    from trueup.fraud.scoring.model_registry import promote
-
     with Lake.open(project) as lake:
         promote(lake, telecom_features(), model_of_champion(project), role=role, threshold=threshold)
 

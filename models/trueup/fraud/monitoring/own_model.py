@@ -89,6 +89,8 @@ def _train(lake: Lake, own: OwnModel | None, confirmed: int) -> list[str]:
         return [f"no own model was trained with {confirmed} confirmed cases: {error}"]
     if own is not None and own.model_id == model_id:
         return []
+    if model_id in [champion.model_id for champion in _find_champions(lake)]:
+        return []  # A person trained and promoted it from the same records and decisions.
     done = []
     if own is not None and own.is_challenger:
         done.append(_declare(lake, own.model_id, "retired", {"replaced_by": model_id}))
