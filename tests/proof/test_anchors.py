@@ -9,14 +9,14 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewriting import both, delete, edit, edit_and_rehash, with_new_id
-from small_project import clock, reconcile
+from small_project import NOW, clock, reconcile
 from tampering import TAMPERINGS, by, record
 
 from trueup.collect import ingest as ingest_module
@@ -328,10 +328,14 @@ def test_a_newer_anchor_in_agreement_dates_a_change_before_it(anchored: Path) ->
 # --- permitted changes ------------------------------------------------------------------------------------------------
 
 
+def next_midnight() -> datetime:
+    return NOW + timedelta(days=1)
+
+
 def _add_commits(folder: Path) -> Path:
     ingest_more(folder)
-    close(Project.load(folder), "msc", date(2024, 3, 5), clock=clock)
-    reconcile(Project.load(folder))
+    close(Project.load(folder), "msc", date(2024, 3, 5), clock=next_midnight)
+    reconcile(Project.load(folder), next_midnight)
     return folder
 
 
