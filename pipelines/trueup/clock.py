@@ -37,7 +37,7 @@ def check_clock(now: datetime, newest: datetime | None, *, longest_jump: timedel
     """
     if newest is None:
         return
-    times = f"the clock shows {_format_second(now)}, the newest commit is of {_format_second(newest)}"
+    times = f"the clock shows {format_second(now)}, the newest commit is of {format_second(newest)}"
     if newest - now > MAX_CLOCK_LAG:
         raise ClockError(
             f"{times}: the clock is {describe_span(newest - now)} behind, or the commit was made under a wrong clock", where=where,
@@ -59,5 +59,6 @@ def describe_span(span: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def _format_second(moment: datetime) -> str:
+def format_second(moment: datetime) -> str:
+    """Return a time in UTC to the second: `2024-05-01 12:00:00Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -57,6 +57,7 @@ def test_an_invalid_day_is_reported(invoke: Invoke, done: Path, day: str) -> Non
     ("arguments", "message"),
     [
         (["close", "--source", "mcs", "--through", "2024-03-01"], "there is no source 'mcs'.*msc, billing"),
+        (["close", "--source", "msc", "--through", "2042-03-01"], "2042-03-01 is not over.*--through"),
         (["ingest", "mcs"], "there is no source 'mcs'"),
         (["findings", "--from", "soon"], "--from"),
         (["findings", "--kind", "unbiled"], "unknown kind 'unbiled'.*unbilled"),

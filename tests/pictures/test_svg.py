@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -59,3 +60,12 @@ def test_the_command_draws_leakage_and_a_finding_and_names_faults(tmp_path: Path
     ):  # fmt: skip
         assert main([*wrong, *at]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_card_of_a_model_is_read_from_a_regular_file_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_files(tmp_path)
+    (tmp_path / "models/ab").mkdir(parents=True)
+    os.mkfifo(tmp_path / "models/ab/card.json")
+    assert main(["picture", "model", "ab", "--project", str(tmp_path)]) == 2
+    shown = capsys.readouterr().err
+    assert "the card cannot be read" in shown and "this is a named pipe (FIFO), not a file" in shown

@@ -9,14 +9,14 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rewriting import both, delete, edit, edit_and_rehash, with_new_id
-from small_project import clock, reconcile
+from small_project import NOW, clock, reconcile
 from tampering import TAMPERINGS, by, record
 
 from trueup.collect import ingest as ingest_module
@@ -26,6 +26,7 @@ from trueup.errors import ConfigError, LogError, TrueupError
 from trueup.log.lake import Lake
 from trueup.proof.anchors.blocks import FAN_OUT, Block, block_of, extend
 from trueup.proof.anchors.check import AnchorCheck, check_anchors
+from trueup.proof.anchors.head import hash_file
 from trueup.proof.anchors.keys import make_key, read_private_key, read_public_keys
 from trueup.proof.anchors.make import AnchorResult, Request, anchor
 from trueup.proof.anchors.statement import Anchor, AnchorError, read
@@ -328,10 +329,14 @@ def test_a_newer_anchor_in_agreement_dates_a_change_before_it(anchored: Path) ->
 # --- permitted changes ------------------------------------------------------------------------------------------------
 
 
+def next_midnight() -> datetime:
+    return NOW + timedelta(days=1)
+
+
 def _add_commits(folder: Path) -> Path:
     ingest_more(folder)
-    close(Project.load(folder), "msc", date(2024, 3, 5), clock=clock)
-    reconcile(Project.load(folder))
+    close(Project.load(folder), "msc", date(2024, 3, 5), clock=next_midnight)
+    reconcile(Project.load(folder), next_midnight)
     return folder
 
 
@@ -387,6 +392,13 @@ def test_an_anchor_that_continues_another_equals_a_full_one(anchored: Path) -> N
     assert {file.path for file in continued.files} <= {file.path for file in full_statement.files}
     differing_fields = {"sequence_no", "previous", "files", "has_all_files"}
     assert continued.model_dump(exclude=differing_fields) == full_statement.model_dump(exclude=differing_fields)
+
+
+def test_a_data_file_that_is_a_named_pipe_is_no_data_file(anchored: Path) -> None:
+    with Lake.open(Project.load(anchored), read_only=True) as lake:
+        os.mkfifo(anchored / "lake/data/pipe.parquet")
+        with pytest.raises(OSError, match="this is a named pipe"):
+            hash_file(lake, "pipe.parquet")
 
 
 def test_the_same_log_and_key_give_the_same_anchor(anchored: Path) -> None:

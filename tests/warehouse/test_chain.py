@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.warehouse.equal_hashes import equal_hashes
 
 from trueup.collect.ingest import ingest
 from trueup.config import FILE_NAME, Project, parse
@@ -61,12 +63,12 @@ def file_of(lines: Iterable[Line], stage: str) -> str:
     return HEAD + "".join(rows)
 
 
-Ask = Callable[[str], list[dict[str, Any]]]
+Ask = Callable[..., list[dict[str, Any]]]
 Reconciled = Callable[..., Ask]
 
 
 def reconcile(folder: Path, files: dict[str, str], text: str) -> Ask:
-    """Ingest and reconcile files by name; return a function that queries the views."""
+    """Ingest and reconcile files by name; return a function that queries the views, on request with one hash for all keys."""
     (folder / FILE_NAME).write_text(text, "utf-8")
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -76,8 +78,8 @@ def reconcile(folder: Path, files: dict[str, str], text: str) -> Ask:
     assert not summary.errors
     reconcile_little(project, clock=lambda: NOW)
 
-    def ask(query: str) -> list[dict[str, Any]]:
-        with open_warehouse(project) as warehouse:
+    def ask(query: str, *, equal: bool = False) -> list[dict[str, Any]]:
+        with open_warehouse(project) as warehouse, equal_hashes(warehouse.connection) if equal else nullcontext():
             return list(warehouse.connection.execute(query).to_arrow_table().to_pylist())
 
     return ask
@@ -131,6 +133,11 @@ def test_each_loss_is_at_its_hop_and_counts_once(calls: Ask) -> None:
         ("7twice", "rating", "invoice", "changed", Decimal("-10")),
         ("8ghost", "mediation", "rating", "added", Decimal("-5")),
     ]
+
+
+def test_records_whose_keys_have_one_hash_are_all_in_the_chain(calls: Ask) -> None:
+    losses = "SELECT session_key, from_stage, change, loss FROM chain_losses ORDER BY ALL"
+    assert calls(losses) and calls(losses, equal=True) == calls(losses)
 
 
 def test_losses_of_all_hops_add_up_to_the_findings(calls: Ask) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -206,6 +206,20 @@ def test_a_source_is_closed_to_the_end_of_a_local_day_and_only_once(project: Pro
     ]
     with pytest.raises(TrueupError, match="msc, billing"):
         close(project, "biling", date(2024, 3, 2))
+
+
+def test_a_day_is_closed_only_once_it_is_over_in_the_time_zone_of_the_project(project: Project, ask: Callable[..., Any]) -> None:
+    end = datetime(2024, 3, 3, 17, tzinfo=UTC)
+    for day, now in [(date(2024, 3, 3), end - timedelta(seconds=1)), (date(2042, 3, 2), end)]:
+        with pytest.raises(TrueupError, match=f"{day} is not over: it ends at {day} 17:00:00Z.*--through.; name a day"):
+            close(project, "billing", day, clock=lambda now=now: now)
+    # On the last Sunday of March a day of Berlin has 23 hours.
+    settings = project.config.project.model_copy(update={"timezone": "Europe/Berlin"})
+    in_berlin = Project(project.directory, project.config.model_copy(update={"project": settings}))
+    with pytest.raises(TrueupError, match=r"ends at 2024-03-31 22:00:00Z, and the clock shows 2024-03-31 21:59:59Z"):
+        close(in_berlin, "billing", date(2024, 3, 31), clock=lambda: datetime(2024, 3, 31, 21, 59, 59, tzinfo=UTC))
+    assert ask("SELECT count(*) AS closings FROM lake.events.declaration WHERE kind = 'close'") == [{"closings": 0}]
+    assert close(project, "billing", date(2024, 3, 3), clock=lambda: end).through == end
 
 
 def test_maintenance_merges_files_and_changes_no_answer(project: Project, lake: Lake, ask: Callable[..., Any], make: Any) -> None:

@@ -162,7 +162,7 @@ def _list_incomplete_usage(copy: Project, end: date) -> tuple[str, ...]:
 
 
 def _close(copy: Project, end: date, whole_end: date, moment: datetime) -> None:
-    """Close the feeds of the draft, and those that its sums wait for.
+    """Close the feeds of the draft, and those that its sums wait for; the days need not be over.
 
     `end` is the day after the cycle. `whole_end` is the day after the whole cycle, of which a change of cycle left a part.
     """
@@ -173,9 +173,9 @@ def _close(copy: Project, end: date, whole_end: date, moment: datetime) -> None:
     sums_end = (whole_end if any(rules.period == _CYCLE for rules in sums) else end) + timedelta(days=own_zone_days)
     for source in copy.config.source:
         if source.stream == "charge" or (source.stream == "usage" and sums):
-            close(copy, source.name, sums_end - timedelta(days=1), clock=lambda: moment)
+            close(copy, source.name, sums_end - timedelta(days=1), clock=lambda: moment, may_be_ahead=True)
         elif source.stream == INVOICE:
-            close(copy, source.name, end + timedelta(days=grace_days), clock=lambda: moment)
+            close(copy, source.name, end + timedelta(days=grace_days), clock=lambda: moment, may_be_ahead=True)
 
 
 def _read_rows(project: Project, query: str, values: dict[str, object]) -> list[dict[str, Any]]:

@@ -124,7 +124,8 @@ def append_line(path: Path, message: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise TrueupError(f"the message cannot be written: {error.strerror}", where=str(path), todo="check [notify] file") from None
+        reason = error.strerror or error
+        raise TrueupError(f"the message cannot be written: {reason}", where=str(path), todo="check [notify] file") from None
 
 
 def _open_apprise_channel(address: str) -> Channel:

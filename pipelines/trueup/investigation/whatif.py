@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from trueup.config import FILE_NAME, Config, Project
+from trueup.config import FILE_NAME, MAX_TOML_BYTES, Config, Project
 from trueup.config.document import parse_tables
 from trueup.config.tables.reconcile import DEFAULT
 from trueup.errors import ConfigError, TrueupError
@@ -21,6 +21,7 @@ from trueup.investigation.scratch import at_home, newest_moment, reconcile_copy,
 from trueup.log.lake import Lake
 from trueup.policies.policy import Policy
 from trueup.progress import LogFn
+from trueup.regular import read_regular
 from trueup.warehouse.query import with_retries
 
 
@@ -132,7 +133,8 @@ def _changes_rules(without: Config, config: Config) -> bool:
 
 def _apply(project: Project, settings: Sequence[str], rules: Sequence[str]) -> Config:
     """Return the settings of the project's file with further settings and rules."""
-    tables = tomllib.loads((project.directory / FILE_NAME).read_text("utf-8").removeprefix("\ufeff"))
+    own = read_regular(project.directory / FILE_NAME, max_bytes=MAX_TOML_BYTES).decode("utf-8")
+    tables = tomllib.loads(own.removeprefix("\ufeff"))
     for text in settings:
         path, sign, value = text.partition("=")
         keys = [key.strip() for key in path.split(".")]

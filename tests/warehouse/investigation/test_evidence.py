@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -74,6 +75,15 @@ def test_evidence_of_another_finding_is_not_overwritten(project: Project, tmp_pa
     with pytest.raises(TrueupError, match="holds other evidence"):
         written(project, tmp_path / "damaged")
     assert (tmp_path / "one/evidence.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["evidence.json", "evidence.html"])
+def test_a_named_pipe_in_the_folder_of_evidence_is_refused_at_once(project: Project, tmp_path: Path, name: str) -> None:
+    written(project, tmp_path / "one")
+    (tmp_path / "one" / name).unlink()
+    os.mkfifo(tmp_path / "one" / name)
+    with pytest.raises(TrueupError, match="holds other files"):
+        written(project, tmp_path / "one")
 
 
 def test_text_of_any_script_and_length_is_a_page_and_a_pdf() -> None:

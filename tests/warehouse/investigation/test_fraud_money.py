@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tests.warehouse.equal_hashes import equal_hashes
 
 from trueup.events.schema import MOVED
 from trueup.fraud.load import decisions_of
@@ -124,6 +125,20 @@ def test_a_restated_usage_record_is_used_once_on_the_bill(calls: Calls, warehous
     calls.use("v1", "k1", 5, version=2)
     calls.charge("w1", "k1", 40)
     assert billed(warehouse, "s7") == [(40, 5)]
+
+
+def test_contents_of_two_records_whose_keys_have_one_hash_are_not_compared(
+    calls: Calls, ask: Ask, warehouse: Warehouse, lake: Lake
+) -> None:
+    for key, version in (("1", 1), ("1", 2), ("2", None), ("3", None)):
+        calls.use(f"v{key}", f"k{key}", 4 + (version or 1), version)
+        calls.charge(f"w{key}", f"k{key}", 40, version)
+    calls.suspect("v1.2", "v2", "v3")
+    lines = "SELECT count(*) AS lines FROM steps.invoice_charge WHERE subscriber = 's7'"
+    expected = ([{"impact": 120, "open": 120}], [{"lines": 3}], [(40, 6), (40, 5), (40, 5)])
+    assert (ask(MONEY), ask(lines), sorted(billed(warehouse, "s7"), reverse=True)) == expected
+    with equal_hashes(lake.connection):
+        assert (ask(MONEY), ask(lines), sorted(billed(warehouse, "s7"), reverse=True)) == expected
 
 
 def call_two(calls: Calls, ask: Ask) -> str:

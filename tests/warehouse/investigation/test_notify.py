@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -161,6 +162,9 @@ def test_a_message_is_harmless_text_and_is_not_appended_twice(tmp_path: Path) ->
     assert len((tmp_path / "out/notices.ndjson").read_text("utf-8").splitlines()) == 1
     with pytest.raises(TrueupError, match="cannot be written"):
         append_line(tmp_path / "out", message)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TrueupError, match=r"cannot be written: .*not seekable"):
+        append_line(tmp_path / "pipe", message)
 
 
 def test_a_missing_channel_or_an_unknown_address_is_named_in_the_message(project: Project) -> None:

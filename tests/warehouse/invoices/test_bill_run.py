@@ -97,6 +97,13 @@ def test_without_subscriptions_a_cycle_is_the_month_from_its_first_day(tmp_path:
     assert [len(check(made, cycle=date(2026, month, 1)).incomplete) for month in (3, 4)] == [0, 1]
 
 
+def test_the_draft_of_a_cycle_that_is_not_over_is_checked(month: Invoicing) -> None:
+    assert NOW.date() < date(2026, 5, 31)
+    charges = draft(month, "draft.csv", CHARGE, [rated("right", "3", "3")])
+    checked = check(month, ("charges", charges), cycle=date(2026, 5, 1))
+    assert (checked.cycle, checked.incomplete) == (date(2026, 5, 1), ("usage",))
+
+
 def test_a_cycle_at_the_end_of_the_calendar_is_refused(month: Invoicing) -> None:
     for cycle in (date(9999, 12, 31), date(9999, 12, 1), date(9999, 11, 30)):
         with pytest.raises(TrueupError, match=f"the cycle of {cycle} is at the end of the calendar .--cycle.; name an earlier day"):

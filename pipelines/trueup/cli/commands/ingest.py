@@ -169,7 +169,9 @@ def recycle(
 
 def close(
     source: Annotated[str, typer.Option(metavar="S", help="The source that is complete.")],
-    through: Annotated[str, typer.Option(metavar="DAY", help="Up to the end of this day of the project's time zone.")],
+    through: Annotated[
+        str, typer.Option(metavar="DAY", help="Up to the end of this day of the project's time zone; it must be over.")
+    ],
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,

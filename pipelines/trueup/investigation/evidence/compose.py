@@ -15,6 +15,7 @@ from trueup.investigation.evidence.document import Block, Code, Document, Grid, 
 from trueup.investigation.evidence.render import as_html, as_pdf
 from trueup.printable import visible
 from trueup.proof.raw.records import VerifyResult, verify_record
+from trueup.regular import read_regular
 from trueup.warehouse.decide import subjects_by_id
 from trueup.warehouse.explain import FindingExplanation, explain, subject_id_of
 from trueup.warehouse.query import Warehouse
@@ -29,6 +30,7 @@ _CASE_FACTS = (
     "last_at", "owner", "due_on", "note",
 )  # fmt: skip
 _MOST_SIDE_BY_SIDE = 4
+_MOST_BYTES = 1 << 30
 _FILES = ("evidence.html", "evidence.pdf", "evidence.json", "SHA256SUMS")
 
 
@@ -80,17 +82,18 @@ def write_evidence(
 def _check_folder(folder: Path, subject: str) -> None:
     if not folder.exists():
         return
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else [folder.name]
-    if any(name not in _FILES for name in names) or not folder.is_dir():
+    entries = list(folder.iterdir()) if folder.is_dir() else [folder]
+    # Writing to a named pipe would wait for its reader.
+    if any(entry.name not in _FILES or not entry.is_file() for entry in entries) or not folder.is_dir():
         raise TrueupError("the folder holds other files", where=str(folder), todo="name a new or empty folder")
-    if names and _read_subject(folder / "evidence.json") != subject:
+    if entries and _read_subject(folder / "evidence.json") != subject:
         raise TrueupError("the folder holds other evidence", where=str(folder), todo="name a new or empty folder")
 
 
 def _read_subject(path: Path) -> object:
-    """Return the subject of earlier evidence; None where the file has none."""
+    """Return the subject of earlier evidence; None where the path has none."""
     try:
-        return json.loads(path.read_text("utf-8")).get("subject")
+        return json.loads(read_regular(path, max_bytes=_MOST_BYTES)).get("subject")
     except (OSError, ValueError, AttributeError):
         return None
 

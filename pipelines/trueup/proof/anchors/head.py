@@ -16,6 +16,7 @@ from trueup.proof.anchors.blocks import extend
 from trueup.proof.anchors.rows import Table, commits_of, statement, tables_of
 from trueup.proof.anchors.statement import Anchor, BlockState, ChainHead, DataFile, Digests, Statement
 from trueup.reconcile.results.digest import digests as findings_digests
+from trueup.regular import open_regular
 
 _CHUNK_BYTES = 1 << 20
 
@@ -111,7 +112,7 @@ def hash_file(lake: Lake, path: str) -> tuple[int, str]:
 
 def _hash_local(path: Path) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)

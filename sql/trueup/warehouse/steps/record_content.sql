@@ -8,10 +8,10 @@ SELECT
     u.event_id,                                   -- 16 bytes
     u.session_key,                                -- as in the record
     true AS is_delivered,                         -- whether the record was delivered with this bucket key; false for a content of another bucket key
-    hash(
-        'usage', u.key_scope, u.record_key, false,
-        CASE getvariable('bucket_by') WHEN 'subscriber' THEN coalesce(u.subscriber, '') WHEN 'account' THEN coalesce(u.account, '') ELSE '' END
-    ) AS content_key,                             -- equal for all contents of a record under one bucket key
+    {
+        'stream': 'usage', 'key_scope': u.key_scope, 'record_key': u.record_key, 'is_item': false,
+        'bucket_key': CASE getvariable('bucket_by') WHEN 'subscriber' THEN coalesce(u.subscriber, '') WHEN 'account' THEN coalesce(u.account, '') ELSE '' END
+    } AS content_key,                             -- equal for all contents of a record under one bucket key
     {
         'version': coalesce(u.record_version, -9223372036854775808), 'quantity': coalesce(u.quantity_micros, 0),
         'amount': CAST(0 AS BIGINT), 'event_id': u.event_id
@@ -21,10 +21,10 @@ WHERE u.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 92233720368547758
 UNION ALL
 SELECT
     'charge', c.event_id, c.session_key, true,
-    hash(
-        'charge', c.key_scope, c.record_key, c.item IS NOT NULL,
-        CASE getvariable('bucket_by') WHEN 'subscriber' THEN coalesce(c.subscriber, '') WHEN 'account' THEN coalesce(c.account, '') ELSE '' END
-    ),
+    {
+        'stream': 'charge', 'key_scope': c.key_scope, 'record_key': c.record_key, 'is_item': c.item IS NOT NULL,
+        'bucket_key': CASE getvariable('bucket_by') WHEN 'subscriber' THEN coalesce(c.subscriber, '') WHEN 'account' THEN coalesce(c.account, '') ELSE '' END
+    },
     {
         'version': coalesce(c.record_version, -9223372036854775808), 'quantity': coalesce(c.quantity_micros, 0),
         'amount': coalesce(c.amount_micros, 0), 'event_id': c.event_id
@@ -34,10 +34,10 @@ WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 92233720368547758
 UNION ALL
 SELECT
     m.stream, m.event_id, m.session_key, false,
-    hash(
-        m.stream, m.key_scope, m.record_key, m.item IS NOT NULL,
-        CASE WHEN getvariable('bucket_by') IN ('subscriber', 'account') THEN m.bucket_key ELSE '' END
-    ),
+    {
+        'stream': m.stream, 'key_scope': m.key_scope, 'record_key': m.record_key, 'is_item': m.item IS NOT NULL,
+        'bucket_key': CASE WHEN getvariable('bucket_by') IN ('subscriber', 'account') THEN m.bucket_key ELSE '' END
+    },
     {
         'version': coalesce(m.record_version, -9223372036854775808), 'quantity': coalesce(m.quantity_micros, 0),
         'amount': coalesce(m.amount_micros, 0), 'event_id': m.event_id

@@ -11,10 +11,12 @@ import typer
 from trueup.cli import output
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, load
 from trueup.errors import TrueupError
+from trueup.regular import read_regular
 
 if TYPE_CHECKING:
     from trueup.config import Project
 
+_MOST_CARD_BYTES = 1 << 30
 SUBJECTS = ("leakage", "finding", "model")
 
 
@@ -88,7 +90,10 @@ def _draw_calibration(project: Project, identity: str) -> str:
     if len(cards) != 1:
         found = "no model" if not cards else f"{len(cards)} models"
         raise TrueupError(f"{found} begin with {identity}", where=str(folder), todo="write the id of one model")
-    card = json_text.loads(cards[0].read_text("utf-8"))
+    try:
+        card = json_text.loads(read_regular(cards[0], max_bytes=_MOST_CARD_BYTES))
+    except (OSError, ValueError) as error:
+        raise TrueupError(f"the card cannot be read: {error}", where=str(cards[0]), todo="train the model again") from None
     if not card.get("reliability"):
         raise TrueupError("the card has no calibration", where=str(cards[0]), todo="train the model again")
     return calibration_svg(card["reliability"], f"Calibration of model {card['model_id'][:12]}")

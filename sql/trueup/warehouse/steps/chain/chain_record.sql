@@ -44,7 +44,7 @@ SELECT
         ELSE 'r' || hex(r.event_id)
     END AS unit,                                  -- the unit of the record; NULL for a record without a time, whose period is unknown
     if(c.by_period, steps.period_first_day(steps.period_number(r.own_time, c.period, z.name), c.period), CAST(timezone(z.name, r.own_time) AS DATE)) AS day, -- day of the record, or first day of its period
-    hash(r.stream, r.stage, r.key_scope, r.record_key) AS content_key, -- key of the record, the same for all its contents
+    {'stream': r.stream, 'stage': r.stage, 'key_scope': r.key_scope, 'record_key': r.record_key} AS content_key, -- key of the record, the same for all its contents
     CASE getvariable('bucket_by') WHEN 'subscriber' THEN r.subscriber WHEN 'account' THEN r.account ELSE r.session_key END AS bucket_key, -- the bucket key within which contents are compared
     r.event_id, r.record_version, r.service, r.subscriber, r.own_time, r.quantity_micros, r.amount_micros, r.currency
 FROM records r

@@ -3,7 +3,7 @@
 -- Of several contents of a record the greatest (version, quantity, amount, id) counts.
 WITH moved AS MATERIALIZED (
     -- Records with contents under several bucket keys, of which one content withdraws the others.
-    SELECT DISTINCT hash(m.stream, CAST(NULL AS VARCHAR), m.key_scope, m.record_key) AS content_key
+    SELECT DISTINCT {'stream': m.stream, 'stage': CAST(NULL AS VARCHAR), 'key_scope': m.key_scope, 'record_key': m.record_key} AS content_key
     FROM lake.events.moved m
     WHERE m.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
     UNION
@@ -15,14 +15,15 @@ WITH moved AS MATERIALIZED (
     HAVING count(r.record_version) > 0 AND count(DISTINCT coalesce(r.bucket_key, '')) > 1
 ),
 repeated AS MATERIALIZED (
-    SELECT r.content_key, r.bucket_key FROM steps.chain_record r GROUP BY r.content_key, r.bucket_key HAVING count(*) > 1
+    -- A hash finds the few keys with several contents quickly. Two keys may share a hash, so contents are compared by the keys.
+    SELECT hash(r.content_key, r.bucket_key) AS key_hash FROM steps.chain_record r GROUP BY key_hash HAVING count(*) > 1
     UNION
-    SELECT r.content_key, r.bucket_key FROM steps.chain_record r SEMI JOIN moved m ON m.content_key = r.content_key
+    SELECT hash(r.content_key, r.bucket_key) FROM steps.chain_record r SEMI JOIN moved m ON m.content_key = r.content_key
 ),
 outranked AS MATERIALIZED (
     SELECT r.event_id
     FROM steps.chain_record r
-    SEMI JOIN repeated d ON d.content_key = r.content_key AND d.bucket_key IS NOT DISTINCT FROM r.bucket_key
+    SEMI JOIN repeated d ON d.key_hash = hash(r.content_key, r.bucket_key)
     LEFT JOIN moved m ON m.content_key = r.content_key
     QUALIFY row_number() OVER (
         PARTITION BY r.chain, if(m.content_key IS NULL, r.bucket_key, ''), r.content_key

@@ -1,12 +1,13 @@
 -- Charges as lines of invoices, without superseded contents.
 -- Grain: one row per charge. Owner: warehouse.
 WITH repeated AS MATERIALIZED (
-    SELECT k.content_key FROM steps.record_content k WHERE k.stream = 'charge' GROUP BY k.content_key HAVING count(*) > 1
+    -- A hash finds the few keys with several contents quickly. Two keys may share a hash, so contents are compared by the keys.
+    SELECT hash(k.content_key) AS key_hash FROM steps.record_content k WHERE k.stream = 'charge' GROUP BY key_hash HAVING count(*) > 1
 ),
 superseded AS MATERIALIZED (
     SELECT k.event_id
     FROM steps.record_content k
-    SEMI JOIN repeated r ON r.content_key = k.content_key
+    SEMI JOIN repeated r ON r.key_hash = hash(k.content_key)
     WHERE k.stream = 'charge'
     QUALIFY k.is_delivered AND rank() OVER (PARTITION BY k.content_key ORDER BY k.precedence DESC) > 1
 )
