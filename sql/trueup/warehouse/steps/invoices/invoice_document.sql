@@ -1,6 +1,6 @@
 -- Invoices and credit notes with their days; of several contents of one record the greatest (version, total, id) counts.
 -- Grain: one row per record of an invoice or credit note. Owner: warehouse.
-WITH documents AS (
+WITH documents AS MATERIALIZED (
     SELECT i.*, i.snapshot_id
     FROM lake.events.invoice i
     WHERE i.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)

@@ -10,9 +10,12 @@ series AS MATERIALIZED (
         s.value ->> '$.series_group' AS series_group
     FROM json_each(CAST(getvariable('invoice_rules') AS JSON), '$.series') s
 ),
+documents AS MATERIALIZED (
+    FROM steps.invoice_document
+),
 numbers AS MATERIALIZED (
     SELECT d.number, min(d.account) AS account, min(d.billed_at) AS billed_at, min(d.currency) AS currency
-    FROM steps.invoice_document d
+    FROM documents d
     GROUP BY d.number
 ),
 found AS MATERIALIZED (
@@ -45,7 +48,7 @@ WHERE n.next_no > n.sequence_no + 1
 UNION ALL
 SELECT
     'repeated_number', d.number, NULL, d.account, d.first_day, d.last_day + 1, NULL, NULL, NULL, d.currency, NULL, 1, NULL
-FROM steps.invoice_document d
+FROM documents d
 WHERE d.copy_no > 1
 UNION ALL
 SELECT 'number_outside_series', n.number, NULL, n.account, NULL, NULL, NULL, NULL, NULL, n.currency, NULL, 1, NULL

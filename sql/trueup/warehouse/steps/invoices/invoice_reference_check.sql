@@ -6,6 +6,15 @@ WITH standing AS MATERIALIZED (
 credits AS MATERIALIZED (
     SELECT c.* FROM steps.invoice_credit c
 ),
+documents AS MATERIALIZED (
+    FROM steps.invoice_document
+),
+succession AS MATERIALIZED (
+    FROM steps.invoice_succession
+),
+rejected AS MATERIALIZED (
+    SELECT DISTINCT q.account FROM steps.invoice_suspense q
+),
 -- Equal copies of an invoice count once, and the parts of a split as one invoice.
 families AS MATERIALIZED (
     SELECT
@@ -16,7 +25,7 @@ families AS MATERIALIZED (
         FROM standing d
         WHERE NOT d.is_credit
     ) s
-    JOIN (SELECT DISTINCT n.number, n.family FROM steps.invoice_succession n) u ON u.number = s.number
+    JOIN (SELECT DISTINCT n.number, n.family FROM succession n) u ON u.number = s.number
     GROUP BY u.family, s.account, s.currency
 ),
 credited AS (
@@ -26,9 +35,6 @@ credited AS (
     FROM credits c
     GROUP BY c.family, c.account, c.currency
 ),
-documents AS MATERIALIZED (
-    SELECT d.number, d.account, d.is_credit FROM steps.invoice_document d
-),
 astray AS (
     SELECT
         d.*,
@@ -37,7 +43,7 @@ astray AS (
             WHEN NOT EXISTS (FROM documents i WHERE i.number = d.replaces AND i.account = d.account) THEN 'other_account'
             ELSE 'other_kind'
         END AS reason
-    FROM steps.invoice_document d
+    FROM documents d
     WHERE
         d.replaces IS NOT NULL
         AND NOT EXISTS (FROM documents i WHERE i.number = d.replaces AND i.account = d.account AND i.is_credit = d.is_credit)
@@ -49,7 +55,7 @@ unmatched AS (
             WHEN s.refers_to IS NULL THEN 'names_none'
             WHEN s.refers_to NOT IN (SELECT i.number FROM documents i WHERE NOT i.is_credit) THEN 'unknown_number'
             WHEN NOT EXISTS (FROM documents i WHERE i.number = s.refers_to AND i.account = s.account AND NOT i.is_credit) THEN 'other_account'
-            WHEN s.refers_to NOT IN (SELECT n.former FROM steps.invoice_succession n WHERE n.is_standing) THEN 'none_standing'
+            WHEN s.refers_to NOT IN (SELECT n.former FROM succession n WHERE n.is_standing) THEN 'none_standing'
             ELSE 'other_currency'
         END AS reason
     FROM standing s
@@ -60,7 +66,7 @@ SELECT
     u.number, u.refers_to AS other_number, u.account, u.first_day AS period_from, u.last_day + 1 AS period_to,
     CAST(0 AS HUGEINT) AS expected_micros, CAST(u.total_micros AS HUGEINT) AS billed_micros, -CAST(u.total_micros AS HUGEINT) AS impact_micros,
     u.currency, u.reason, 1 AS records,
-    if(EXISTS (FROM steps.invoice_suspense q WHERE q.account = u.account), 'quarantined record', NULL) AS provisional_reason
+    if(EXISTS (FROM rejected q WHERE q.account = u.account), 'quarantined record', NULL) AS provisional_reason
 FROM unmatched u
 UNION ALL
 SELECT
@@ -72,7 +78,7 @@ WHERE -c.credited_micros > greatest(i.total_micros, 0)
 UNION ALL
 SELECT DISTINCT
     'replaces_without_invoice', a.number, a.replaces, a.account, a.first_day, a.last_day + 1, NULL, NULL, NULL, a.currency, a.reason, 1,
-    if(EXISTS (FROM steps.invoice_suspense q WHERE q.account = a.account), 'quarantined record', NULL)
+    if(EXISTS (FROM rejected q WHERE q.account = a.account), 'quarantined record', NULL)
 FROM astray a
 UNION ALL
 SELECT

@@ -9,15 +9,18 @@ WITH taxes AS (
         CAST(t.value ->> '$.tolerance' AS HUGEINT) AS tolerance_micros
     FROM json_each(CAST(getvariable('invoice_rules') AS JSON), '$.tax') t
 ),
+documents AS MATERIALIZED (
+    FROM steps.invoice_document
+),
 invoiced AS (
     SELECT d.number, d.account, d.currency, min(d.billed_day) AS billed_day
-    FROM steps.invoice_document d
+    FROM documents d
     WHERE NOT d.is_credit
     GROUP BY d.number, d.account, d.currency
 ),
 dated AS (
     SELECT d.*, coalesce(i.billed_day, d.billed_day) AS tax_day
-    FROM steps.invoice_document d
+    FROM documents d
     LEFT JOIN invoiced i ON d.is_credit AND i.number = d.refers_to AND i.account = d.account AND i.currency = d.currency
 ),
 credits AS (

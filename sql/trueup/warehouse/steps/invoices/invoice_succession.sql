@@ -1,19 +1,22 @@
 -- For each number the numbers in whose place it was issued, itself included: what charges and credit notes of those numbers refer to.
 -- Grain: one row per number and number that it stands for. Owner: warehouse.
 -- An invoice replaces an invoice of its account, and a credit note a credit note. A number may be replaced by several (a split).
-WITH RECURSIVE replacements AS MATERIALIZED (
+WITH RECURSIVE documents AS MATERIALIZED (
+    FROM steps.invoice_document
+),
+replacements AS MATERIALIZED (
     SELECT DISTINCT n.number, n.replaces AS former
-    FROM steps.invoice_document n
-    JOIN steps.invoice_document d ON d.number = n.replaces AND d.is_credit = n.is_credit AND d.account = n.account
+    FROM documents n
+    JOIN documents d ON d.number = n.replaces AND d.is_credit = n.is_credit AND d.account = n.account
 ),
 -- UNION keeps each row once, so the rows of numbers that replace each other end.
 back AS (
-    SELECT DISTINCT d.number, d.number AS former FROM steps.invoice_document d
+    SELECT DISTINCT d.number, d.number AS former FROM documents d
     UNION
     SELECT b.number, r.former FROM back b JOIN replacements r ON r.number = b.former
 ),
 standing AS MATERIALIZED (
-    SELECT DISTINCT d.number FROM steps.invoice_document d WHERE NOT d.is_replaced
+    SELECT DISTINCT d.number FROM documents d WHERE NOT d.is_replaced
 ),
 families AS (
     SELECT

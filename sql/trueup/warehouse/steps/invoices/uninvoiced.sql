@@ -6,18 +6,24 @@
 WITH rule AS MATERIALIZED (
     SELECT r.* FROM steps.invoice_rule r
 ),
+documents AS MATERIALIZED (
+    FROM steps.invoice_document
+),
+spans AS MATERIALIZED (
+    FROM steps.account_span
+),
 loose AS (
     SELECT c.*, r.zone AS project_zone, r.grace, r.invoices_until
     FROM steps.invoice_charge c
     CROSS JOIN rule r
     WHERE
         r.has_lines AND r.invoices_until IS NOT NULL AND c.amount_micros <> 0
-        AND (c.invoice_id IS NULL OR c.invoice_id NOT IN (SELECT d.number FROM steps.invoice_document d))
+        AND (c.invoice_id IS NULL OR c.invoice_id NOT IN (SELECT d.number FROM documents d))
 ),
 -- A charge may be for a time before the subscription began. The first state of the subscription then counts.
 earliest AS (
     SELECT s.subscriber, arg_min(struct_pack(account := s.account, segment := s.segment, zone := s.zone), s.valid_from) AS state
-    FROM steps.account_span s
+    FROM spans s
     GROUP BY s.subscriber
 ),
 known AS (
@@ -25,7 +31,7 @@ known AS (
         l.*, coalesce(l.account, s.account, e.state.account) AS owner, if(s.subscriber IS NULL, e.state.segment, s.segment) AS segment,
         coalesce(s.zone, e.state.zone, l.project_zone) AS zone
     FROM loose l
-    ASOF LEFT JOIN steps.account_span s ON s.subscriber = l.subscriber AND s.valid_from <= l.charged_at
+    ASOF LEFT JOIN spans s ON s.subscriber = l.subscriber AND s.valid_from <= l.charged_at
     LEFT JOIN earliest e ON e.subscriber = l.subscriber
 ),
 owned AS (
@@ -55,5 +61,5 @@ SELECT
     count(*) AS charges,                          -- number of charges
     bool_and(t.to_day IS NULL OR timezone(t.zone, CAST(t.to_day AS TIMESTAMP)) + t.grace <= t.invoices_until) AS is_due -- whether the feed of invoices has passed the due time
 FROM timed t
-WHERE t.to_day IS NULL OR t.to_day >= (SELECT min(d.last_day) + 1 FROM steps.invoice_document d WHERE NOT d.is_credit)
+WHERE t.to_day IS NULL OR t.to_day >= (SELECT min(d.last_day) + 1 FROM documents d WHERE NOT d.is_credit)
 GROUP BY t.owner, t.invoice_id, t.from_day, t.to_day, t.currency
