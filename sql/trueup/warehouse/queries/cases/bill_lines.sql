@@ -1,12 +1,12 @@
 -- The charges of a subscriber in a span of time, each with its usage by session key and its findings. Usage that a finding reports
 -- as unbilled is included. Superseded contents of charges and usage records are left out.
 -- Grain: one row per charge, or per finding about usage without a charge.
-WITH candidates AS (
+WITH candidates AS MATERIALIZED (
     SELECT c.* FROM lake.events.charge c
     WHERE c.subscriber = $subscriber AND coalesce(c.started_at, c.billed_at) >= $begin AND coalesce(c.started_at, c.billed_at) < $end
         AND c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
 ),
-candidate_usage AS (
+candidate_usage AS MATERIALIZED (
     SELECT u.event_id, any_value(u.session_key) AS session_key, any_value(u.quantity_micros) AS quantity_micros
     FROM lake.events.usage u
     WHERE u.session_key IN (SELECT c.session_key FROM candidates c)
@@ -34,13 +34,20 @@ own_usage AS (
     ANTI JOIN superseded o ON o.event_id = u.event_id
     GROUP BY u.session_key
 ),
+known AS MATERIALIZED (
+    SELECT
+        f.finding_id, f.kind, f.status, f.impact, f.impact_micros, f.reason, f.started_at, f.service, f.peer, f.currency, f.usage_event_id,
+        f.charge_event_id
+    FROM main.findings f
+    WHERE f.subscriber = $subscriber AND f.status NOT IN ('resolved', 'retracted')
+),
 about AS (
     SELECT r.event_id, list(struct_pack(
         finding_id := f.finding_id, kind := f.kind, status := f.status, impact := f.impact, reason := f.reason
     ) ORDER BY f.finding_id) AS findings
     FROM main.finding_records r
-    JOIN main.findings f ON f.finding_id = r.finding_id AND f.status NOT IN ('resolved', 'retracted')
-    WHERE f.subscriber = $subscriber AND r.stream = 'charge'
+    JOIN known f ON f.finding_id = r.finding_id
+    WHERE r.stream = 'charge'
     GROUP BY r.event_id
 )
 SELECT
@@ -55,7 +62,6 @@ SELECT
     f.started_at, f.service, f.peer, NULL, NULL, NULL, NULL, steps.micros_as_money(0), f.currency,
     [struct_pack(finding_id := f.finding_id, kind := f.kind, status := f.status, impact := f.impact, reason := f.reason)],
     f.usage_event_id, false
-FROM main.findings f
-WHERE f.subscriber = $subscriber AND f.charge_event_id IS NULL AND f.usage_event_id IS NOT NULL AND f.impact_micros <> 0
-    AND f.status NOT IN ('resolved', 'retracted') AND f.started_at >= $begin AND f.started_at < $end
+FROM known f
+WHERE f.charge_event_id IS NULL AND f.usage_event_id IS NOT NULL AND f.impact_micros <> 0 AND f.started_at >= $begin AND f.started_at < $end
 ORDER BY 1, event_id
