@@ -82,6 +82,14 @@ SETTINGS = {
         [('quantity = "seconds"', 'quantity = { expression = "seconds % 2" }')], "",
         ("unreadable-setting", "error", "[[source]] msc"), "uses %",
     ),
+    "home prefixes with + beside peers in digits": (
+        [(USAGE, USAGE.replace('"caller"', '"caller", peer = { column = "callee", e164 = "49" }'))], '[fraud]\nhome_prefixes = ["+49"]\n',
+        ("numbers-without-country", "warning", "[fraud] home_prefixes"), "source msc writes the digits of peers without +",
+    ),
+    "no home prefixes beside peers in digits": (
+        [(USAGE, USAGE.replace('"caller"', '"caller", peer = { column = "callee", e164 = "49" }'))], '[fraud]\ndetectors = "alert"\n',
+        ("numbers-without-country", "warning", "[fraud] home_prefixes"), 'home_prefixes = ["49"]',
+    ),
     "a duration of computed numbers": (
         [('quantity = "seconds"', 'quantity = { expression = "seconds * 2", duration = "m:s" }')], "",
         ("unused-setting", "error", "[[source]] msc"), "duration of quantity has no effect with an `expression` of numbers",
@@ -430,6 +438,11 @@ def test_a_pattern_whose_files_were_moved_away_raises_no_problem(find: Find, tmp
     (tmp_path / "landing/billing/b.csv").unlink()
     assert find(log=VOICE) == []
     assert keys_of(find(log=LogSummary())) == [("empty-pattern", "notice", "[[source]] billing")]
+
+
+def test_home_prefixes_in_digits_beside_peers_in_digits_raise_no_problem(find: Find) -> None:
+    digits = (USAGE, USAGE.replace('"caller"', '"caller", peer = { column = "callee", e164 = "49" }'))
+    assert find(digits, added='[fraud]\nhome_prefixes = ["49"]\n', log=VOICE) == []
 
 
 LOGS = {

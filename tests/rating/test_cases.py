@@ -182,6 +182,12 @@ VOLUME = [
         [TIERS[0] | {"setup_micros": 50_000, "tax_micros": 190_000}, TIERS[1]],
         [call(100), call(60, "2025-06-04 11:00")], [1_249_500, 416_500],
     ),
+    Case(
+        "the last tier has no end: terabytes of a month, counted in bytes", "2 TB × 1/GB = 2000.00 each",
+        [rated_at("2", per=10**9, unit="B"), rated_at("1", per=10**9, unit="B", tier_from_micros=1)],
+        [call(2 * 10**12), call(2 * 10**12, "2025-06-04 11:00"), call(2 * 10**12, "2025-06-04 12:00")],
+        [2_000_000_000, 2_000_000_000, 2_000_000_000],
+    ),
 ]  # fmt: skip
 CHOICE = [
     Case(

@@ -53,7 +53,7 @@ def test_a_missing_required_column_is_refused(row: Row, column: str):
         ("first_increment_micros", 0), ("next_increment_micros", -1), ("next_increment_micros", 2**62), ("price_per", 0),
         ("chargeable_from_micros", -1), ("free_first_micros", -1), ("priced_at", "end"), ("slots", "60"), ("slots", "60: 1/0"), ("slots", "60: 1; 60: 2"), ("slots", "0: 1"), ("tax_micros", -1), ("tier_from_micros", -1), ("decimals", 7), ("decimals", -1), ("valid_to", LONG_AGO),
         ("origin", "0x1"), ("origin", "1234567890123456"), ("origin", "00"), ("destination", "0x1"), ("destination", "1234567890123456"), ("weekdays", "0-5"), ("weekdays", "Mon"), ("from_time", "8:00 am"),
-        ("to_time", "25:00"), ("timezone", "Mars/Phobos"), ("timezone", "Factory"),
+        ("from_time", "24:30"), ("to_time", "25:00"), ("timezone", "Mars/Phobos"), ("timezone", "Factory"),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused(column: str, value: object):
@@ -83,6 +83,12 @@ def test_a_number_is_ported_once_at_a_time():
     assert refused([first, again | {"valid_from": JUNE}]) == []
     assert refused([first | {"valid_to": JUNE}, again | {"valid_from": JULY}]) == [], "between them it is back at its network"
     assert refused([first | {"valid_to": JULY}, again | {"valid_from": JUNE}]) == [(1, "overlapping_validity", "valid_to")]
+
+
+@pytest.mark.parametrize("moment", ["2025-10-02 22:00", "2025-10-03 05:00", "2025-10-03 00:01"])
+def test_a_holiday_that_is_not_its_date_at_midnight_of_utc_is_refused(moment: str):
+    """Midnight of Berlin is on the UTC day before, and the price of that day would be the price of the holiday."""
+    assert refused([holiday("2025-10-03", "DE"), holiday(moment, "DE")]) == [(2, "value_out_of_range", "valid_from")]
 
 
 @pytest.mark.parametrize("row", [band("x"), holiday("2025-10-03"), free("A", 100), exchange("1.25")])

@@ -6,7 +6,7 @@ skipping it would accept the records that it was written to stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -130,7 +130,26 @@ def row_rule(expectation: Expectation) -> RowRule:
             todo=f"use one of {', '.join(sorted(FORMS))}, or the severity block, mark or note",
         )  # fmt: skip
     arguments = checked(expectation, form, where)
-    return RowRule(expectation, ~form.holds(arguments).fill_null(False), form.reason)
+    compiled = RowRule(expectation, ~form.holds(arguments).fill_null(False), form.reason)
+    _check_values(compiled, where)
+    return compiled
+
+
+def _check_values(compiled: RowRule, where: str) -> None:
+    """Raise `ConfigError` for a value that cannot be compared with its column, before a record meets the rule."""
+    expectation = compiled.expectation
+    try:
+        broken_rows([compiled], pl.DataFrame(schema=CORE[expectation.stream]))
+    except pl.exceptions.PolarsError:
+        columns = {name: CORE[expectation.stream][name] for name in _list_columns(expectation.arguments)}
+        raise ConfigError(
+            f"a value of {expectation.type} cannot be compared with {', '.join(f'{n} ({t})' for n, t in columns.items())}",
+            where=where, todo="write whole numbers without quotes for numbers, times without quotes for times, and texts in quotes",
+        ) from None  # fmt: skip
+
+
+def _list_columns(arguments: Arguments) -> list[str]:
+    return [str(arguments[name]) for name in ("column", "column_A", "column_B") if name in arguments]
 
 
 def checked(expectation: Expectation, form: _Form, where: str) -> Arguments:
@@ -144,14 +163,20 @@ def checked(expectation: Expectation, form: _Form, where: str) -> Arguments:
             raise ConfigError(f"{name} is not supported by the compiled {expectation.type}", where=where, todo="leave it out")
     if "column_A" in arguments and arguments["ignore_row_if"] != "either_value_is_missing":
         raise ConfigError("ignore_row_if must be either_value_is_missing", where=where, todo="require the values by another rule")
-    _check_columns(
-        expectation, form, [str(arguments[name]) for name in ("column", "column_A", "column_B") if name in arguments], where
-    )
+    _check_columns(expectation, form, _list_columns(arguments), where)
     if "regex" in arguments:
         arguments["regex"] = common(arguments["regex"], where=where)
-    if "value_set" in arguments and (not arguments["value_set"] or any(value is None for value in arguments["value_set"])):
-        raise ConfigError("value_set must hold values, and no missing one", where=where)
+    if "value_set" in arguments:
+        _check_set(arguments["value_set"], where)
     return arguments
+
+
+def _check_set(values: Any, where: str) -> None:
+    # A text would count as the set of its letters.
+    if isinstance(values, str) or not isinstance(values, Collection):
+        raise ConfigError("value_set is not a list", where=where, todo='write a list: ["voice"]')
+    if not values or any(value is None for value in values):
+        raise ConfigError("value_set must hold values, and no missing one", where=where)
 
 
 def _check_columns(expectation: Expectation, form: _Form, columns: Sequence[str], where: str) -> None:

@@ -185,10 +185,28 @@ def _check_sequence_pattern(pattern: str) -> str:
     return pattern
 
 
+def _check_record_pattern(pattern: str) -> str:
+    return _check_query_pattern(_check_sequence_pattern(pattern))
+
+
+def _check_query_pattern(pattern: str) -> str:
+    """Raise `ValueError` for a pattern that only Python reads; queries know no pattern that looks ahead or behind."""
+    # Most commands read settings without such a pattern, and importing this takes longer than reading them.
+    import polars as pl
+
+    try:
+        pl.select(pl.lit("").str.contains(pattern))
+    except pl.exceptions.ComputeError:
+        raise ValueError(
+            f"queries cannot read the pattern {pattern!r}: write it without (?=, (?!, (?<=, (?<! and references to groups"
+        ) from None
+    return pattern
+
+
 def _check_destination_pattern(pattern: str) -> str:
     if "destination" not in pattern_groups(pattern):
         raise ValueError(f"{pattern!r} must have a group (?P<destination>[0-9]{{2}}), which finds the peer's destination")
-    return pattern
+    return _check_query_pattern(pattern)
 
 
 _DurationText = Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d)\s*$", examples=["2s", "36h", "62d"])]
@@ -227,4 +245,5 @@ DialPrefix = Annotated[str, AfterValidator(_check_prefix)]
 CurrencyCode = Annotated[str, AfterValidator(_check_currency_code)]
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
 SequencePattern = Annotated[str, AfterValidator(_check_sequence_pattern)]
+RecordPattern = Annotated[str, AfterValidator(_check_record_pattern)]
 DestinationPattern = Annotated[str, AfterValidator(_check_destination_pattern)]

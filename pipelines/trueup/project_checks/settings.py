@@ -1,4 +1,4 @@
-"""Rules about waiting times and the time zone."""
+"""Rules about waiting times, the time zone, and the form of numbers."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ def _find_idle_between_deliveries(facts: Facts) -> Iterator[Instance]:
             yield {"where": f"[[source]] {source.name}, idle_after", "source": source.name}
 
 
+def _find_numbers_without_country(facts: Facts) -> Iterator[Instance]:
+    home = facts.config.fraud.home_prefixes
+    if "fraud" not in facts.config.model_fields_set or (home and not any(prefix.startswith("+") for prefix in home)):
+        return
+    for source in facts.sources_of("usage"):
+        peer = source.columns.get("peer")
+        if peer is not None and peer.e164 is not None:
+            yield {"where": "[fraud] home_prefixes", "source": source.name, "digits": f'["{peer.e164}"]'}
+            return
+
+
 SETTING_RULES = (
     Rule(
         "implied-timezone", "notice", "no time zone is set, so days are in UTC", "set [project] timezone", _find_implied_zone,
@@ -68,5 +79,10 @@ SETTING_RULES = (
         "idle-between-deliveries", "warning",
         "source {source} counts as idle (idle_after) before its next delivery is due (every of [source.feed])",
         "raise `idle_after` above `every`", _find_idle_between_deliveries,
+    ),
+    Rule(
+        "numbers-without-country", "warning",
+        "source {source} writes the digits of peers without + (`e164`): fraud features take all of them for domestic numbers",
+        "set home_prefixes = {digits}, and train models again", _find_numbers_without_country,
     ),
 )  # fmt: skip

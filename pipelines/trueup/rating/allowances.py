@@ -20,7 +20,7 @@ from trueup.localtime import (
     week_number,
 )
 from trueup.party_numbers import international_digits
-from trueup.rating.book import NEVER_US, PRICED_KEY, Book
+from trueup.rating.book import PRICED_KEY, Book
 from trueup.rating.slots import with_bases
 from trueup.units import CYCLE
 
@@ -165,9 +165,10 @@ def _apply_tiers(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.Data
     # A tier counts only if it is in force when the record begins.
     cut = cut.filter(pl.col("start_us").is_between("from_us", "to_us", closed="left") | (pl.col("rate") == pl.col("base")))
     cut = cut.sort("call", "piece", "tier_from_micros").with_columns(
-        tier_to=pl.col("tier_from_micros").shift(-1).over("call", "piece").fill_null(NEVER_US)
+        tier_to=pl.col("tier_from_micros").shift(-1).over("call", "piece")
     )
     low = pl.max_horizontal(pl.col("before"), pl.col("tier_from_micros").cast(pl.Int128))
+    # The last tier has no end, however large the volume of the period is.
     high = pl.min_horizontal(pl.col("before") + pl.col("paid"), pl.col("tier_to").cast(pl.Int128))
     part = cut.with_columns(in_tier=(high - low).clip(0, None).cast(pl.Int64))
     # The free quantity, and a record of quantity 0, belong to the first share.

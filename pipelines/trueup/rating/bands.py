@@ -87,9 +87,10 @@ def _list_band_spans(local: pl.DataFrame, band: dict[str, Any], holidays: pl.Dat
 
 
 def minute_of(text: str) -> int:
-    """Return the minute of the day of `HH:MM`; raise `ValueError` for anything else."""
+    """Return the minute of the day of `HH:MM`; `24:00` is midnight. Raise `ValueError` for anything else."""
     hours, colon, minutes = text.partition(":")
-    if not (colon and hours.isdigit() and len(minutes) == 2 and minutes.isdigit()) or int(hours) > 24 or int(minutes) > 59:
+    is_time = bool(colon) and hours.isdecimal() and len(minutes) == 2 and minutes.isdecimal()
+    if not is_time or int(minutes) > 59 or int(hours) * 60 + int(minutes) > _MINUTES:
         raise ValueError(f"invalid time of day: {text!r}; write HH:MM")
     return (int(hours) * 60 + int(minutes)) % _MINUTES
 

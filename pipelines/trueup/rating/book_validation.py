@@ -7,6 +7,7 @@ from math import lcm
 
 import polars as pl
 
+from trueup.localtime import DAY_US
 from trueup.rating.bands import minute_of, weekdays_of
 from trueup.rating.book import (
     ALLOWANCE,
@@ -125,6 +126,12 @@ def _limit_values(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         OUT_OF_RANGE,
         "valid_from: a band begins and ends on whole minutes",
         (pl.col("item") == BAND) & ~pl.all_horizontal(whole.fill_null(True)),
+    )
+    # A local midnight east of Greenwich lies on the UTC day before, so it would name another day.
+    yield (
+        OUT_OF_RANGE,
+        "valid_from: a holiday is its date at 00:00 UTC",
+        (pl.col("item") == HOLIDAY) & (pl.col("valid_from").cast(pl.Int64) % DAY_US != 0),
     )
     yield from _limit_prefix("destination")
     yield from _limit_terms_to_items([name for name in _OF_ONE_ITEM if rows[name].null_count() < rows.height])

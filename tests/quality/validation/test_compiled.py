@@ -64,6 +64,22 @@ def expectation(kind: str, **arguments: object) -> Expectation:
         (expectation("expect_column_values_to_match_regex", column="peer", regex=r"a\b"), "different things"),
         (expectation("expect_column_values_to_match_regex", column="peer", regex="(a"), "invalid pattern"),
         (expectation("expect_column_values_to_be_in_set", column="peer", value_set=["a", None]), "no missing one"),
+        (expectation("expect_column_values_to_be_in_set", column="peer", value_set="voice"), "is not a list"),
+        (expectation("expect_column_values_to_be_in_set", column="peer", value_set=[1]), "cannot be compared with peer"),
+        (
+            expectation("expect_column_values_to_not_be_in_set", column="partial_no", value_set=["1"]),
+            "cannot be compared with partial_no",
+        ),
+        (
+            expectation("expect_column_values_to_be_between", column="amount_micros", min_value="0"),
+            "cannot be compared with amount_micros",
+        ),
+        (
+            expectation("expect_column_values_to_be_between", column="started_at", min_value="2024-01-01"),
+            "cannot be compared with started_at",
+        ),
+        (expectation("expect_column_value_lengths_to_be_between", column="peer", max_value="9"), "cannot be compared with peer"),
+        (expectation("expect_column_value_lengths_to_equal", column="peer", value="3"), "cannot be compared with peer"),
         (
             expectation(
                 "expect_column_pair_values_to_be_equal", column_A="peer", column_B="node", ignore_row_if="both_values_are_missing"

@@ -15,15 +15,19 @@ def missing_files(inputs: CompletenessInputs) -> pl.DataFrame:
         inputs.units.drop_nulls("number").group_by(*_NODE, "number").agg(pl.col("first_us").min(), pl.col("last_us").max())
         .sort(*_NODE, "number")
     )  # fmt: skip
+    # An empty file has no times. The times around a gap are those of the nearest files with records.
+    reached = pl.col("last_us").cum_max().forward_fill().shift(1).over(_NODE)
     before = files.with_columns(
-        previous=pl.col("number").shift(1).over(_NODE), reached=pl.col("last_us").cum_max().shift(1).over(_NODE),
-        began=pl.col("first_us").shift(1).over(_NODE),
+        *(pl.col(n).backward_fill().over(_NODE) for n in ("first_us", "last_us")),
+        previous=pl.col("number").shift(1).over(_NODE), reached=reached,
+        began=pl.col("first_us").forward_fill().shift(1).over(_NODE),
     )  # fmt: skip
     # Where files overlap in time, as files of billing do, the missing file may cover any time around both files.
     overlap = pl.col("first_us") <= pl.col("reached")
     holes = before.filter(pl.col("number") - pl.col("previous") > 1).with_columns(
         low=pl.col("previous") + 1, high=pl.col("number") - 1,
-        from_us=pl.when(overlap).then("began").otherwise("reached"), to_us=pl.when(overlap).then("last_us").otherwise("first_us"),
+        from_us=pl.when(overlap).then("began").otherwise(pl.coalesce("reached", "first_us")),
+        to_us=pl.when(overlap).then("last_us").otherwise(pl.coalesce("first_us", "reached")),
     )  # fmt: skip
     is_single = pl.col("low") == pl.col("high")
     reason = pl.when(is_single).then(pl.format("file {} did not come", "low")).otherwise(

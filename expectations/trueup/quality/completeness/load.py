@@ -14,6 +14,7 @@ from trueup.quality.completeness.inputs import DESTINATION, HOUR, MONEY, RUN, Co
 from trueup.quality.statements import statement
 
 _NOTHING = "^$"
+_MOST_NUMBER = 2**63 - 1
 _SPARE_DAYS = 8
 """Days read before the evaluated period, so that its first hours have their full history."""
 
@@ -84,4 +85,10 @@ def _parse_node_and_number(source: str, path: str, rules: Rules) -> tuple[str | 
     match = re.search(pattern, path) if pattern else None
     if match is None:
         return None, None
-    return match.groupdict().get("node") or "", int(match["sequence"])
+    return match.groupdict().get("node") or "", _parse_number(match["sequence"])
+
+
+def _parse_number(text: str | None) -> int | None:
+    """Return the number in a file name, as DuckDB reads the number in a record key: None without digits, or beyond 64 bits."""
+    number = int(text) if text is not None and text.isascii() and text.isdigit() else None
+    return number if number is not None and number <= _MOST_NUMBER else None

@@ -153,7 +153,7 @@ class FraudConfig(Table):
     roaming: tuple[Text, ...] = ("roaming",)
     """Services used abroad."""
     home_prefixes: tuple[Text, ...] = ()
-    """Prefixes of domestic numbers, such as `+49`."""
+    """Prefixes of domestic numbers, such as `+49`; `49` where sources write digits, with `e164`."""
     premium_prefixes: tuple[Text, ...] = ()
     """Prefixes of numbers that cost extra, in addition to those of numbering plans."""
     imei: Annotated[str, Field(pattern=r"^\w+$")] = "imei"

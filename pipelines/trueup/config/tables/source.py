@@ -23,6 +23,7 @@ from trueup.config.values import (
     Marker,
     Micros,
     PositiveDuration,
+    RecordPattern,
     SequencePattern,
     Table,
     Text,
@@ -115,7 +116,7 @@ class FeedConfig(Table):
 
     file: SequencePattern | None = None
     """A regular expression with the group `sequence` that finds the number in file names."""
-    record: SequencePattern | None = None
+    record: RecordPattern | None = None
     """A regular expression with the group `sequence` that finds the number in record keys."""
     destination: DestinationPattern | None = None
     """A regular expression with the group `destination` that finds the destination of the peer."""
