@@ -134,8 +134,13 @@ def open_rows(
     records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, alarms: int = 2, feed: FeedConfig | None = None
 ) -> pl.DataFrame:
     """Return the open findings for the records that arrived, at one tick after the end."""
-    inputs = ticked(inputs_of_records(records, everything, numbered=numbered), (2, END_US))
-    return open_findings(history(inputs, rules(feed or (NUMBERED if numbered else PLAIN), alarms=alarms), after=0, upto=2))
+    inputs = inputs_of_records(records, everything, numbered=numbered)
+    return open_at_end(inputs, feed or (NUMBERED if numbered else PLAIN), alarms=alarms)
+
+
+def open_at_end(inputs: dict[str, pl.DataFrame], feed: FeedConfig = NUMBERED, *, alarms: int = 2) -> pl.DataFrame:
+    """Return the open findings of inputs at one tick after the end."""
+    return open_findings(history(ticked(inputs, (2, END_US)), rules(feed, alarms=alarms), after=0, upto=2))
 
 
 def between(first_hour: int, hours: int, *nodes: str) -> pl.Expr:

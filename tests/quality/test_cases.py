@@ -32,6 +32,17 @@ def test_lost_files_are_one_finding_with_every_record_of_them(made: pl.DataFrame
     assert row["from_us"] < op.moment(141 * op.FILE_HOURS) < row["to_us"]
 
 
+def test_prices_of_days_before_the_lookback_do_not_move_the_bounds_of_missing_records(made: pl.DataFrame) -> None:
+    missing = made.select((pl.col("node") == "MSC02") & pl.col("file").is_in([140, 141])).to_series()
+    known = op.inputs_of_records(made.filter(~missing), made, numbered=True)
+    # One run reads the whole log; a later run of many reads only its last months.
+    dear = known["money"].with_columns(pl.col("day").dt.offset_by("-400d"), pl.col("amount") * 9, pl.col("amount_squared") * 81)
+    whole = known | {"money": pl.concat([dear, known["money"]])}
+    of_one_run, of_many = (op.open_at_end(inputs) for inputs in (whole, known))
+    assert of_one_run.height == 1
+    assert of_one_run.equals(of_many)
+
+
 def test_a_gap_within_a_file_is_counted_to_the_record(made: pl.DataFrame) -> None:
     missing = made.select(op.between(HOUR, 1, "MSC01")).to_series()
     open_rows = op.open_rows(made.filter(~missing), made, numbered=True)

@@ -64,6 +64,8 @@ def evaluate_tick(
         hours=known.hours.filter(pl.col("hour_us") >= floor_us),
         destinations=known.destinations.filter(pl.col("hour_us") >= floor_us),
         runs=known.runs.filter(pl.col("first_us") >= floor_us),
+        # Inputs of repeated runs begin later than those of one run. Bounds may not depend on this.
+        money=known.money.filter(pl.col("day") >= pl.lit(floor_us).cast(pl.Datetime("us")).dt.date()),
     )
     then = complete_until(inputs.upto(before.position), rules) if before else complete_until(CompletenessInputs.of(), rules)
     complete = complete_until(known, rules)
