@@ -68,9 +68,9 @@ def _add_routes(api: FastAPI, workbench: Workbench) -> None:
             content = await request.json() if int(request.headers.get("content-length") or 0) <= 1 << 20 else None
             kind, sql_text = _query_of(content)
             if kind == "exec":
-                await asyncio.to_thread(workbench.browser_queries.execute, sql_text)
+                await asyncio.to_thread(workbench.browser_queries.execute, session.user.name, sql_text)
                 return JSONResponse({})
-            answer = await asyncio.to_thread(workbench.browser_queries.arrow, sql_text)
+            answer = await asyncio.to_thread(workbench.browser_queries.arrow, session.user.name, sql_text)
             return Response(answer, media_type="application/vnd.apache.arrow.stream")
         except TrueupError as error:
             workbench.actions.append(session.user, "query refused", str(error))

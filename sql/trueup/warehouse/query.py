@@ -91,24 +91,31 @@ class Answer:
                     yield row
 
     def _read_batches(self) -> Iterator[pa.RecordBatch]:
-        from pyarrow import ArrowException  # A command without a query starts sooner without it.
-
         while True:
             self._check_time()
             try:
-                batch = interruptible(self.connection, self.reader.read_next_batch)
+                with errors_as_duckdb():
+                    batch = interruptible(self.connection, self.reader.read_next_batch)
             except StopIteration:
                 return
-            except MemoryError:
-                raise
-            except (OSError, ArrowException) as error:
-                # While it streams, an error of DuckDB passes through Arrow, which keeps only its text.
-                raise duckdb.Error(str(error)) from None
             yield batch
 
     def _check_time(self) -> None:
         if self.time_limit is not None:
             self.time_limit.check()
+
+
+@contextmanager
+def errors_as_duckdb() -> Iterator[None]:
+    """Turn errors of a streamed answer into those of DuckDB: they pass through Arrow, which keeps only their text."""
+    from pyarrow import ArrowException  # A command without a query starts sooner without it.
+
+    try:
+        yield
+    except MemoryError:
+        raise
+    except (OSError, ArrowException) as error:
+        raise duckdb.Error(str(error)) from None
 
 
 @contextmanager
