@@ -43,8 +43,8 @@ QUEUE: dict[str, object] = {
     "type": "", "status": "open", "kind": "", "owner": "", "currency": "", "search": "", "most": 2_000, "now": NOW,
 }  # fmt: skip
 AGGREGATE = (
-    "CREATE TABLE IF NOT EXISTS main.preagg_{number} AS "
-    "SELECT kind, service, date_trunc('day', day) AS day, count(*) AS n FROM findings GROUP BY ALL"
+    'CREATE TABLE IF NOT EXISTS main."preagg_{number}" AS '
+    "SELECT kind, service, date_trunc('day', day) AS day, count(*) AS n, {number} AS number FROM findings GROUP BY ALL"
 )
 
 
@@ -126,9 +126,9 @@ def _rows(questions: Questions, path: str, values: dict[str, object]) -> list[di
 def _report_explore(copy: ViewCopy) -> None:
     browser = BrowserQueries(copy, SqlConfig())
     numbers: Iterator[int] = iter(range(100))
-    _report("Explore, pre-aggregate", lambda: browser.execute(AGGREGATE.format(number=next(numbers))), 3)
-    filtered = "SELECT day, sum(n) FROM main.preagg_0 WHERE kind = 'unbilled' GROUP BY day"
-    _report("Explore, cross-filter", lambda: browser.arrow(filtered), 50)
+    _report("Explore, pre-aggregate", lambda: browser.execute("ann", AGGREGATE.format(number=next(numbers))), 3)
+    filtered = "SELECT day, sum(n) FROM main.\"preagg_0\" WHERE kind = 'unbilled' GROUP BY day"
+    _report("Explore, cross-filter", lambda: browser.arrow("ann", filtered), 50)
     browser.close()
 
 

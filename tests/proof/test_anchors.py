@@ -275,6 +275,8 @@ def test_a_key_is_replaced_by_trusting_the_old_one_as_well(anchored: Path) -> No
     make_key(anchored / "new")
     path = anchored / "trueup.toml"
     path.write_text(path.read_text("utf-8") + '[anchor]\nkey = "new"\npublic_keys = ["key.pub"]\n', "utf-8")
+    unchanged = anchor(Project.load(anchored), Request(to_command="false"), clock=clock)
+    assert (unchanged.sequence_no, unchanged.is_new) == (1, False)
     ingest_more(anchored)
     assert anchor(Project.load(anchored), Request(), clock=clock).sequence_no == 2
     keys = read_public_keys([anchored / "key.pub", anchored / "new.pub"])

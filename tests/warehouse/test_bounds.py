@@ -18,6 +18,7 @@ from trueup.errors import ConfigError, QueryError
 from trueup.warehouse.access import bounds as bounding
 from trueup.warehouse.access.bounds import PART_WEIGHT, TimeLimit, bounds_of, naming_limits, parts, size_text, time_text
 from trueup.warehouse.query import run
+from trueup.workbench.pages.sql import ask
 
 SHORT = SqlConfig(timeout="300ms")
 SMALL = SqlConfig(memory="64MiB")
@@ -119,6 +120,15 @@ def test_one_row_larger_than_the_memory_is_refused(project: Project) -> None:
     assert failure(project, "select range(500_000) as numbers", SMALL).startswith(
         "one row takes some 80.5MiB, more than the memory limit of 64MiB; select less of it, or raise --memory"
     )
+
+
+def test_rows_that_the_page_holds_at_once_fit_into_the_memory(project: Project) -> None:
+    small = Project(project.directory, project.config.model_copy(update={"sql": SMALL}))
+    for rows in (5_000, 3_000):
+        answered = ask(small, f"SELECT n FROM range({rows}) t(n) ORDER BY n", 3_000)
+        assert (answered.rows, answered.has_more) == ([(number,) for number in range(3_000)], rows > 3_000)
+    with pytest.raises(QueryError, match=r"the first 1,000 rows take some .*, more than the memory limit of 64MiB"):
+        ask(small, "SELECT repeat('x', 100_000) FROM range(1_000)", 1_000)
 
 
 def test_memory_that_duckdb_does_not_count_is_bounded_in_the_command(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

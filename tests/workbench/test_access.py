@@ -22,10 +22,10 @@ from trueup.warehouse.decide import Decision, record
 from trueup.warehouse.maintain import maintain
 from trueup.warehouse.query import with_retries
 from trueup.workbench.access.actions import ActionLog
-from trueup.workbench.access.door import _own_path
-from trueup.workbench.access.gate import _receive_while_active
+from trueup.workbench.access.door import Door, _own_path
+from trueup.workbench.access.gate import Gate, _receive_while_active
 from trueup.workbench.access.sessions import NotAllowedError, Sessions
-from trueup.workbench.access.users import User, users_of
+from trueup.workbench.access.users import User, Users, users_of
 from trueup.workbench.decisions import CHOICES, Form, decide_all
 
 ROUTES = (
@@ -117,6 +117,44 @@ def test_a_program_signs_in_by_its_token_and_a_wrong_token_is_refused_and_logged
     assert "sign in refused" in log and not any(token in log for token in served.tokens.values())
 
 
+def test_a_wrong_token_of_a_program_is_delayed_and_logged_as_one_of_the_form_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("trueup.workbench.access.door.asyncio.sleep", wait)
+    clock = lambda: datetime(2024, 3, 1, tzinfo=UTC)  # noqa: E731
+    sessions = Sessions(clock, lasts=timedelta(hours=2), idle=timedelta(hours=1))
+    door = Door(Users({}, None), sessions, ActionLog(tmp_path, clock))
+    assert asyncio.run(door.bearer({"authorization": "Bearer guessed"})) is None
+    assert waits == [1.0] and [entry["action"] for entry in door.actions.entries()] == ["sign in refused"]
+    assert asyncio.run(door.bearer({"authorization": "Basic x"})) is None and waits == [1.0]
+
+
+def test_cookies_of_another_program_on_this_host_lock_no_user_out(served: Any) -> None:
+    for others in ('prefs={"a":1}', "x=a b", "flag", "path=/x", 'q="'):
+        cookie = f"{others}; {signed_in(served, 'reader')}"
+        assert (others, request(served, "/cases", Cookie=cookie).status, handshake(served, Cookie=cookie)) == (others, 200, 101)
+
+
+def test_a_host_or_origin_that_is_no_address_is_refused(served: Any) -> None:
+    cookie = signed_in(served, "reader")
+    for wrong in ("[", "[::1", "a]b", "[x]"):
+        assert request(served, "/cases", Cookie=cookie, Host=wrong).status == 403
+        assert request(served, "/cases", Cookie=cookie, Origin=f"http://{wrong}").status == 403
+        assert handshake(served, Cookie=cookie, Origin=f"http://{wrong}") == 403
+
+
+def test_a_query_of_any_length_and_depth_is_refused_before_it_fills_the_memory(served: Any) -> None:
+    cookie = signed_in(served, "reader")
+    long = json.dumps({"type": "arrow", "sql": "SELECT 1", "more": "x" * (1 << 20)}).encode()
+    for body in (long.decode(), iter([long]), "[" * 200_000, "nothing"):
+        assert request(served, "/data/query", "POST", body, Cookie=cookie).status == 400  # type: ignore[arg-type]
+
+
 def test_after_signing_in_a_browser_is_sent_to_a_path_of_the_page_only() -> None:
     assert [_own_path(path) for path in ("/cases?x=1", "//evil", "/\\evil", "https://evil", "/a\r\nb", "")] == [
         "/cases?x=1",
@@ -168,6 +206,24 @@ def test_once_its_session_has_ended_nothing_that_a_browser_sends_reaches_the_pag
     assert asyncio.run(_receive_while_active(session, receive)()) == click
     now[0] += timedelta(minutes=61)
     assert asyncio.run(_receive_while_active(session, receive)())["type"] == "websocket.disconnect"
+
+
+def test_an_open_page_that_polls_without_a_websocket_keeps_no_session_alive(tmp_path: Path) -> None:
+    now = [datetime(2024, 3, 1, tzinfo=UTC)]
+    sessions = Sessions(lambda: now[0], lasts=timedelta(hours=9), idle=timedelta(hours=1))
+    actions = ActionLog(tmp_path, lambda: now[0])
+    key = sessions.begin(User("ann", "analyst"))
+
+    async def answer(*_: object) -> Any:
+        return None
+
+    gate = Gate(answer, Door(Users({}, None), sessions, actions), sessions, actions, frozenset({"page"}))
+    for path, is_activity in (("/cases", True), ("/_nicegui_ws/socket.io/", False)):
+        now[0] += timedelta(minutes=40)
+        headers = [(b"host", b"page"), (b"cookie", f"trueup_session={key}".encode())]
+        asyncio.run(gate({"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}, answer, answer))
+        session = sessions.of(key)
+        assert session is not None and (session.seen_at == now[0]) is is_activity
 
 
 def test_another_host_needs_users_with_tokens_that_cannot_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:

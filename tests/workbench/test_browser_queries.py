@@ -12,6 +12,7 @@ from small_project import clock
 from trueup.config import Project, SqlConfig
 from trueup.errors import QueryError
 from trueup.warehouse.decide import decide
+from trueup.workbench.reading import pre_aggregates
 from trueup.workbench.reading.browser_queries import BrowserQueries
 from trueup.workbench.reading.view_copy import ViewCopy
 
@@ -63,14 +64,16 @@ def queries(views: ViewCopy) -> Iterator[BrowserQueries]:
 
 
 def rows(queries: BrowserQueries, sql: str) -> list[dict[str, object]]:
-    return pa.ipc.open_stream(queries.arrow(sql)).read_all().to_pylist()
+    return pa.ipc.open_stream(queries.arrow("ann", sql)).read_all().to_pylist()
 
 
 def test_charts_read_the_findings_and_pre_aggregates_of_them(queries: BrowserQueries) -> None:
     (unbilled,) = rows(queries, "SELECT kind, count(*) AS n FROM findings WHERE kind = 'unbilled' GROUP BY kind")
     assert unbilled == {"kind": "unbilled", "n": 6}
-    queries.execute("CREATE SCHEMA IF NOT EXISTS main")
-    queries.execute('CREATE TABLE IF NOT EXISTS "main"."preagg_0a" AS SELECT kind, count(*) AS n FROM findings GROUP BY kind')
+    queries.execute("ann", "CREATE SCHEMA IF NOT EXISTS main")
+    queries.execute(
+        "ann", 'CREATE TABLE IF NOT EXISTS "main"."preagg_0a" AS SELECT kind, count(*) AS n FROM findings GROUP BY kind'
+    )
     assert rows(queries, 'SELECT sum(n) AS n FROM "main"."preagg_0a"') == rows(
         queries, "SELECT CAST(count(*) AS HUGEINT) AS n FROM findings"
     )
@@ -80,22 +83,50 @@ def test_charts_read_the_findings_and_pre_aggregates_of_them(queries: BrowserQue
 def test_a_browser_reads_no_file_and_writes_nothing(queries: BrowserQueries, sql: str) -> None:
     for ask in (queries.arrow, queries.execute):
         with pytest.raises(QueryError):
-            ask(sql)
+            ask("ann", sql)
 
 
 @pytest.mark.parametrize("sql", AGGREGATES)
 def test_a_pre_aggregate_is_one_permitted_select_in_memory(queries: BrowserQueries, sql: str) -> None:
     with pytest.raises(QueryError):
-        queries.execute(sql)
+        queries.execute("ann", sql)
 
 
 def test_a_query_too_long_in_text_or_time_ends_with_a_message(queries: BrowserQueries) -> None:
     with pytest.raises(QueryError, match="characters"):
-        queries.arrow(f"SELECT '{'x' * 100_001}'")
+        queries.arrow("ann", f"SELECT '{'x' * 100_001}'")
     hurried = BrowserQueries(queries._copy, SqlConfig.model_validate({"timeout": "200ms"}))
     with pytest.raises(QueryError, match="longer than its time limit"):
-        hurried.arrow("SELECT count(*) FROM range(10000000000) a, range(1000) b")
+        hurried.arrow("ann", "SELECT count(*) FROM range(10000000000) a, range(1000) b")
     hurried.close()
+
+
+def test_an_answer_larger_than_a_browser_holds_ends_before_it_fills_the_memory(views: ViewCopy) -> None:
+    patient = BrowserQueries(views, SqlConfig.model_validate({"timeout": "5s"}))
+    with pytest.raises(QueryError, match="larger than a browser should hold"):
+        patient.arrow("ann", "FROM range(100_000_000_000)")
+    patient.close()
+
+
+def test_a_pre_aggregate_of_one_user_never_answers_for_another(queries: BrowserQueries) -> None:
+    create = 'CREATE TABLE IF NOT EXISTS "main"."preagg_0b" AS SELECT {} AS n'
+    queries.execute("mallory", create.format(-1))
+    queries.execute("ann", create.format("count(*)") + " FROM findings")
+    assert rows(queries, 'SELECT n FROM "main"."preagg_0b"') == rows(queries, "SELECT count(*) AS n FROM findings")
+    with pytest.raises(QueryError, match="preagg_0b"):
+        queries.arrow("bob", 'SELECT n FROM "main"."preagg_0b"')
+
+
+def test_unused_pre_aggregates_make_room_for_others(queries: BrowserQueries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pre_aggregates, "MOST_AGGREGATES", 2)
+    for number in range(4):
+        queries.execute("carl", f'CREATE TABLE IF NOT EXISTS "main"."preagg_{number}" AS SELECT {number} AS n')
+    tables = rows(queries, "SELECT count(*) AS n FROM duckdb_tables() WHERE table_name LIKE 'aggregate_%'")
+    assert tables[0]["n"] <= 4 and pa.ipc.open_stream(queries.arrow("carl", 'FROM "main"."preagg_3"')).read_all().to_pylist() == [
+        {"n": 3}
+    ]
+    with pytest.raises(QueryError, match="preagg_0"):
+        queries.arrow("carl", 'FROM "main"."preagg_0"')
 
 
 def test_a_copy_is_kept_until_its_last_reader_has_finished(views: ViewCopy) -> None:
@@ -108,3 +139,17 @@ def test_a_copy_is_kept_until_its_last_reader_has_finished(views: ViewCopy) -> N
         assert after.snapshot > before.snapshot and views.follow() == "nothing"
         assert connection.execute("SELECT count(*) FROM findings").fetchone() and Path(before.path).exists()
     assert not Path(before.path).exists() and views.refresh() is after
+
+
+def test_charts_drawn_before_a_new_copy_keep_their_pre_aggregates(views: ViewCopy) -> None:
+    charts = BrowserQueries(views, SqlConfig())
+    charts.execute(
+        "ann", 'CREATE TABLE IF NOT EXISTS "main"."preagg_0c" AS SELECT status, count(*) AS n FROM findings GROUP BY status'
+    )
+    (finding,) = rows(charts, "SELECT finding_id FROM findings WHERE kind = 'unbilled' ORDER BY ALL LIMIT 1")
+    decide(views._project, str(finding["finding_id"]), "prevented", decided_by="ann", clock=clock)
+    before = views.current
+    assert views.refresh() is not before
+    drawn = rows(charts, 'SELECT status, sum(n)::BIGINT AS n FROM "main"."preagg_0c" GROUP BY status ORDER BY ALL')
+    assert drawn == rows(charts, "SELECT status, count(*) AS n FROM findings GROUP BY status ORDER BY ALL")
+    charts.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -44,8 +45,10 @@ def application(workbench: Workbench, host: str) -> Gate:
         reconnect_timeout=30.0,
         show_welcome_message=False,
     )
+    # The name in an address has no capitals, whatever a person writes.
+    names = frozenset(name.lower() for name in (*LOOPBACK_HOSTS, host, *config.names))
     door = Door(workbench.users, workbench.sessions, workbench.actions, secure=config.certificate is not None)
-    return Gate(api, door, workbench.sessions, workbench.actions, frozenset({*LOOPBACK_HOSTS, host, *config.names}))
+    return Gate(api, door, workbench.sessions, workbench.actions, names)
 
 
 def _show_failure(error: Exception) -> None:
@@ -65,12 +68,11 @@ def _add_routes(api: FastAPI, workbench: Workbench) -> None:
         session = workbench.session_of(request)
         try:
             session.require("reader")
-            content = await request.json() if int(request.headers.get("content-length") or 0) <= 1 << 20 else None
-            kind, sql_text = _query_of(content)
+            kind, sql_text = _query_of(await _read_json(request))
             if kind == "exec":
-                await asyncio.to_thread(workbench.browser_queries.execute, sql_text)
+                await asyncio.to_thread(workbench.browser_queries.execute, session.user.name, sql_text)
                 return JSONResponse({})
-            answer = await asyncio.to_thread(workbench.browser_queries.arrow, sql_text)
+            answer = await asyncio.to_thread(workbench.browser_queries.arrow, session.user.name, sql_text)
             return Response(answer, media_type="application/vnd.apache.arrow.stream")
         except TrueupError as error:
             workbench.actions.append(session.user, "query refused", str(error))
@@ -89,7 +91,21 @@ def _add_routes(api: FastAPI, workbench: Workbench) -> None:
         return FileResponse(_find_mosaic_file("index.css"), media_type="text/css", headers=_CACHED)
 
 
+_MOST_BODY_BYTES = 1 << 20
 _CACHED = {"cache-control": "private, max-age=3600"}
+
+
+async def _read_json(request: Request) -> object:
+    """Return the JSON of a request; raise `ValueError` for anything else, and as soon as it is too long."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_BODY_BYTES:
+            raise ValueError("too long")
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _query_of(content: object) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from trueup.log.lake import Lake
 from trueup.log.place import data_path
 from trueup.warehouse import install_views
 from trueup.warehouse.access import guard
-from trueup.warehouse.access.bounds import TimeLimit, interruptible, naming_limits, parts
+from trueup.warehouse.access.bounds import TimeLimit, interruptible, naming_limits, parts, too_large, weight_bytes
 from trueup.warehouse.asof import AsOf, resolve
 from trueup.warehouse.statements import statement
 
@@ -81,34 +81,58 @@ class Answer:
         Raises `QueryError` for a time that Python cannot represent, and for an exceeded limit.
         """
         for batch in self._read_batches():
-            for part in parts(batch, self.bounds):
-                try:
-                    columns = [column.to_pylist() for column in part.columns]
-                except (OverflowError, ValueError) as error:
-                    raise QueryError(f"a value cannot be written: {error}", todo="cast its column to VARCHAR") from None
-                for row in zip(*columns, strict=True):
-                    self._check_time()
-                    yield row
+            yield from self._rows_of(batch)
+
+    def first_rows(self, most: int) -> tuple[list[tuple[Any, ...]], bool]:
+        """Return the first rows, and whether there are more; raise `QueryError` where they are larger than `memory` together."""
+        rows: list[tuple[Any, ...]] = []
+        weight = 0
+        for batch in self._read_batches():
+            shown = batch.slice(0, most - len(rows))
+            weight += weight_bytes(shown)
+            if weight > self.bounds.memory:
+                raise too_large(f"the first {len(rows) + shown.num_rows:,} rows take", weight, self.bounds)
+            rows += self._rows_of(shown)
+            if batch.num_rows > shown.num_rows:
+                return rows, True
+        return rows, False
+
+    def _rows_of(self, batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+        for part in parts(batch, self.bounds):
+            try:
+                columns = [column.to_pylist() for column in part.columns]
+            except (OverflowError, ValueError) as error:
+                raise QueryError(f"a value cannot be written: {error}", todo="cast its column to VARCHAR") from None
+            for row in zip(*columns, strict=True):
+                self._check_time()
+                yield row
 
     def _read_batches(self) -> Iterator[pa.RecordBatch]:
-        from pyarrow import ArrowException  # A command without a query starts sooner without it.
-
         while True:
             self._check_time()
             try:
-                batch = interruptible(self.connection, self.reader.read_next_batch)
+                with errors_as_duckdb():
+                    batch = interruptible(self.connection, self.reader.read_next_batch)
             except StopIteration:
                 return
-            except MemoryError:
-                raise
-            except (OSError, ArrowException) as error:
-                # While it streams, an error of DuckDB passes through Arrow, which keeps only its text.
-                raise duckdb.Error(str(error)) from None
             yield batch
 
     def _check_time(self) -> None:
         if self.time_limit is not None:
             self.time_limit.check()
+
+
+@contextmanager
+def errors_as_duckdb() -> Iterator[None]:
+    """Turn errors of a streamed answer into those of DuckDB: they pass through Arrow, which keeps only their text."""
+    from pyarrow import ArrowException  # A command without a query starts sooner without it.
+
+    try:
+        yield
+    except MemoryError:
+        raise
+    except (OSError, ArrowException) as error:
+        raise duckdb.Error(str(error)) from None
 
 
 @contextmanager

@@ -179,8 +179,8 @@ def _refuse_contradiction(lake: Lake, previous: Anchor, *, recompute: bool) -> N
 def _is_same_head(new: Anchor, previous: Anchor) -> bool:
     """Return whether nothing changed since the previous anchor: no row was added, and no merge wrote a data file."""
     state, old = new.statement, previous.statement
-    return (state.position, state.chains, state.tables, state.digests, state.key) == (
-        old.position, old.chains, old.tables, old.digests, old.key,
+    return (state.position, state.chains, state.tables, state.digests) == (
+        old.position, old.chains, old.tables, old.digests,
     ) and state.next_file_id == old.next_file_id  # fmt: skip
 
 

@@ -24,7 +24,7 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 @dataclass
 class Door:
-    """Signs people in and out. After a wrong token the next attempt from any browser is delayed, so that guessing is slow."""
+    """Signs people in and out. After a wrong token the next attempt from anywhere is delayed, so that guessing is slow."""
 
     users: Users
     sessions: Sessions
@@ -42,11 +42,16 @@ class Door:
         """Return the key of the session in a request's cookies."""
         return cookies.get(self.cookie, "")
 
-    def bearer(self, headers: Mapping[str, str]) -> Session | None:
+    async def bearer(self, headers: Mapping[str, str]) -> Session | None:
         """Return the session of a program that sends its token in the request (`Authorization: Bearer TOKEN`)."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        user = self.users.holder_of(token.strip()) if scheme.lower() == "bearer" else None
-        return self.sessions.once(user) if user else None
+        if scheme.lower() != "bearer":
+            return None
+        user = self.users.holder_of(token.strip())
+        if user is None:
+            await self._refuse_token()
+            return None
+        return self.sessions.once(user)
 
     async def answer(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send, key: str) -> None:
         """Answer a request to sign in or out."""
@@ -66,9 +71,7 @@ class Door:
     async def _sign_in(self, token: str, target: str, send: _Send) -> None:
         user = self.users.holder_of(token)
         if user is None:
-            async with self._one_failure:
-                await asyncio.sleep(self.wait_s)
-            self.actions.append(None, "sign in refused")
+            await self._refuse_token()
             await _send_page(send, target, failed=True)
             return
         self.actions.append(user, "sign in")
@@ -77,6 +80,12 @@ class Door:
     def _format_cookie(self, value: str, more: str = "") -> str:
         secure = "; Secure" if self.secure else ""
         return f"{self.cookie}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}"
+
+    async def _refuse_token(self) -> None:
+        """Delay the answer to a wrong token, one after another, and log it."""
+        async with self._one_failure:
+            await asyncio.sleep(self.wait_s)
+        self.actions.append(None, "sign in refused")
 
 
 def _own_path(text: str) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
+
+from starlette.requests import cookie_parser
 
 from trueup.workbench.access.actions import ActionLog
 from trueup.workbench.access.door import SIGN_IN, SIGN_OUT, Door
@@ -24,6 +25,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 SESSION_KEY = "trueup.session"
 """The key of a scope under which pages find the session."""
 _POLICY_VIOLATION = 1008
+_POLLED = "/_nicegui_ws/"
+"""Requests that an open page makes by itself where a proxy lets no websocket through: no activity of a person."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,12 @@ class Gate:
         if scope["path"] in (SIGN_IN, SIGN_OUT):
             await self.door.answer(scope, receive, send, key)
             return
-        session = self.sessions.of(key) or self.door.bearer(headers)
+        session = self.sessions.of(key) or await self.door.bearer(headers)
         if session is None:
             await self._refuse(scope, headers, send)
             return
-        session.touch()
+        if not scope["path"].startswith(_POLLED):
+            session.touch()
         scope[SESSION_KEY] = session
         await self.app(scope, receive, send)
 
@@ -83,7 +87,8 @@ class Gate:
             await _answer(send, 401, "Sign in first.")
 
     def _is_known_host(self, headers: dict[str, str]) -> bool:
-        return urlsplit(f"//{headers.get('host', '')}").hostname in self.names
+        address = _split_address(f"//{headers.get('host', '')}")
+        return address is not None and address.hostname in self.names
 
 
 def _receive_while_active(session: Session, receive: Receive) -> Receive:
@@ -103,17 +108,26 @@ def _decode_headers(scope: Scope) -> dict[str, str]:
 
 
 def _parse_cookies(headers: dict[str, str]) -> dict[str, str]:
-    try:
-        return {name: morsel.value for name, morsel in SimpleCookie(headers.get("cookie", "")).items()}
-    except CookieError:
-        return {}
+    # Python's own parser reads none of the cookies if one of them, perhaps of another program on this host, is unusual.
+    return cookie_parser(headers.get("cookie", ""))
 
 
 def _is_same_origin(headers: dict[str, str]) -> bool:
     """Return whether a request comes from this page: a browser names the origin of requests that another site makes."""
     origin = headers.get("origin")
     cross_site = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
-    return not cross_site and (origin is None or urlsplit(origin).netloc == headers.get("host"))
+    address = None if origin is None else _split_address(origin)
+    return not cross_site and (origin is None or (address is not None and address.netloc == headers.get("host")))
+
+
+def _split_address(text: str) -> SplitResult | None:
+    """Return the parts of an address; None for a text that is none, such as `//[`."""
+    try:
+        address = urlsplit(text)
+        address.hostname  # noqa: B018 - raises ValueError as well
+    except ValueError:
+        return None
+    return address
 
 
 CONTENT_POLICY = "; ".join(

@@ -186,17 +186,15 @@ class _Editor:
 
 
 def ask(project: Project, query: str, most: int) -> Answered:
-    """Return the first rows of a user's query, run as `trueup sql` runs it; raise `QueryError` for a refused one."""
+    """Return the first rows of a user's query, run as `trueup sql` runs it; raise `QueryError` for a refused one.
+
+    All rows are in memory at once, and must fit into the limit of one query.
+    """
     bounds = project.config.sql.model_copy(update={"timeout": min(project.config.sql.timeout, LONGEST_US)})
-    rows: list[tuple[Any, ...]] = []
     with run(project, query, bounds=bounds) as answer:
         if answer.plan:
             return Answered(list(answer.columns), [], False, "\n".join(str(row[1]) for row in answer.rows()))
-        for row in answer.rows():
-            if len(rows) == most:
-                return Answered(list(answer.columns), rows, True)
-            rows.append(row)
-        return Answered(list(answer.columns), rows, False)
+        return Answered(list(answer.columns), *answer.first_rows(most))
 
 
 def _build_grid(answered: Answered) -> tuple[list[Column], list[dict[str, Any]]]:

@@ -142,18 +142,28 @@ def _measure_data_bytes() -> int:
 
 def parts(batch: pa.RecordBatch, bounds: SqlConfig) -> Iterator[pa.RecordBatch]:
     """Divide a batch into parts that are small as Python values; raises `QueryError` for one row larger than `memory`."""
-    weight = sum(_estimate_bytes(column) for column in batch.columns)
+    weight = weight_bytes(batch)
     if weight <= PART_WEIGHT or (batch.num_rows == 1 and weight <= bounds.memory):
         yield batch
     elif batch.num_rows == 1:
-        raise QueryError(
-            f"one row takes some {ByteSize(weight).human_readable()}, more than the memory limit of {size_text(bounds.memory)}",
-            todo="select less of it, or raise --memory, or `memory` of [sql] in trueup.toml",
-        )
+        raise too_large("one row takes", weight, bounds)
     else:
         half = batch.num_rows // 2
         yield from parts(batch.slice(0, half), bounds)
         yield from parts(batch.slice(half), bounds)
+
+
+def weight_bytes(batch: pa.RecordBatch) -> int:
+    """Estimate from above how many bytes a batch takes as Python values and text."""
+    return sum(_estimate_bytes(column) for column in batch.columns)
+
+
+def too_large(what: str, weight: int, bounds: SqlConfig) -> QueryError:
+    """Return the error of rows that are larger than the memory limit."""
+    return QueryError(
+        f"{what} some {ByteSize(weight).human_readable()}, more than the memory limit of {size_text(bounds.memory)}",
+        todo="select less of it, or raise --memory, or `memory` of [sql] in trueup.toml",
+    )
 
 
 def _estimate_bytes(values: pa.Array) -> int:
