@@ -10,7 +10,8 @@ from pathlib import Path
 
 from markdown_text import code, plain, table
 
-from trueup.jobs.metrics import PROGRESS, of_folder, of_status
+from trueup.jobs.metrics import of_folder, of_status
+from trueup.jobs.state_folder import PROGRESS
 from trueup.warehouse.status import Status
 
 
@@ -19,7 +20,8 @@ def metric_reference() -> str:
     status = _empty_status()
     now = datetime(2024, 3, 1, tzinfo=UTC)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "_metadata").touch()
+        (Path(folder) / "checkpoints").mkdir()
+        (Path(folder) / "checkpoints/_metadata").touch()
         (Path(folder) / PROGRESS).write_text(json.dumps({"kept": 0, "read_again": 0}), "utf-8")
         metrics = [*of_status(status, now), *of_folder(Path(folder), now)]
     rows = []

@@ -1,13 +1,18 @@
-"""Division of bucket groups among workers: evenly, for any number of workers, adjacent groups together."""
+"""Division of bucket groups among workers: evenly, for any number of workers, adjacent groups together. The poller of epochs."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lake_fixture
 import pytest
+from streaming import append, project_with, random_log
 
 from trueup.jobs.flink_operators import groups_of_subtask
+from trueup.jobs.options import StreamOptions
+from trueup.reconcile.run import reconcile_little
 
 
 def context(worker: int, workers: int) -> Any:
@@ -20,3 +25,33 @@ def test_each_group_has_one_worker_and_the_numbers_of_groups_per_worker_differ_b
     groups_by_worker = [groups_of_subtask(context(worker, workers), groups) for worker in range(workers)]
     assert [group for own in groups_by_worker for group in own] == list(range(groups))
     assert max(map(len, groups_by_worker)) - min(map(len, groups_by_worker)) <= 1
+
+
+class ValueState:
+    """A state of Flink that holds one value."""
+
+    def __init__(self) -> None:
+        self._value: int | None = None
+
+    def value(self) -> int | None:
+        return self._value
+
+    def update(self, value: int) -> None:
+        self._value = value
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_job_that_starts_without_a_state_begins_after_the_committed_position_however_long_it_waits(tmp_path: Path) -> None:
+    from trueup.jobs.reconcile_stream import Poll  # PyFlink imports modules that are deprecated.
+
+    log, rows = random_log("idle", size=4)
+    project = project_with(tmp_path, log, rows, len(log) - 1)
+    reconcile_little(project, clock=lake_fixture.clock)
+    poll, position = Poll(StreamOptions(str(project.directory), groups=1, clock=lake_fixture.clock)), ValueState()
+    poll.open(SimpleNamespace(get_state=lambda _: position))  # type: ignore[arg-type]
+    try:
+        assert [list(poll.process_element(0, None)) for _ in range(2)] == [[], []]
+        append(project, log, rows, len(log), len(log))
+        assert list(poll.process_element(0, None)) == [(0, len(log) - 1, len(log))]
+    finally:
+        poll.close()

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,8 +21,9 @@ import polars as pl
 from trueup.config import Project
 from trueup.errors import ClockError, LogError, TrueupError
 from trueup.jobs.loopback import FLINK_SETTINGS, JAVA_OPTION, bind_java_to_loopback, grpc_servers_on_loopback
-from trueup.jobs.metrics import PROGRESS, serve_metrics
+from trueup.jobs.metrics import serve_metrics
 from trueup.jobs.options import RunOptions, StreamOptions
+from trueup.jobs.state_folder import FLINK_LOG, HASH_RUNS, PROGRESS, TEMPORARY, discard_state, last_state, prune_state, state_folder
 from trueup.log.lake import Lake
 from trueup.policies.declared import ensure_policy
 from trueup.progress import LogFn
@@ -31,8 +31,6 @@ from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.results.outcome import merge_outcomes
 from trueup.reconcile.results.outcome_codec import decode
 
-HASH_RUNS = "shelves"
-"""Folder next to the state with the hash runs of settled keys; the name stays, since stored state refers to these files."""
 _CHECK_EVERY_S = 0.2
 _STOP_WITHIN_S = 60
 """Longest wait for the savepoint, and for the cancellation, of a job; a worker that is still starting may never write one."""
@@ -89,23 +87,6 @@ def _redirect_output(path: Path) -> Iterator[None]:
             os.close(copy)
 
 
-def state_folder(project: Project) -> Path:
-    """Return the default folder of the job's checkpoints and savepoints."""
-    return Path(project.resolve("stream"))
-
-
-def last_state(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint or savepoint below a folder, or None."""
-    complete: list[tuple[int, str]] = []
-    for states in (folder / "checkpoints", folder / "savepoints"):
-        # Flink may remove an older checkpoint at the same time: `os.walk` passes over folders that are missing by then.
-        for parent, _, files in os.walk(states):
-            if "_metadata" in files:
-                with suppress(FileNotFoundError):
-                    complete.append((Path(parent, "_metadata").stat().st_mtime_ns, parent))
-    return Path(max(complete)[1]) if complete else None
-
-
 def run(
     project: Project,
     options: StreamOptions,
@@ -119,18 +100,7 @@ def run(
     Raises `LogBusyError` when another reconciler holds the lake, and `TrueupError` for any other failure of the job.
     """
     prepare_java()
-    folder, log = run_options.state or state_folder(project), log or (lambda _: None)
-    if run_options.fresh:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    before = last_state(folder)
-    flink_settings = {
-        "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
-        "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
-        **({"execution.state-recovery.path": before.as_uri()} if before else {}),
-        **_build_mini_cluster_settings(folder),
-        **run_options.settings,
-    }
+    folder, log = state_folder(project, run_options.state), log or (lambda _: None)
     with ExitStack() as end:
         lake = end.enter_context(Lake.open(project))
         if options.tick_every is not None:
@@ -138,6 +108,9 @@ def run(
         with lake.reconciler_lock():
             # Take the lock here only to fail at once if another process holds it; the poller takes it for the whole run.
             ensure_policy(lake)
+            if run_options.fresh:
+                discard_state(folder)
+        before = last_state(folder)
         first, changes_before = lake.consumer_position(CONSUMER), lake.count("finding")
         scoring = _Scoring(lake) if options.score else None
         if run_options.until_idle and first == lake.last_position() and not (scoring and scoring.is_behind()):
@@ -148,7 +121,8 @@ def run(
         own_options = replace(options, progress=str(folder / PROGRESS), hash_runs_folder=str(folder / HASH_RUNS))
         if run_options.metrics is not None:
             log(f"metrics at {end.enter_context(serve_metrics(project, folder, run_options.metrics))}")
-        job = _submit_job(own_options, flink_settings, folder / "flink.log")
+        flink_settings = {**_build_state_settings(folder, before), **_build_mini_cluster_settings(folder), **run_options.settings}
+        job = _submit_job(own_options, flink_settings, folder / FLINK_LOG)
         try:
             clock_check = _ClockCheck(lake, options.tick_every, log)
             stop = stop or threading.Event()
@@ -159,7 +133,7 @@ def run(
             raise
         if not job.stop(folder / "savepoints"):
             log("the job ended without a savepoint; the next start resumes from its last checkpoint")
-        _prune_state(folder)
+        prune_state(folder)
         return StreamSummary(
             first, lake.consumer_position(CONSUMER), lake.count("finding") - changes_before, scoring.summary() if scoring else None
         )
@@ -181,7 +155,7 @@ def derive(
         job = _submit_job(
             own_options,
             {**checkpoints, **_build_mini_cluster_settings(Path(folder)), **(settings or {})},
-            Path(folder, "flink.log"),
+            Path(folder, FLINK_LOG),
         )
         try:
             while not (outcomes / f"{end:020d}").exists():
@@ -269,28 +243,28 @@ def _wait_until_done(
             return
 
 
+def _build_state_settings(folder: Path, before: Path | None) -> dict[str, str]:
+    """Return the Flink settings of the places of states, and of the state to resume from."""
+    return {
+        "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
+        "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
+        **({"execution.state-recovery.path": before.as_uri()} if before else {}),
+    }
+
+
 def _build_mini_cluster_settings(folder: Path) -> dict[str, str]:
     """Return the Flink settings of the mini-cluster."""
     return {
         **FLINK_SETTINGS,
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        "io.tmp.dirs": str(_ensure_dir(folder / "tmp")),
+        "io.tmp.dirs": str(_ensure_dir(folder / TEMPORARY)),
     }
 
 
 def _ensure_dir(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _prune_state(folder: Path) -> None:
-    """Remove all checkpoints and savepoints but the last."""
-    last = last_state(folder)
-    for states in (folder / "checkpoints", folder / "savepoints"):
-        for state in states.iterdir() if states.exists() else ():
-            if last is None or not last.is_relative_to(state):
-                shutil.rmtree(state, ignore_errors=True)
 
 
 class Job:

@@ -19,14 +19,12 @@ from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.jobs.loopback import LOOPBACK
 from trueup.jobs.options import MetricsAddress
+from trueup.jobs.state_folder import PROGRESS, last_state_ns
 from trueup.warehouse.query import with_retries
 from trueup.warehouse.status import Status, status
 
 REFRESH = timedelta(seconds=5)
 """The shortest interval between two queries of the lake, however often Prometheus scrapes."""
-PROGRESS = "progress.json"
-"""File in the job's folder with the counts of the last epoch, written by the commit operator."""
-
 
 _COUNTED = {
     "records": "Records received.",
@@ -101,11 +99,10 @@ def of_status(current: Status, now: datetime) -> Iterator[Metric]:
 
 def of_folder(folder: Path, now: datetime) -> Iterator[Metric]:
     """Yield the metrics of the job's folder: the age of its newest state and the number of pending records."""
-    written_at = [path.stat().st_mtime for path in folder.glob("**/_metadata")]
-    if written_at:
-        yield _build_gauge(
-            "trueup_checkpoint_age_seconds", "Age of the newest checkpoint or savepoint.", now.timestamp() - max(written_at)
-        )
+    written_ns = last_state_ns(folder)
+    if written_ns is not None:
+        age_s = now.timestamp() - written_ns / 1_000_000_000
+        yield _build_gauge("trueup_checkpoint_age_seconds", "Age of the newest checkpoint or savepoint.", age_s)
     try:
         progress = json.loads((folder / PROGRESS).read_text("utf-8"))
     except FileNotFoundError:

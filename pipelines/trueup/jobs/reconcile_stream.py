@@ -77,6 +77,8 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         position = self._position.value()
         if not self._resumed and self._options.until is None:
             position = resume_position(self._lake, position)
+            # Without an epoch in this call, the next call must not begin at position 0.
+            self._position.update(position)
             self._resumed = True
         if len(self._in_flight) >= MAX_EPOCHS_IN_FLIGHT and not self._has_capacity():
             return

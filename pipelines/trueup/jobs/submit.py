@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from trueup.config import Project
-from trueup.jobs.flink_client import HASH_RUNS, state_folder
 from trueup.jobs.options import StreamOptions
 from trueup.jobs.reconcile_stream import build
+from trueup.jobs.state_folder import HASH_RUNS, state_folder
 from trueup.reconcile.incremental.epoch_ranges import Bounds
 from trueup.reconcile.incremental.hash_runs import MIN_HASHES_PER_RUN
 

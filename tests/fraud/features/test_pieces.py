@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -30,6 +31,7 @@ from trueup.fraud.features.partitioned import (
 )
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.features.window_state import State, advance
+from trueup.fraud.load import decisions_of, label_events
 from trueup.fraud.scoring.model_registry import active_models as models_in_force
 from trueup.fraud.scoring.model_registry import models_of
 from trueup.fraud.scoring.score_run import CONSUMER, ScoreBatch, commit_judged, score
@@ -217,3 +219,17 @@ def test_a_slowly_growing_state_rewrites_few_runs() -> None:
         head, state = packed.head, after
     assert State.unpack(head, declared, states).rows.equals(state.rows)
     assert written_rows < 200 * 10
+
+
+def test_an_epoch_processed_again_gets_the_labels_of_later_epochs_that_were_decided_before(disorderly: Project) -> None:
+    score(disorderly)
+    for (case,) in query_rows(disorderly, "SELECT case_id FROM cases ORDER BY day"):
+        decide(disorderly, case, "confirmed", decided_by="a", clock=lambda: datetime(2024, 3, 14, tzinfo=UTC))
+    with Lake.open(disorderly, read_only=True) as lake:
+        last = lake.last_position()
+        arrivals, ends = Arrivals(lake), [*range(4, last, 4), last]
+        epochs = [arrivals.of(after, upto) for after, upto in pairwise([0, *ends])]
+        expected = label_events(lake, disorderly, decisions_of(lake, disorderly), upto=last)
+    labels = pl.concat(epochs).filter("is_label")
+    assert labels.height > epochs[0].filter("is_label").height
+    assert labels["event_id"].sort().to_list() == expected["event_id"].sort().to_list()

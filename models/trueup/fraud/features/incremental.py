@@ -35,7 +35,7 @@ class Arrivals:
         self._lake, self._project = lake, lake.project
         self._longest_us = declared_for(lake.project.config.fraud).longest_window_us
         self._delivered: set[bytes] = set()
-        self._decisions, self._since_us = 0, 2**62
+        self._decisions, self._since_us, self._has_all_labels = 0, 2**62, True
 
     def of(self, after: int, upto: int) -> pl.DataFrame:
         """Return the events of the epoch (after, upto]."""
@@ -46,12 +46,18 @@ class Arrivals:
         return with_cell_areas(fresh if labels is None else pl.concat([fresh, labels]), rules_of(config))
 
     def _read_labels(self, upto: int, since_us: int) -> pl.DataFrame | None:
-        """Return labels not delivered before; None without new ones. The first decision on a transaction is final as a label."""
+        """Return labels not delivered before; None without new ones. The first decision on a transaction is final as a label.
+
+        An epoch that is processed again may precede decided transactions, whose labels a later epoch delivers.
+        """
         count = self._lake.connection.execute(statement("queries/fraud/decision_count").text).fetchone()
-        if not count or (count[0] == self._decisions and since_us >= self._since_us):
+        is_unchanged = count and count[0] == self._decisions and since_us >= self._since_us
+        if not count or (is_unchanged and self._has_all_labels):
             return None
         self._decisions, self._since_us = int(count[0]), min(since_us, self._since_us)
         decisions = decisions_of(self._lake, self._project)
+        # Only scored transactions are decided.
+        self._has_all_labels = self._lake.consumer_position(CONSUMER) <= upto
         labels = label_events(self._lake, self._project, decisions, upto=upto, since_us=self._since_us)
         labels = labels.filter(~pl.col("event_id").is_in(list(self._delivered)))
         self._delivered |= set(labels["event_id"].to_list())
