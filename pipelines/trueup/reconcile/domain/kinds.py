@@ -147,8 +147,8 @@ FEED_KINDS = tuple(kind.name for kind in _KINDS if kind.producer == "quality")
 RECOVERY = "recovery"
 """The cause of changes by a charge that names what it corrects."""
 CAUSES: dict[str, str] = {
-    "frontier": "both feeds are complete past the grace period",
-    "arrival": "a pending record's counterpart arrived",
+    "frontier": "time passed: both feeds are complete past the grace period, or a day or schedule of a feed is over",
+    "arrival": "a record arrived in time and decided the finding",
     "late_usage": "a usage record arrived late",
     "late_charge": "a charge arrived late",
     "correction": "a later version of a record arrived",
