@@ -87,7 +87,7 @@ _KINDS = (
     ),
     FindingKind(
         "unrated", "No tariff can price the usage.", "reconcile", "usage", "proven",
-        "Add the missing rate to the tariff book; its reason names what is missing.",
+        "Add the missing rate to the tariff book; the finding's reason names what is missing.",
     ),
     FindingKind(
         "active_not_billed", "A subscription is active in the network and not in billing.", "reconcile", "states", "none",
@@ -131,7 +131,7 @@ _KINDS = (
     ),
     FindingKind(
         "alert_budget", "A week has far more fraud cases a day than can be reviewed.", "fraud", "scores", "none",
-        "Put a rule that the reason names in shadow, run `trueup promote MODEL --fit-budget`, or raise alerts_per_day.",
+        "Set `shadow = true` for a rule that the reason names, run `trueup promote MODEL --fit-budget`, or raise alerts_per_day.",
     ),
     FindingKind(
         "label_rate", "Analysts decided on far fewer suspicious transactions of a day than of the days before.", "fraud", "scores",
