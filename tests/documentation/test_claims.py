@@ -13,6 +13,7 @@ import pytest
 from trueup.clock import system_clock
 from trueup.config.fraud_vocabulary import NUMBERS
 from trueup.config.tables.source import SourceConfig
+from trueup.events.reasons import REASONS
 from trueup.project_checks.check import COLLECTION_RULES, DELIVERY_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
 from trueup.reconcile.domain.decision_kinds import RECORDED
 from trueup.warehouse.decide import Decision, check_decision
@@ -85,3 +86,8 @@ def test_a_person_can_give_every_decision_that_the_help_lists(name: str) -> None
     }
     given |= {"due": {"day": now.date()}, "merged": {"into": "00ff"}, "split": {"into": "00ff"}}
     check_decision(Decision(name, "the reason", "ann", **given.get(name, {})), now)
+
+
+def test_the_page_of_feeds_lists_every_reason_of_quarantine() -> None:
+    section = text_of("docs/feeds.md").split("## Reasons in quarantine")[1].split("\n## ")[0]
+    assert {reason for reason in REASONS if f"`{reason}`" not in section} == set()
