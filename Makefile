@@ -52,7 +52,7 @@ workbench: .venv/.page ## open the web page with the operator of `make run` in i
 	@test -f $(DEMO)/leakage.duckdb || $(MAKE) --no-print-directory run
 	@$(BIN)/trueup workbench --project $(DEMO)
 
-demo-stream: .venv/.streams ## land an operator file by file beside `ingest --watch`, `stream` and the page
+demo-stream: .venv/.streams ## deliver an operator's files one by one to `ingest --watch`, `stream` and the page
 	@$(BIN)/python examples/streaming/land_files.py $(DEMO)-stream
 
 # A folder takes its name when it is complete, so an interrupted simulation begins again.

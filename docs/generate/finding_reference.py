@@ -1,4 +1,4 @@
-"""The page of finding kinds and causes, from their registry, and the page of reasons for rejected records."""
+"""The page of finding kinds and causes, from their registry."""
 
 from __future__ import annotations
 

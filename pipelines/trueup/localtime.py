@@ -118,6 +118,6 @@ def utc_us(wall_us: pl.Expr, zone: str) -> pl.Expr:
         # A wall time that occurs twice begins the period at its later occurrence, so no finding is final too early.
         return shown.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC").cast(pl.Int64)
 
-    # A wall time that is skipped begins the period some hours of wall clock later, which is the same instant or after it: most
-    # zones skip an hour at most, Antarctica/Troll skips two, Pacific/Apia skipped a day.
+    # A skipped wall time has no instant, so the period begins at the first wall time after it that exists. Most zones skip an
+    # hour at most, Antarctica/Troll skips two, and Pacific/Apia skipped a day.
     return pl.coalesce(at(wall + pl.duration(microseconds=hours * _HOUR_US)) for hours in (0, 1, 2, 24))

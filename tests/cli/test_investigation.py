@@ -36,7 +36,7 @@ def test_what_if_gives_the_result_of_making_the_change_and_writes_nothing(invoke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "nothing is supposed"),
+        ((), "no change is given"),
         (("--set", "price=1"), "invalid setting 'price=1'"),
         (("--set", "sql.threads=1"), "sql.threads changes no finding of reconciliation and no match of a rule"),
         (("--set", "reconcile.voice.pric=1"), "reconcile.voice.pric: this setting is unknown"),

@@ -97,7 +97,7 @@ def test_the_summary_is_short_and_names_the_first_thing_to_check(capsys: pytest.
     assert "and 4 more kinds: trueup findings --project demo" in shown
     assert "and 2 more parties: trueup cases --type fraud --project demo" in shown
     assert any(line.startswith("1. unbilled, 1 finding, 70 EUR: Look for the charge") for line in shown)
-    assert any(line.startswith("2. +999700, likely PBX hacking: 540.50 EUR at risk. Then `trueup decide") for line in shown)
+    assert any(line.startswith("2. +999700, likely PBX hacking: 540.50 EUR at risk. Then record your") for line in shown)
     assert any("540.50" in line and "many-calls" in line for line in shown)
     assert any(line.startswith("3. msc, missing_records since 2024-03-01: Request") for line in shown)
     assert len(shown) <= 30
@@ -107,7 +107,7 @@ def test_nothing_found_is_nothing_to_look_at() -> None:
     assert advice(FirstLook([], [], [])) == []
     waits = {"currency": "EUR", "usage": Decimal("0.45"), "charges": Decimal(0), "first_day": "2026-11-01"}
     assert advice(FirstLook([], [], [], [waits])) == [
-        "pending since 2026-11-01, 0.45 EUR of usage: the other side may still come; `trueup close` declares a feed complete."
+        "pending since 2026-11-01, 0.45 EUR of usage: matching records may still arrive; `trueup close` declares a feed complete."
     ]
     untimed = advice(FirstLook([], [], [], [waits | {"first_day": None}]))
     assert untimed[0].startswith("pending, 0.45 EUR of usage: ")

@@ -33,7 +33,7 @@ class Day:
 def gate(findings: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities) -> list[Day]:
     """Return the days with reasons against them, each with the verdict of its most serious reason; all other days are sound.
 
-    `standing` are the open findings of feeds that no decision has dismissed.
+    `standing` are the findings of feeds that are neither resolved nor dismissed.
     """
     reasons = sorted(set(_list_day_reasons(findings, config, timezone, severities)), key=lambda t: (t[0], -WEIGHT[t[1]], t[2]))
     days = []

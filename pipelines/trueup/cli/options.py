@@ -30,7 +30,8 @@ Spreadsheet = Annotated[
     bool | None,
     typer.Option(
         "--spreadsheet/--no-spreadsheet",
-        help="Put an apostrophe before CSV text that a spreadsheet would run as a formula (= + - @); by default on a terminal.",
+        help="Put an apostrophe before CSV text that a spreadsheet would run as a formula (= + - @); by default "
+        "in CSV on a terminal and in files that `rate` writes.",
     ),
 ]
 Quiet = Annotated[

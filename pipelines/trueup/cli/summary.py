@@ -23,7 +23,7 @@ def show_first_look(look: FirstLook, project: str) -> None:
 
     if look.leakage:
         output.line()
-        output.dictionaries(look.leakage[:KINDS], _LEAKAGE, title="leakage: findings that are open or confirmed, by cause")
+        output.dictionaries(look.leakage[:KINDS], _LEAKAGE, title="leakage: findings that are open or confirmed, by kind")
         _print_more(len(look.leakage) - KINDS, "kind", f"trueup findings{project}")
     if look.parties:
         output.line()

@@ -1,4 +1,4 @@
-"""Watching: ingests files as they land, until stopped."""
+"""Watching: ingests files as they arrive, until stopped."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def watch(
     stop: threading.Event,
     report: Callable[[IngestSummary], None],
 ) -> None:
-    """Ingest files as they land, with a pause between two scans, until `stop` is set; raises what `ingest` raises.
+    """Ingest files as they arrive, with a pause between two scans, until `stop` is set; raises what `ingest` raises.
 
     A clock that is wrong at the start is refused. A clock that becomes wrong later is reported once: nothing is ingested
     until it is right again, when the files that landed meanwhile are ingested.

@@ -60,7 +60,7 @@ class Config(Table):
     sql: SqlConfig = SqlConfig()
     """Bounds of one query of `trueup sql`."""
     anchor: AnchorConfig = AnchorConfig()
-    """Signed statements of the log's head."""
+    """Signed statements of the log's newest position and hashes."""
     workbench: WorkbenchConfig = WorkbenchConfig()
     """The web page."""
 

@@ -61,7 +61,7 @@ def what_if(
     `TrueupError` for a lake that is not on this machine.
     """
     if not supposed.settings and supposed.book is None and not supposed.rules:
-        raise TrueupError("nothing is supposed", todo="give --set, --book or --rule")
+        raise TrueupError("no change is given", todo="give --set, --book or --rule")
     config = supposed_config(project, supposed)
     with tempfile.TemporaryDirectory(prefix="trueup-whatif-") as folder:
         scratch = scratch_copy(project, Path(folder))

@@ -76,7 +76,7 @@ def _find_untabled(facts: Facts) -> Iterator[tuple[SourceConfig, frozenset[str]]
 def _find_unpriced(facts: Facts) -> Iterator[Instance]:
     if facts.sources_of("tariff") or not facts.reconciles:
         return
-    # Usage of a service that stands for a bill line of several services mostly has the names of the others.
+    # The service of a bill line for several services (`covers`) mostly has no usage: usage names the covered services.
     services = {name for name, rules in facts.config.reconcile.items() if name != DEFAULT and not rules.covers}
     services |= fixed_services(facts, "usage") | covered_services(facts).keys()
     yield from _find_no_price(facts, services)
@@ -158,7 +158,7 @@ SETTING_RULES = (
     ),
     Rule(
         "summed-counters", "warning",
-        "source {source} has interim updates with counters so far, and the quantity of a session is the sum of its records",
+        "source {source} has interim updates that count from the start of the session, but `parts` adds them up",
         'set parts = "max"', _find_summed_counters,
     ),
 )  # fmt: skip

@@ -62,7 +62,9 @@ def advice(look: FirstLook) -> list[str]:
         sentences.append(f"{row['kind']}, {findings}, {row['impact']} {row['currency']}: {_describe_next_step(row['kind'])}")
     if look.parties:
         row = look.parties[0]
-        sentences.append(f"{row['summary']} Then `trueup decide CASE confirmed` or `dismissed` records it.")
+        sentences.append(
+            f"{row['summary']} Then record your decision: `trueup decide CASE confirmed`, or `dismissed --note REASON`."
+        )
     if look.feeds:
         row = look.feeds[0]
         sentences.append(f"{row['source']}, {row['kind']} since {row['first_day']}: {_describe_next_step(row['kind'])}")
@@ -70,7 +72,7 @@ def advice(look: FirstLook) -> list[str]:
         row = look.pending[0]
         held = " and ".join(f"{row[name]} {row['currency']} of {name}" for name in ("usage", "charges") if row[name])
         since = f" since {row['first_day']}" if row["first_day"] else ""
-        sentences.append(f"pending{since}, {held}: the other side may still come; `trueup close` declares a feed complete.")
+        sentences.append(f"pending{since}, {held}: matching records may still arrive; `trueup close` declares a feed complete.")
     return sentences
 
 

@@ -165,7 +165,7 @@ def no_model(project: Project) -> str:
     folder = project.resolve(project.config.fraud.models)
     trained = sorted(folder.glob("*/card.json"), key=lambda card: card.stat().st_mtime_ns) if folder.is_dir() else []
     if not trained:
-        return "no model is in force; `trueup train` makes one from decisions; without any, begin with `trueup promote starter`"
+        return "no model is in force; `trueup train` trains one from decisions; without decisions, run `trueup promote starter`"
     return f"no model is in force; next: trueup promote {trained[-1].parent.name} --project {project.directory}"
 
 

@@ -38,7 +38,7 @@ def inject(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Copy the log to a scratch branch with injected leaks and a truth ledger of them; the original is only read."""
+    """Copy the log into a branch with injected leaks and the list of them, the truth; the original is only read."""
     from trueup.cli.progress import steps
     from trueup.simulate.injection.inject import inject as injected
     from trueup.simulate.injection.rates import rates_of
@@ -63,7 +63,7 @@ def inject(
 
 def score_controls(
     truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The truth ledger; by default truth.parquet of the project.")
+        Path | None, typer.Option(metavar="FILE", help="The truth: the list of leaks; by default truth.parquet of the project.")
     ] = None,
     check: Annotated[
         bool,
@@ -145,7 +145,7 @@ def _read_truth(path: Path) -> pl.DataFrame:
             return pl.read_parquet(file)
     except FileNotFoundError:
         raise TrueupError(
-            "there is no truth ledger",
+            "there is no truth to compare with",
             where=str(path),
             todo="`trueup simulate` and `trueup inject` write one; name it with --truth",
         ) from None

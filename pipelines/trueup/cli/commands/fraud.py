@@ -85,7 +85,7 @@ def promote(
     fit_budget: Annotated[
         bool,
         typer.Option(
-            "--fit-budget", help="Raise its threshold so that the last scored days had had no more cases than the budget."
+            "--fit-budget", help="Raise the threshold to that at which the last ordinary days have no more cases than the budget."
         ),
     ] = False,
     accept_clock: AcceptClock = False,

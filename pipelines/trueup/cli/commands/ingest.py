@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Only these sources; by default all.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep ingesting files as they land, until interrupted.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep ingesting files as they arrive, until interrupted.")] = False,
     every: Annotated[
         str | None,
         typer.Option(metavar="DURATION", help="With --watch: interval between two scans of the landing folders, by default 2s."),
@@ -68,7 +68,7 @@ def ingest(
 
 
 def _watch(sources: list[str], every: str, project: Project, *, json: bool) -> None:
-    """Ingest files as they land until interrupted, and print a summary each time."""
+    """Ingest files as they arrive until interrupted, and print a summary each time."""
     from trueup.cli.commands.stream import duration, interrupted
     from trueup.collect.watch import watch
 

@@ -87,7 +87,7 @@ def digest(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Print digests of the open findings, of their history and of the scores."""
+    """Print digests of the present findings, of their history and, if any, of the scores."""
     if recompute is not None and recompute not in HOW:
         raise TrueupError(
             f"unknown way to recompute {recompute!r}", where="--recompute", todo=f"write {', '.join(HOW[:-1])} or {HOW[-1]}"

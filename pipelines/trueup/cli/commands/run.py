@@ -56,7 +56,7 @@ def run(
         bool, typer.Option("--check", help="Exit status 1 when an audit fails, a day is blocked or the project has a problem.")
     ] = False,
     anchors: Annotated[
-        bool | None, typer.Option("--anchor/--no-anchor", help="Write an anchor at the end; by default as [anchor] run is set.")
+        bool | None, typer.Option("--anchor/--no-anchor", help="Write an anchor at the end; by default, `run` of [anchor] decides.")
     ] = None,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,

@@ -56,7 +56,7 @@ def stream(
         str | None, typer.Option(metavar="HOST", help="Listen for Prometheus on this address; by default on loopback only.")
     ] = None,
     scoring: Annotated[
-        bool, typer.Option("--score/--no-score", help="Also score usage records by the active models and rules.")
+        bool, typer.Option("--score/--no-score", help="Also score usage records by the models and rules in force.")
     ] = True,
     flink: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A Flink setting; may be repeated.")] = None,
     accept_clock: AcceptClock = False,

@@ -1,4 +1,4 @@
-"""`[anchor]`: signed statements of the log's head."""
+"""`[anchor]`: signed statements of the log's newest position and hashes."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def _check_feature(name: str) -> None:
         from difflib import get_close_matches
 
         near = get_close_matches(name, NUMBERS, 3, 0.5)
-        meant = f"; did you mean {' or '.join(near)}?" if near else "; docs/fraud.md lists them"
+        meant = f"; did you mean {' or '.join(near)}?" if near else "; docs/fraud.md lists the names"
         raise ValueError(f"there is no number {name!r} about a transaction{meant}")
 
 
@@ -63,7 +63,7 @@ class HotRule(Table):
     * `range`: the peer begins with one of `prefixes`,
     * `velocity`: `feature` is above `above`,
     * `overlap`: more simultaneous calls than `above`,
-    * `travel`: two cells of different `areas` within `within` of each other,
+    * `travel`: cells of more areas (see `area`) than `above`, within the time `within`,
     * `all`: every condition of `when` holds.
     """
 

@@ -21,7 +21,7 @@ class WorkbenchUser(Table):
     name: Text
     """The name shown in decisions and in the log of actions."""
     role: Role
-    """What the person may do: `reader` looks, `analyst` also decides and queries, `admin` also sees the log of actions."""
+    """What the person may do: a `reader` sees pages, an `analyst` also decides and queries, an `admin` also reads the actions."""
     token: Annotated[str, Field(pattern=r"^\$\{\w+\}$", examples=["${TRUEUP_TOKEN_ANNA}"])]
     """The variable that holds the token, such as `${TRUEUP_TOKEN_ANNA}`: the file contains no token."""
 
@@ -42,7 +42,7 @@ class WorkbenchConfig(Table):
     session: Annotated[Duration, Field(ge=60 * MICROS)] = 12 * 3_600 * MICROS
     """How long a person stays signed in."""
     idle: Annotated[Duration, Field(ge=60 * MICROS)] = 2 * 3_600 * MICROS
-    """How long a person stays signed in without doing anything."""
+    """How long a person stays signed in without an action."""
     certificate: Text | None = None
     """The file of the TLS certificate; without it the page uses HTTP without encryption."""
     key: Text | None = None
@@ -59,5 +59,5 @@ class WorkbenchConfig(Table):
         if (self.certificate is None) != (self.key is None):
             raise ValueError("`certificate` and `key` belong together")
         if self.host not in LOOPBACK_HOSTS and not self.user:
-            raise ValueError(f"`host` {self.host!r} lets other machines in: name who may come in with [[workbench.user]]")
+            raise ValueError(f"`host` {self.host!r} lets other machines in: name the users of the page with [[workbench.user]]")
         return self

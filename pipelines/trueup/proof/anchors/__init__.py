@@ -1,4 +1,4 @@
-"""Anchors: small signed statements of the log's head, with which a later state of the lake is compared.
+"""Anchors: small signed statements of the log's newest position and hashes, with which a later state of the lake is compared.
 
 The steps, in order:
 

@@ -22,7 +22,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def state_head(lake: Lake, *, key: str, made_at: datetime, previous: Anchor | None, extends: bool) -> Statement:
-    """Return the statement of the log's head.
+    """Return the statement of the log's newest position and hashes.
 
     Parameters
     ----------

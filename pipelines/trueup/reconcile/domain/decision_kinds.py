@@ -47,7 +47,7 @@ _DECISIONS = (
     DecisionKind("prevented", "The loss was stopped before the money was lost.", "prevented", "prevented", True),
     DecisionKind("write_off_proposed", "One person proposes to give the money up; a second person has to agree."),
     DecisionKind("written_off", "The money is given up.", "written_off", "written_off", True),
-    DecisionKind("reopened", "All earlier decisions on it are withdrawn.", "open", "detected"),
+    DecisionKind("reopened", "All earlier decisions on the subject are withdrawn.", "open", "detected"),
     DecisionKind("snoozed", "The case is left out of the queue until a time.", subject="case"),
     DecisionKind("assigned", "A person is responsible for the case.", subject="case"),
     DecisionKind("due", "The case has to be decided by a day.", subject="case"),
@@ -59,8 +59,9 @@ _DECISIONS = (
 DECISIONS: dict[str, DecisionKind] = {kind.name: kind for kind in _DECISIONS}
 """All decisions by name, in the order in which documents list them."""
 
-RECORDED = tuple(kind.name for kind in _DECISIONS if kind.is_recorded)
-"""The decisions that can be recorded."""
+PROPOSAL = "write_off_proposed"
+RECORDED = tuple(kind.name for kind in _DECISIONS if kind.is_recorded and kind.name != PROPOSAL)
+"""The decisions that a person can give; a write-off above a limit is recorded as a proposal."""
 
 STATUS_DECISIONS = tuple(kind.name for kind in _DECISIONS if kind.status is not None)
 """The decisions that change the status of their subject."""

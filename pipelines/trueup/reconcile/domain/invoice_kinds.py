@@ -40,15 +40,15 @@ _KINDS = (
     ),
     InvoiceKind(
         "repeated_invoice", "Two invoices bill an account for one period, or for days in common.", "sometimes",
-        "Credit one of them, or let the later one name what it replaces.",
+        "Credit one of them, or have the later one name the invoice that it replaces.",
     ),
     InvoiceKind(
         "missing_number", "Numbers are missing between two invoices of a series.", "none",
         "Ask billing for the invoices; a number that was cancelled needs a record as well.",
     ),
-    InvoiceKind("repeated_number", "Two invoices have one number.", "none", "Find the bill run that counted again."),
+    InvoiceKind("repeated_number", "Two invoices have one number.", "none", "Find the bill run that used the number again."),
     InvoiceKind(
-        "number_outside_series", "The number of an invoice has the form of no declared series.", "none",
+        "number_outside_series", "The number of an invoice fits no declared series.", "none",
         "Declare the series, or find who issued the invoice.",
     ),
     InvoiceKind(
@@ -65,10 +65,10 @@ _KINDS = (
     ),
     InvoiceKind(
         "invoice_before_usage", "An invoice of usage was issued before its period was over.", "sometimes",
-        "Look for the usage between the invoice and the end of its period on the next one.",
+        "Look on the next invoice for the usage from the issue to the end of the period.",
     ),
     InvoiceKind(
-        "uninvoiced_charge", "Charges are on no invoice although that of their period is due.", "exact",
+        "uninvoiced_charge", "Charges are on no invoice, although the invoice of their period is due.", "exact",
         "Bill the charges with the next invoice.",
     ),
 )  # fmt: skip
@@ -84,7 +84,7 @@ INVOICE_REASONS: dict[str, str] = {
     "names_none": "the credit note names no invoice",
     "unknown_number": "no invoice with the named number is known",
     "other_account": "the named invoice is of another account",
-    "none_standing": "the named invoice was replaced, and none stands in its place",
+    "none_standing": "the named invoice was replaced, and each invoice in its place was replaced too",
     "other_kind": "the named number is that of a credit note, or that of the invoice for a credit note",
     "other_currency": "the named invoice is of another currency",
     "no_number": "the charges name no invoice",

@@ -87,7 +87,7 @@ _KINDS = (
     ),
     FindingKind(
         "unrated", "No tariff can price the usage.", "reconcile", "usage", "proven",
-        "Add the missing rate to the tariff book; its reason names what is missing.",
+        "Add the missing rate to the tariff book; the finding's reason names what is missing.",
     ),
     FindingKind(
         "active_not_billed", "A subscription is active in the network and not in billing.", "reconcile", "states", "none",
@@ -131,7 +131,7 @@ _KINDS = (
     ),
     FindingKind(
         "alert_budget", "A week has far more fraud cases a day than can be reviewed.", "fraud", "scores", "none",
-        "Put a rule that the reason names in shadow, run `trueup promote MODEL --fit-budget`, or raise alerts_per_day.",
+        "Set `shadow = true` for a rule that the reason names, run `trueup promote MODEL --fit-budget`, or raise alerts_per_day.",
     ),
     FindingKind(
         "label_rate", "Analysts decided on far fewer suspicious transactions of a day than of the days before.", "fraud", "scores",
@@ -147,8 +147,8 @@ FEED_KINDS = tuple(kind.name for kind in _KINDS if kind.producer == "quality")
 RECOVERY = "recovery"
 """The cause of changes by a charge that names what it corrects."""
 CAUSES: dict[str, str] = {
-    "frontier": "both feeds are complete past the grace period",
-    "arrival": "a pending record's counterpart arrived",
+    "frontier": "time passed: both feeds are complete past the grace period, or a day or schedule of a feed is over",
+    "arrival": "a record arrived in time and decided the finding",
     "late_usage": "a usage record arrived late",
     "late_charge": "a charge arrived late",
     "correction": "a later version of a record arrived",

@@ -30,10 +30,10 @@ def decide(
         str, typer.Argument(metavar="ID", help="The id of a finding, case or suspicious transaction, or its beginning.")
     ],
     decision: Annotated[str, typer.Argument(metavar="DECISION", help=f"The decision: {', '.join(RECORDED)}.")],
-    note: Annotated[str, typer.Option(help="The reason of the decision; a dismissal needs one.")] = "",
+    note: Annotated[str, typer.Option(help="The reason of the decision; `dismissed`, `requested` and `commented` need one.")] = "",
     decided_by: Annotated[str | None, typer.Option("--by", help="Who decides; by default your login name.")] = None,
     amount: Annotated[
-        str | None, typer.Option(metavar="AMOUNT", help="The part of the money it is about, such as 12.50; by default all.")
+        str | None, typer.Option(metavar="AMOUNT", help="The part of the money that it is about, such as 12.50; by default all.")
     ] = None,
     until: Annotated[
         str | None,

@@ -39,7 +39,7 @@ def show_difference(found: Difference) -> None:
     """Print the money then and now, the changes by cause, and the largest changes."""
     output.line(f"position {found.then} to {found.now}: {output.counted(found.changes, 'change')} of findings")
     if found.money:
-        output.dictionaries(found.money, tuple(found.money[0]), title="findings that stand, then and now")
+        output.dictionaries(found.money, tuple(found.money[0]), title="findings neither resolved nor retracted, then and now")
     if found.causes:
         output.dictionaries(found.causes, tuple(found.causes[0]), title="changes by cause")
     if found.findings:

@@ -1,4 +1,4 @@
-"""The command `anchor`: a small signed statement of the log's head."""
+"""The command `anchor`: a small signed statement of the log's newest position and hashes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def anchor(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Sign a statement of the log's head, with which `verify --anchor` later compares the lake."""
+    """Sign a statement of the log's newest position and hashes, with which `verify --anchor` later compares the lake."""
     if new_key is not None:
         if recompute or to is not None or to_command is not None or key is not None:
             raise TrueupError("--new-key only creates a key", where="--new-key", todo="leave out the other options")
