@@ -83,6 +83,23 @@ def test_repeated_runs_find_rentals_that_are_due_at_midnight(case: str, tmp_path
         assert lake_fixture.totals(lake_fixture.outcome_in_steps(lake, range(1, 8), 1)) == lake_fixture.totals(whole)
 
 
+@pytest.mark.parametrize("closed_before", [True, False])
+def test_a_correction_moves_an_unexplained_charge_to_another_period_from_its_own_position_on(
+    closed_before: bool, tmp_path: Path
+) -> None:
+    charge = Bill("5", ("2026-01-01", "2026-02-01"), item="x", key="k", version=1, at=3)
+    moved = replace(charge, period=("2026-03-01", "2026-04-01"), version=2, at=5)
+    closings = [Closed("2026-02-20", 4)] if closed_before else []
+    with item_lake(tmp_path, [RENTAL, charge, *closings, moved, Closed("2026-05-20", 6)]) as lake:
+        whole = lake_fixture.outcome_of(lake, 0, 6, 1)
+        changes = whole.history.select("position", "action", pl.col("day").dt.month()).rows()
+        before = [(4, "raised", 1), (5, "retracted", 1)] if closed_before else []
+        assert changes == [*before, (6, "raised", 3)]
+        billed = whole.ledger.group_by(pl.col("day").dt.month()).agg(pl.col("billed_micros").sum()).sort("day").rows()
+        assert billed == [(1, 0), (3, 5_000_000)]
+        assert lake_fixture.totals(lake_fixture.outcome_in_steps(lake, range(1, 7), 1)) == lake_fixture.totals(whole)
+
+
 @pytest.mark.parametrize("n", range(2))
 def test_a_random_log_of_items_is_conserved_and_may_be_divided(n: int, tmp_path: Path) -> None:
     check(f"item law {n}", tmp_path)
