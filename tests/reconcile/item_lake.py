@@ -17,7 +17,7 @@ import polars as pl
 from item_logs import POLICY, Bill, Closed, Item, Price, State, at, micros, tariff_rows
 
 from trueup.collect.commit.moved_contents import moved_contents
-from trueup.config import ServiceConfig
+from trueup.config import BucketBy, ServiceConfig
 from trueup.events.identity import with_event_ids
 from trueup.events.schema import COLLECTED, EVENT
 from trueup.frames import query_frames
@@ -25,8 +25,11 @@ from trueup.log.lake import Lake
 from trueup.policies.policy import Policy, SourceRules
 
 
-def _build_row(item: State | Bill, number: int) -> dict[str, Any]:
-    place = {"source_id": f"x@{item.at}", "source_row": number, "key_scope": "x", "subscriber": item.subscriber}
+def _build_row(item: State | Bill, number: int, bucket_by: BucketBy) -> dict[str, Any]:
+    account = "a" if bucket_by == "account" else None
+    place = {
+        "source_id": f"x@{item.at}", "source_row": number, "key_scope": "x", "subscriber": item.subscriber, "account": account,
+    }  # fmt: skip
     if isinstance(item, State):
         return place | {
             "record_key": f"{item.at}/{number}", "system": item.system, "plan": item.plan, "status": item.status,
@@ -41,7 +44,9 @@ def _build_row(item: State | Bill, number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _build_tables(connection: duckdb.DuckDBPyConnection, position: int, items: Sequence[Item]) -> dict[str, pl.DataFrame]:
+def _build_tables(
+    connection: duckdb.DuckDBPyConnection, position: int, items: Sequence[Item], bucket_by: BucketBy
+) -> dict[str, pl.DataFrame]:
     """Return the rows of one position by table."""
     tables = {"position": pl.DataFrame({"position": [position]})}
     if not items:
@@ -54,12 +59,14 @@ def _build_tables(connection: duckdb.DuckDBPyConnection, position: int, items: S
         key = {"event_id": pl.concat_str(pl.lit(f"{position} "), "source_row").cast(pl.Binary), "bucket": pl.lit(0, pl.Int16)}
         return tables | {"tariff": rows.with_columns(**key)}
     stream = "charge" if isinstance(items[0], Bill) else "subscriber"
-    frame = pl.DataFrame([_build_row(i, n) for n, i in enumerate(items) if isinstance(i, State | Bill)], schema=COLLECTED[stream])
-    tables[stream] = with_event_ids(connection, frame, stream, bucket_by="subscriber", buckets=lake_fixture.BUCKETS)
+    frame = pl.DataFrame(
+        [_build_row(i, n, bucket_by) for n, i in enumerate(items) if isinstance(i, State | Bill)], schema=COLLECTED[stream]
+    )
+    tables[stream] = with_event_ids(connection, frame, stream, bucket_by=bucket_by, buckets=lake_fixture.BUCKETS)
     if stream == "charge":
         tables[stream] = tables[stream].with_columns(corrected_key="corrects", corrected_charge=pl.lit(None, pl.Boolean))
         if frame["record_version"].null_count() < frame.height:
-            tables["moved"] = moved_contents(connection, tables[stream], stream, "subscriber")
+            tables["moved"] = moved_contents(connection, tables[stream], stream, bucket_by)
     own = frame["started_at"] if stream == "charge" else frame["valid_from"]
     extent = {"first_time": own.min(), "last_started_at": own.max() if stream == "charge" else None}
     counts = {
@@ -74,9 +81,12 @@ def _build_tables(connection: duckdb.DuckDBPyConnection, position: int, items: S
 
 
 @contextmanager
-def item_lake(folder: Path, log: Sequence[Item], policy: Policy = POLICY) -> Iterator[Lake]:
-    """Create a log in plain DuckDB tables with the schema of a lake; position 1 has the policy, each other position its items."""
-    project = lake_fixture.project_of(folder, policy, "subscriber")
+def item_lake(folder: Path, log: Sequence[Item], policy: Policy = POLICY, bucket_by: BucketBy = "subscriber") -> Iterator[Lake]:
+    """Create a log in plain DuckDB tables with the schema of a lake; position 1 has the policy, each other position its items.
+
+    Where the account decides the bucket, all subscriptions are of one account.
+    """
+    project = lake_fixture.project_of(folder, policy, bucket_by)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'; SET threads = 1; ATTACH ':memory:' AS lake")
         for statement in duckdb.extract_statements(resources.files("trueup.log").joinpath("schema.sql").read_text("utf-8")):
@@ -85,7 +95,7 @@ def item_lake(folder: Path, log: Sequence[Item], policy: Policy = POLICY) -> Ite
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'").fetchall():
             connection.execute(f"ALTER TABLE lake.events.{table} ADD COLUMN snapshot_id BIGINT")
         for position in range(1, max(i.at for i in log) + 1):
-            for table, frame in _build_tables(connection, position, [i for i in log if i.at == position]).items():
+            for table, frame in _build_tables(connection, position, [i for i in log if i.at == position], bucket_by).items():
                 query = f"INSERT INTO lake.events.{table} BY NAME SELECT *, {10 * position} AS snapshot_id FROM rows"
                 query_frames(connection, query, rows=frame)
         lake = Lake(project, lambda: connection, lake_fixture.clock)

@@ -14,7 +14,7 @@ from item_lake import item_lake, random_item_log, random_policy, with_moved_bill
 from item_logs import POLICY, Bill, Closed, Price, State
 from run_epochs import process_epochs
 
-from trueup.config import ServiceConfig
+from trueup.config import BucketBy, ServiceConfig
 from trueup.reconcile.recurring import item_partition
 from trueup.reconcile.results.outcome import merge_outcomes
 
@@ -24,12 +24,12 @@ def few_subscriptions_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_partition, "MOST_SUBSCRIPTIONS", 2)
 
 
-def check(seed: str, folder: Path, *, moved: bool = False) -> Counter[str]:
+def check(seed: str, folder: Path, *, moved: bool = False, bucket_by: BucketBy = "subscriber") -> Counter[str]:
     """Check the laws on one log; return how often each cause occurs."""
     r = random.Random(seed)
     log = random_item_log(r)
     log = with_moved_bills(r, log) if moved else log
-    with item_lake(folder, log, random_policy(r)) as lake:
+    with item_lake(folder, log, random_policy(r), bucket_by) as lake:
         last = lake.last_position()
         whole = lake_fixture.outcome_of(lake, 0, last, 1)
         rest = pl.sum_horizontal("impact_micros", "tolerated_micros", "pending_micros")
@@ -81,6 +81,33 @@ def test_repeated_runs_find_rentals_that_are_due_at_midnight(case: str, tmp_path
         whole = lake_fixture.outcome_of(lake, 0, 7, 1)
         assert 6 in whole.history["position"].to_list()
         assert lake_fixture.totals(lake_fixture.outcome_in_steps(lake, range(1, 8), 1)) == lake_fixture.totals(whole)
+
+
+@pytest.mark.parametrize("closed_before", [True, False])
+def test_a_correction_moves_an_unexplained_charge_to_another_period_from_its_own_position_on(
+    closed_before: bool, tmp_path: Path
+) -> None:
+    charge = Bill("5", ("2026-01-01", "2026-02-01"), item="x", key="k", version=1, at=3)
+    moved = replace(charge, period=("2026-03-01", "2026-04-01"), version=2, at=5)
+    closings = [Closed("2026-02-20", 4)] if closed_before else []
+    with item_lake(tmp_path, [RENTAL, charge, *closings, moved, Closed("2026-05-20", 6)]) as lake:
+        whole = lake_fixture.outcome_of(lake, 0, 6, 1)
+        changes = whole.history.select("position", "action", pl.col("day").dt.month()).rows()
+        before = [(4, "raised", 1), (5, "retracted", 1)] if closed_before else []
+        assert changes == [*before, (6, "raised", 3)]
+        billed = whole.ledger.group_by(pl.col("day").dt.month()).agg(pl.col("billed_micros").sum()).sort("day").rows()
+        assert billed == [(1, 0), (3, 5_000_000)]
+        assert lake_fixture.totals(lake_fixture.outcome_in_steps(lake, range(1, 7), 1)) == lake_fixture.totals(whole)
+
+
+def test_charges_that_move_between_subscriptions_of_one_account_may_be_divided(tmp_path: Path) -> None:
+    assert check("account 0", tmp_path, moved=True, bucket_by="account")["correction"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(1, 7))
+def test_random_logs_of_one_account_whose_charges_move_may_be_divided(n: int, tmp_path: Path) -> None:
+    check(f"account {n}", tmp_path, moved=True, bucket_by="account")
 
 
 @pytest.mark.parametrize("n", range(2))

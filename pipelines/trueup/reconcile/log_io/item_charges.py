@@ -55,15 +55,27 @@ def _join_to_subscribers(moved: pl.DataFrame, charges: pl.DataFrame) -> pl.DataF
 def item_charge_times(lake: Lake, buckets: BucketRange, upto: int) -> pl.DataFrame:
     """Return `subscriber`, `position`, `own_us`, `period_from_us` and `period_to_us` of all charges of items up to a position."""
     own = f"epoch_us({OWN_TIME_SQL['charge']}) AS own_us"
-    scope = f"{bucket_key_sql(lake.project.config.lake.bucket_by, of='e')} AS scope"
     moved, columns = _read_moved_charges(lake, buckets, upto), ["e.subscriber", own, *_PERIOD_SQL[1:]]
     if moved.is_empty():
         return _read_charges(lake, buckets, upto, columns, None)
-    times = _read_charges(lake, buckets, upto, [*columns, "true AS charge", scope, "e.key_scope", "e.record_key"], None)
+    times = _read_charges(lake, buckets, upto, [*columns, *_list_record_sql(lake)], None)
     # A content under another bucket key affects a subscriber at the position at which it moves a charge.
     of_subscribers = _join_to_subscribers(moved, times).rename({"time_us": "own_us"})
     shared = ["subscriber", "own_us", "period_from_us", "period_to_us", "position"]
     return pl.concat([times.select(shared), of_subscribers.select(shared)])
+
+
+def shared_item_records(lake: Lake, buckets: BucketRange, upto: int) -> pl.DataFrame:
+    """Return `subscriber` and `RECORD` of all charges of items up to a position; none where subscriptions share no bucket key."""
+    if lake.project.config.lake.bucket_by == "subscriber":
+        return pl.DataFrame(schema={"subscriber": pl.String, **{n: EVENTS[n] for n in RECORD}})
+    return _read_charges(lake, buckets, upto, ["e.subscriber", *_list_record_sql(lake)], None)
+
+
+def _list_record_sql(lake: Lake) -> list[str]:
+    """Return DuckDB expressions for `RECORD`, over charges `e`."""
+    scope = f"{bucket_key_sql(lake.project.config.lake.bucket_by, of='e')} AS scope"
+    return ["true AS charge", scope, "e.key_scope", "e.record_key"]
 
 
 def has_item_charges(lake: Lake, buckets: BucketRange, upto: int) -> bool:

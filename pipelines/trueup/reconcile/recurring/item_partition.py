@@ -12,15 +12,23 @@ from trueup.log.lake import ALL_DAYS, Days, Lake
 from trueup.rating.book import RECURRING
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.log_io.affected import AffectedReader
-from trueup.reconcile.log_io.item_charges import first_charge_times, has_item_charges, item_charge_times, item_charges
+from trueup.reconcile.log_io.item_charges import (
+    first_charge_times,
+    has_item_charges,
+    item_charge_times,
+    item_charges,
+    shared_item_records,
+)
 from trueup.reconcile.recurring.affected_subscriptions import affected_subscriptions
 from trueup.reconcile.recurring.matching import with_moments
 from trueup.reconcile.recurring.pieces import longest_period_us
 from trueup.reconcile.recurring.reconcile_items import ItemInputs, reconcile_items
+from trueup.reconcile.recurring.subscription_groups import subscription_groups, with_groups
 from trueup.reconcile.results.outcome import Outcome, merge_outcomes
+from trueup.reconcile.sessions.admission import RECORD
 
 MOST_SUBSCRIPTIONS = 10_000
-"""How many subscriptions are evaluated at once."""
+"""How many subscriptions, or groups of them that share records, are evaluated at once."""
 
 
 def with_items(outcome: Outcome, partition: AffectedReader, *, after: int, days: Days = ALL_DAYS) -> Outcome:
@@ -39,20 +47,23 @@ def with_items(outcome: Outcome, partition: AffectedReader, *, after: int, days:
     subscribers = affected_subscriptions(partition.frontier, terms, timed, reach, after=after, upto=upto)
     if subscribers is not None and subscribers.is_empty():
         return outcome
+    groups = subscription_groups(shared_item_records(lake, partition.buckets, upto), RECORD)
+    subscribers = None if subscribers is None else with_groups(subscribers, groups)["subscriber"]
     charges = item_charges(lake, partition.buckets, upto, subscribers)
-    everyone = pl.concat([terms.states["subscriber"], charges["subscriber"]]).unique() if subscribers is None else subscribers
+    everyone = pl.concat([terms.states["subscriber"], charges["subscriber"]]) if subscribers is None else subscribers
     found = [
         reconcile_items(ItemInputs(partition.frontier, replace(terms, states=states), some, reach), after=after, upto=upto)
-        for states, some in _batch_subscriptions(everyone, terms.states, charges)
+        for states, some in _batch_subscriptions(with_groups(everyone, groups), terms.states, charges)
     ]
     return merge_outcomes([outcome, *(_limit_to_days(one, days) for one in found)])
 
 
-def _batch_subscriptions(subscribers: pl.Series, *frames: pl.DataFrame) -> Iterator[list[pl.DataFrame]]:
-    """Yield the rows of a bounded number of subscriptions at a time, so that memory holds their expectations."""
-    ordered = subscribers.sort()
+def _batch_subscriptions(subscribers: pl.DataFrame, *frames: pl.DataFrame) -> Iterator[list[pl.DataFrame]]:
+    """Yield the rows of a bounded number of groups (see `with_groups`) at a time, so that memory holds their expectations."""
+    ordered = subscribers["group"].unique().sort()
     for begin in range(0, len(ordered), MOST_SUBSCRIPTIONS):
-        own = ordered.slice(begin, MOST_SUBSCRIPTIONS).implode()
+        of_groups = pl.col("group").is_in(ordered.slice(begin, MOST_SUBSCRIPTIONS).implode())
+        own = subscribers.filter(of_groups)["subscriber"].implode()
         yield [frame.filter(pl.col("subscriber").is_in(own)) for frame in frames]
 
 

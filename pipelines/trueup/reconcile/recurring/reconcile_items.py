@@ -139,13 +139,16 @@ def _number_components(
     )  # fmt: skip
     explained = in_scope_at(with_waits(explained, frontier), inputs.charge_reach)
     facts = charges.select(
-        "record_no", "service", "moment_us", "bucket", "key_scope", "record_key", "beyond_horizon", c_since="since",
-        item_from_us=pl.coalesce("period_from_us", "moment_us"), item_to_us="period_to_us",
-    ).unique("record_no", keep="last", maintain_order=True).drop("c_since")  # fmt: skip
+        "record_no", "service", "moment_us", "bucket", "key_scope", "record_key", "beyond_horizon",
+        c_since="since", c_until="until", item_from_us=pl.coalesce("period_from_us", "moment_us"), item_to_us="period_to_us",
+    )  # fmt: skip
+    # Each content has its own moment, which no earlier position knows.
     alone = (
         matches.filter(pl.col("line") == pl.col("record_no"))
         .drop("period_from_us", "period", "is_recurring", "line")
         .join(facts, on="record_no")
+        .filter((pl.col("c_since") <= pl.col("since")) & (pl.col("since") < pl.col("c_until")))
+        .drop("c_since", "c_until")
     )
     zones = views.views["zone"].unique().sort().to_list()
     dayed = alone.join(of_views.select("view", "zone"), on="view").with_columns(
