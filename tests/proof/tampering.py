@@ -145,6 +145,8 @@ TAMPERINGS: dict[str, Tampering] = {
     ),
     "usage_day": Tampering(edit("usage", U3, day=date(2024, 3, 9)), "event_ids", ("usage", "u3", "day"), quick=True),
     "usage_source_row": Tampering(edit("usage", U3, source_row=77), "units", ("msc-1.csv", "record 77")),
+    "usage_source_row_removed": Tampering(edit("usage", U3, source_row=None), "units", ("msc-1.csv", "without a record number")),
+    "usage_source_row_largest": Tampering(edit("usage", U3, source_row=2**63 - 1), "units", ("msc-1.csv", f"record {2**63 - 1}")),
     "usage_source_offset": Tampering(edit("usage", U3, source_offset=106), "units", ("msc-1.csv", "record 2", "source_offset")),
     "usage_source_length": Tampering(edit("usage", U3, source_length=5), "units", ("msc-1.csv", "record 2", "source_length")),
     "usage_key_scope": Tampering(edit("usage", U3, key_scope="x"), "event_ids", ("usage", "u3"), quick=True),

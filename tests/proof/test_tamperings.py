@@ -11,6 +11,7 @@ from tampering import TAMPERINGS, Tampering, edit
 from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.proof.fault import Fault
+from trueup.proof.raw import units
 from trueup.proof.verify import ALL, QUICK, verify
 
 
@@ -49,6 +50,7 @@ ALWAYS = {
     "event_deleted", "event_duplicated", "event_deleted_and_called_duplicate", "control_row_altered_chain_rehashed",
     "position_removed", "catalog_says_another_commit", "setting_altered", "policy_altered", "quarantine_bytes_altered", "raw_file_changed", "raw_file_missing",
     "finding_money_altered", "finding_booking_money_altered", "score_rows_deleted", "decision_on_nothing",
+    "usage_source_row_removed", "usage_source_row_largest",
 }  # fmt: skip
 """One tampering of each kind; each takes about a second."""
 
@@ -80,6 +82,39 @@ def test_quick_verification_finds_the_faults_of_its_checks(verified_lake: Path) 
         TAMPERINGS[name].apply(verified_lake)
     all_faults = faults(verified_lake, quick=True)
     assert all(matching(TAMPERINGS[name], all_faults) for name in names)
+
+
+@pytest.mark.parametrize("name", ["usage_source_row_removed", "usage_source_row_largest"])
+def test_rows_outside_of_a_unit_are_found_where_it_is_read_in_pieces_too(
+    verified_lake: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(units, "ROWS_AT_ONCE", 1)
+    assert faults(verified_lake, "units") == []
+    TAMPERINGS[name].apply(verified_lake)
+    assert matching(TAMPERINGS[name], faults(verified_lake, "units"))
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "check"),
+    [
+        ("position", {"position": None}, "positions"),
+        ("control", {"stream": "unknown"}, "units"),
+        ("configuration", {"content": "[]"}, "units"),
+        ("declaration", {"content": None}, "findings"),
+        ("decision", {"finding_id": None}, "decisions"),
+    ],
+)
+def test_a_row_that_no_version_writes_stops_its_check_and_no_other(
+    verified_lake: Path, table: str, values: dict[str, object], check: str
+) -> None:
+    TAMPERINGS["usage_subscriber"].apply(verified_lake)
+    edit(table, lambda row: True, **values)(verified_lake)
+    with Lake.open(Project.load(verified_lake), read_only=True) as lake:
+        result = verify(lake)
+    assert matching(TAMPERINGS["usage_subscriber"], list(result.faults)) and not result.sound
+    assert {done.name for done in result.checks} == {name for name, _ in ALL}
+    (stopped,) = (done.not_made for done in result.checks if done.name == check)
+    assert stopped.startswith("stopped: the log has a row that it cannot read (")
 
 
 def test_a_damaged_data_file_does_not_stop_the_other_checks(verified_lake: Path) -> None:

@@ -135,6 +135,10 @@ class _Run:
                 self.run_check(name, check)
             else:
                 self._record_stop(name, error)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a row that no version writes may end a check in any way; the others continue
+            self._record_stop(name, error)
         else:
             if self._evidence.damaged:
                 self._exclude(self._evidence.damaged)
@@ -166,6 +170,8 @@ class _Run:
 
     def _record_stop(self, name: str, error: Exception) -> None:
         reason = str(error) if isinstance(error, TrueupError) else first_line(error)
+        if not isinstance(error, duckdb.Error | TrueupError | OSError):
+            reason = f"the log has a row that it cannot read ({type(error).__name__}: {reason})"
         self.checks.append(Check(name, 0, "", not_made=f"stopped: {reason}"))
         failure = TrueupError(f"the check of {name} could not be made: {reason}", where=str(self._evidence.lake.project.directory))
         self.stopped = self.stopped or failure

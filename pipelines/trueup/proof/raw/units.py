@@ -29,7 +29,8 @@ from trueup.proof.statements import statement
 CHECK = "units"
 ROWS_AT_ONCE = 400_000
 """Number of records compared at a time; they take some hundred megabytes."""
-_LAST = 2**62
+_FIRST, _LAST = -(2**63), 2**63 - 1
+"""The least and the greatest record number that the log can hold."""
 OUTCOMES = ("accepted", "duplicate", "filtered", "quarantined")
 
 
@@ -127,7 +128,7 @@ class _UnitComparison:
     def compare(self, units: list[UnitParts]) -> None:
         """Compare units of one stream; their rows are read from the lake together where they fit in memory."""
         is_small = sum(unit.records for unit in units) <= ROWS_AT_ONCE
-        stored = self._read_stored(units, -_LAST, _LAST) if is_small else None
+        stored = self._read_stored(units, _FIRST, _LAST) if is_small else None
         for unit in units:
             try:
                 mapping = self._mappings.of(unit.source, unit.parts[0]["mapping"])
@@ -199,12 +200,13 @@ class _UnitComparison:
         )
 
     def _read_stored(self, units: list[UnitParts], first: int, last: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the stored events and rejects of units, between two record numbers."""
+        """Return the stored events and rejects of units, between two record numbers; rows without a number come last."""
         stream = units[0].stream
         values = {"units": [unit.recorded.source_id for unit in units], "first": first, "last": last}
         frames = []
         for table, columns in ((stream, EVENT[stream]), ("quarantine", {"source_id": pl.String(), **REJECTED})):
-            query = statement("raw/stored_rows", table=table, columns=", ".join(f"e.{name}" for name in columns))
+            names, missing = ", ".join(f"e.{name}" for name in columns), " OR e.source_row IS NULL" if last == _LAST else ""
+            query = statement("raw/stored_rows", table=table, columns=names, or_missing=missing)
             rows = self._connection.execute(query, values).pl()
             frames.append(rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
         return frames[0], frames[1]
@@ -224,14 +226,15 @@ class _UnitComparison:
     ) -> None:
         """Add a fault for each stored row whose record number is outside the unit."""
         of_unit = pl.col("source_id") == unit.recorded.source_id
-        outside = of_unit & ~pl.col("source_row").is_between(0, last)
-        for span in ((-_LAST, -1), (last + 1, _LAST)) if stored is None else ((0, 0),):
+        outside = of_unit & ~pl.col("source_row").is_between(0, last).fill_null(value=False)
+        for span in ((_FIRST, -1), (last + 1, _LAST)) if stored is None else ((0, 0),):
             frames = stored or self._read_stored([unit], *span)
             for table, frame in zip((unit.stream, "quarantine"), frames, strict=True):
                 for row in frame.filter(outside)["source_row"].sort().to_list():
-                    faults.tampered(
-                        _describe_record(unit, row), f"{table} has a row of this record, but the unit ends at record {last}"
-                    )
+                    detail = f"{table} has a row of this record, but the unit ends at record {last}"
+                    if row is None:
+                        detail = f"{table} has a row without a record number: the number was removed"
+                    faults.tampered(_describe_unit(unit) if row is None else _describe_record(unit, row), detail)
 
 
 class _Comparison:
