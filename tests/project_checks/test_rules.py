@@ -124,7 +124,7 @@ SETTINGS = {
         [('price = "0.01"\n', "")], "", ("service-without-price", "warning", "[reconcile.voice]"), "voice",
     ),
     "counters of RADIUS that are added": (
-        [('lateness = "1h"', 'format = "radius"')], "", ("summed-counters", "warning", "[reconcile.voice]"), "counters so far",
+        [('lateness = "1h"', 'format = "radius"')], "", ("summed-counters", "warning", "[reconcile.voice]"), "count from the start of the session",
     ),
     "an encoding of RADIUS attributes": (
         [('lateness = "1h"', 'format = "radius"\nencoding = "cp1252"\nwhere = "kind = \'Stop\'"')], "",
