@@ -1,4 +1,4 @@
-"""A scratch copy of the log: its own catalog over the same data files, so that a supposition never writes into the log."""
+"""A scratch copy of the log: its own catalog over the same data files, so that a comparison never writes into the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives: reads the only member of a zip archive as a stream, and names containers that must be unpacked before they land."""
+"""Archives: reads the only member of a zip archive as a stream, and names containers that must be unpacked before delivery."""
 
 from __future__ import annotations
 
