@@ -69,7 +69,7 @@ def test_a_run_that_cannot_write_its_anchor_shows_all_other_results_and_fails(ke
     (keyed / "key").chmod(0o640)
     ended = invoke("run", "--anchor", "--project", keyed)
     assert (ended.status, "publish    " in ended.out) == (2, True)
-    assert "others than its owner can use the private key (mode 0640)" in ended.err
+    assert "users other than its owner can use the private key (mode 0640)" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_an_invalid_day_is_reported(invoke: Invoke, done: Path, day: str) -> Non
         (["findings", "--from", "soon"], "--from"),
         (["findings", "--kind", "unbiled"], "unknown kind 'unbiled'.*unbilled"),
         (["cases", "--status", "opn"], "unknown status 'opn'.*open.*merged, closed"),
-        (["cases", "00", "--owner", "bob"], "one case is not filtered"),
+        (["cases", "00", "--owner", "bob"], "options that select cases do not apply to one case"),
         (["ingest", "--every", "banana"], "--every.*--watch"),
         (["picture", "leakage", "00"], "a picture of leakage has no ID"),
         (["picture", "finding", "00", "--currency", "USD"], "a picture of finding has no --currency"),

@@ -445,10 +445,10 @@ def test_a_new_key_is_readable_by_its_owner_alone_and_never_overwritten(tmp_path
     assert Path(result.private_key).stat().st_mode & 0o777 == 0o600
     assert read_private_key(tmp_path / "keys" / "anchor").fingerprint == result.fingerprint
     assert list(read_public_keys([tmp_path / "keys" / "anchor.pub"]).by_fingerprint) == [result.fingerprint]
-    with pytest.raises(ConfigError, match="is left alone"):
+    with pytest.raises(ConfigError, match="is not replaced"):
         make_key(tmp_path / "keys" / "anchor")
     (tmp_path / "keys" / "anchor.pub").unlink()
-    with pytest.raises(ConfigError, match="is left alone"):
+    with pytest.raises(ConfigError, match="is not replaced"):
         make_key(tmp_path / "keys" / "anchor")
 
 
@@ -487,7 +487,7 @@ def _replace_by_pipe(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_open_to_all, r"others than its owner can use the private key \(mode 0644\).*chmod 600"),
+        (_open_to_all, r"users other than its owner can use the private key \(mode 0644\).*chmod 600"),
         (_write_other_kind, "not of the kind Ed25519"),
         (_encrypt_key, "is encrypted"),
         (_remove_key, "cannot be read.*--new-key"),

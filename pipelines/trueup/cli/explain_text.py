@@ -15,7 +15,7 @@ _SHOWN_MEMBERS = 50
 _SHORT_ID = 12
 _PROVISIONAL = {
     "quarantined record": "the missing record may be one in quarantine",
-    "quarantined share": "more records of its day than declared are in quarantine without a key",
+    "quarantined share": "more than the permitted share of its day's records are in quarantine without a key",
     "quarantined pool usage": "usage in quarantine may draw on its allowance or count in its tier",
     "incomplete feed": "the feed of the missing record is incomplete on its day",
 }
@@ -69,7 +69,7 @@ def _fraud_lines(result: FraudExplanation) -> Iterator[str]:
     if left:
         yield f"  … and {left} more, in suspicious_transactions"
     yield ""
-    yield f"next: trueup decide {case['case_id'][:_SHORT_ID]} confirmed, or dismissed"
+    yield f"next: trueup decide {case['case_id'][:_SHORT_ID]} confirmed, or dismissed --note REASON"
 
 
 def _finding_lines(result: FindingExplanation) -> Iterator[str]:

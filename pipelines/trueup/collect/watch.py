@@ -115,7 +115,7 @@ def watch(
     """Ingest files as they arrive, with a pause between two scans, until `stop` is set; raises what `ingest` raises.
 
     A clock that is wrong at the start is refused. A clock that becomes wrong later is reported once: nothing is ingested
-    until it is right again, when the files that landed meanwhile are ingested.
+    until it is right again, when the files that arrived meanwhile are ingested.
     """
     check_clock(project, clock=clock)
     watcher, refused = Watch(project, sources=sources, clock=clock), ""

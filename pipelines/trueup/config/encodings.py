@@ -20,5 +20,5 @@ def check_encoding(name: str, *, where: str) -> None:
         is_plain = False
     if not is_plain:
         raise ConfigError(
-            f"the encoding {name!r} cannot be read line by line", where=where, todo="convert the files to UTF-8 before they land"
+            f"the encoding {name!r} cannot be read line by line", where=where, todo="convert the files to UTF-8 first"
         )

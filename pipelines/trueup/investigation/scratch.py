@@ -1,4 +1,4 @@
-"""A scratch copy of the log: its own catalog over the same data files, so that a supposition never writes into the log."""
+"""A scratch copy of the log: its own catalog over the same data files, so that a comparison never writes into the log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def scratch_copy(project: Project, folder: Path) -> Project:
     catalog, data = catalog_of(project), data_path(project)
     if not isinstance(catalog, SqliteCatalog) or "://" in data:
         raise TrueupError(
-            "only a lake of local files can be copied for a supposition", where=data, todo="run it where the lake is local"
+            "only a lake of local files can be copied for a comparison", where=data, todo="run it where the lake is local"
         )
     with Lake.open(project, read_only=True):
         pass  # Opening refuses a lake that does not exist or is of an earlier version, with a message.

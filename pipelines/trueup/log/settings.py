@@ -29,7 +29,7 @@ def check_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig, wher
     known = facts(connection)
     fixed = known["settings"] = known.get("settings") or _read_fixed_settings(connection)
     if fixed is None:
-        raise LogError("the catalog holds no event log", where=where, todo="run `trueup init` first")
+        raise LogError("the catalog holds no event log", where=where, todo="run `trueup ingest` or `trueup run` first")
     for name, value in _list_settings(lake).items():
         if fixed[name] != value:
             raise LogError(

@@ -375,7 +375,9 @@ def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, Sh
 
 def _propose_parts(drafts: Sequence[Draft]) -> list[Line]:
     counters = [draft.name for draft in drafts if draft.known is not None and draft.known.has_counters]
-    return [Line("parts", "max", f"interim updates of {', '.join(counters)} have counters so far")] if counters else []
+    return (
+        [Line("parts", "max", f"interim updates of {', '.join(counters)} count from the start of the session")] if counters else []
+    )
 
 
 def _propose_period(movements: Sequence[Draft]) -> Line:

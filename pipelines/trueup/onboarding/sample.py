@@ -95,9 +95,9 @@ def _check_text(sample: Sample) -> None:
     if not head.strip():
         raise SourceError("the file has no records", where=sample.shown, todo="name a sample that has records")
     if head.startswith(_UTF_16):
-        raise SourceError("the file is UTF-16 text", where=sample.shown, todo="convert it to UTF-8 before it lands")
+        raise SourceError("the file is UTF-16 text", where=sample.shown, todo="convert it to UTF-8 before it is delivered")
     container = container_of(head)
     controls = sum(head.count(bytes([code])) for code in range(32) if code not in _TEXT_CONTROLS)
     if container is not None or (0 in head and controls * 100 > len(head)):
         what = container or "binary"
-        raise SourceError(f"the file is {what}, not text", where=sample.shown, todo="unpack or export it before it lands")
+        raise SourceError(f"the file is {what}, not text", where=sample.shown, todo="unpack or export it before it is delivered")

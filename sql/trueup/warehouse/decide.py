@@ -111,19 +111,19 @@ def check_decision(decision: Decision, now: datetime) -> None:
         )
         raise TrueupError(f"unknown decision {decision.name!r}", todo=todo)
     if kind.name == "dismissed" and not decision.note.strip():
-        raise TrueupError("a dismissal needs its reason", todo="give it as the note")
+        raise TrueupError("a dismissal needs its reason", todo="write it as the note (`--note`)")
     if kind.name == "requested" and not (decision.action.strip() and decision.note.strip()):
-        raise TrueupError("a request needs an action and its reason", todo="give both, the reason as the note")
+        raise TrueupError("a request needs an action and its reason", todo="write both, the reason as the note (`--note`)")
     if kind.name == "commented" and not decision.note.strip():
-        raise TrueupError("a comment needs a text", todo="give it as the note")
+        raise TrueupError("a comment needs a text", todo="write it as the note (`--note`)")
     if kind.name == "write_off_proposed":
         raise TrueupError("a proposal is recorded by `written_off` itself", todo="write written_off")
     if kind.name in ("written_off", "assigned") and not (decision.decided_by or decision.assignee).strip():
         raise TrueupError(f"{kind.name} needs a name", todo="name the person")
     if kind.name == "snoozed" and decision.until is None:
-        raise TrueupError("a snooze needs its end", todo="give a duration or a time")
+        raise TrueupError("a snooze needs its end", todo="write a duration or a time (`--until`)")
     if kind.name == "due" and decision.day is None:
-        raise TrueupError("a due date needs a day", todo="give a day such as 2024-03-31")
+        raise TrueupError("a due date needs a day", todo="write a day such as 2024-03-31 (`--on`)")
     _check_extras(kind, decision, now)
 
 

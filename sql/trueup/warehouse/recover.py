@@ -55,7 +55,7 @@ class BackBillTemplate:
         if not any("{amount" in cell for cell in rows[-1]) or not any("{finding_id" in c or "{record_key" in c for c in rows[-1]):
             raise TrueupError(
                 "the last line of the template must have {amount}, and {finding_id} or {record_key}", where=where,
-                todo="a line without them corrects nothing when it comes back as a charge",
+                todo="add them: the charge of a line names what it corrects by them",
             )  # fmt: skip
         return cls(tuple(rows[:-1]), rows[-1], delimiter)
 

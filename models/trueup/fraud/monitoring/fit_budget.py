@@ -97,6 +97,6 @@ def fitted_threshold(lake: Lake, model_id: str) -> float:
         raise TrueupError(
             f"the budget of {realised.budget} is {'exceeded by rules alone' if over else 'kept'}: {realised.shown}",
             where=str(lake.project.directory),
-            todo="put a noisy rule in shadow: `trueup try-rules --by-day`" if over else "promote it without --fit-budget",
+            todo="set shadow = true for a rule: see `trueup try-rules --by-day`" if over else "promote it without --fit-budget",
         )  # fmt: skip
     return realised.fitted

@@ -111,7 +111,8 @@ def folds(table: Table, count: int, *, now_us: int | None = None) -> list[Fold]:
         had = "no transaction has a known label" if not len(fraud) else f"all labels say {'fraud' if fraud.any() else 'honest'}"
         raise ModelError(
             f"there is nothing to learn: {had}",
-            todo="decide on cases: `trueup decide CASE confirmed` or `dismissed`; or begin with `trueup promote starter`",
+            todo="decide on cases (`trueup decide CASE confirmed`, or `dismissed --note REASON`), "
+            "or begin with `trueup promote starter`",
         )
     at, now = table.rows["at_us"].to_numpy(), newest_of(table) if now_us is None else now_us
     begin, end = time_span(at)

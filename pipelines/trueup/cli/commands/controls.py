@@ -181,7 +181,7 @@ def _show(scored: Scorecard) -> None:
         columns = ("kind", "open", "resolved", "retracted", "explained", "undecidable", "unexplained")
         shown = ([*(row[c] for c in columns), _format_share(row["precision"])] for row in scored.findings.iter_rows(named=True))
         output.table((*columns, "precision"), shown, title="findings")
-    _show_others(scored.not_covered, "not yet covered: decided by quality or fraud scores", "explained today")
+    _show_others(scored.not_covered, "not scored here: decided by quality or fraud scores", "explained")
     _show_others(scored.undecidable, "not decidable from the data: counted separately", "affected")
     _show_hops(scored)
     _show_invoices(scored)
@@ -236,7 +236,7 @@ def _show_verdict(scored: Scorecard, report: Path) -> None:
 
 _LEAK_COLUMNS = (
     "kind", "finding", "injected", "decidable", "found", "missed", "wrong money", "recall", "precision", "money injected",
-    "money decidable", "money found", "currency", "cause named", "median delay",
+    "money decidable", "money found", "currency", "mistake named", "median delay",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Archives: reads the only member of a zip archive as a stream, and names containers that must be unpacked before they land."""
+"""Archives: reads the only member of a zip archive as a stream, and names containers that must be unpacked before delivery."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _find_only_member(listed: Sequence[zipfile.ZipInfo], where: str) -> zipfile.
     """Return the one file of an archive; folders, and the attribute files that macOS adds, do not count."""
     names = {member.filename for member in listed}
     if "[Content_Types].xml" in names or "mimetype" in names:
-        todo = 'set format = "xlsx" of its source, or export it as CSV before it lands'
+        todo = 'set format = "xlsx" of its source, or export it as CSV before it is delivered'
         raise SourceError("the file is a workbook or document (xlsx, docx, ods), not text", where=where, todo=todo)
     files = [member for member in listed if not member.is_dir() and not member.filename.startswith("__MACOSX/")]
     if len(files) != 1:

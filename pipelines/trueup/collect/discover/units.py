@@ -191,7 +191,7 @@ class Unit:
         """Raise `SourceError` for a unit that is not text."""
         head = next(self.stream(), b"")[:_HEAD_BYTES]
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise SourceError("the file is UTF-16 text", where=self.shown, todo="convert it to UTF-8 before it lands")
+            raise SourceError("the file is UTF-16 text", where=self.shown, todo="convert it to UTF-8 before it is delivered")
         controls = sum(head.count(bytes([code])) for code in range(32) if code not in _TEXT_CONTROLS)
         # One or two damaged bytes must not reject the whole file; a binary file has many control bytes.
         if 0 in head and (controls * 100 > len(head) or container_of(head)):
@@ -203,7 +203,7 @@ class Unit:
         if container is None:
             return SourceError("the file is binary, not text", where=self.shown, todo=todo)
         return SourceError(
-            f"the file is {container}, not text", where=self.shown, todo=f"unpack or export it before it lands, or {todo}"
+            f"the file is {container}, not text", where=self.shown, todo=f"unpack or export it before it is delivered, or {todo}"
         )
 
 

@@ -82,7 +82,7 @@ def make_key(path: Path) -> NewKey:
 
     public_path = path.with_name(f"{path.name}.pub")
     if os.path.lexists(public_path):
-        raise ConfigError("a file of this name exists and is left alone", where=str(public_path), todo="name another file")
+        raise ConfigError("a file of this name exists and is not replaced", where=str(public_path), todo="name another file")
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -143,7 +143,7 @@ def _read_key_file(path: Path, what: str, *, is_secret: bool = False) -> bytes:
         mode = stat.S_IMODE(file_stat.st_mode)
         if is_secret and mode & 0o077:
             raise ConfigError(
-                f"others than its owner can use the private key (mode {mode:04o})", where=str(path),
+                f"users other than its owner can use the private key (mode {mode:04o})", where=str(path),
                 todo=f"run `chmod 600 {path}`, and make a new key if it may have been read",
             )  # fmt: skip
         with path.open("rb") as file:
@@ -158,7 +158,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     except FileExistsError:
-        raise ConfigError("a file of this name exists and is left alone", where=str(path), todo="name another file") from None
+        raise ConfigError("a file of this name exists and is not replaced", where=str(path), todo="name another file") from None
     except OSError as error:
         raise ConfigError(
             f"the key cannot be written: {error.strerror or error}", where=str(path), todo="name another place"

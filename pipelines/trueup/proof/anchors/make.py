@@ -141,7 +141,7 @@ def _read_previous(destination: Destination, keys: PublicKeys) -> Anchor | None:
     except AnchorError as error:
         raise AnchorError(
             f"the previous anchor cannot be trusted: {error.what}", where=str(newest),
-            todo="list its key in [anchor] public_keys, or look with `trueup verify --anchor`",
+            todo="list its key in [anchor] public_keys, or see why by `trueup verify --anchor`",
         ) from None  # fmt: skip
     return previous
 

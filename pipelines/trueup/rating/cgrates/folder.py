@@ -62,7 +62,7 @@ def _list_profiles(folder: Path, tenant: str | None) -> Iterator[tuple[Line, dat
     alone = {line[1] for line in of_tenant if line[2] == ANY}
     for line in of_tenant:
         if line[5] not in ("", ANY):
-            raise line.refusal(f"subject {line[2]} falls back on {line[5]}", f"only {ANY} can be fallen back on")
+            raise line.refusal(f"subject {line[2]} falls back on {line[5]}", f"set the fallback to {ANY}")
         if line[2] != ANY and line[1] in alone and line[5] != ANY:
             raise line.refusal(
                 f"subject {line[2]} does not fall back on {ANY}, as every plan of a tariff book does",
@@ -141,7 +141,7 @@ class _Plans:
         terms = [self._convert_terms(priced) for _, priced in lines]
         for (_, priced), own in zip(lines, terms, strict=True):
             if own["maximum_micros"] != terms[0]["maximum_micros"]:
-                raise priced.refusal(f"prices of {prefix or ANY} differ in MaxCost", "a record has one greatest price")
+                raise priced.refusal(f"prices of {prefix or ANY} differ in MaxCost", "give them one MaxCost")
         for span, days in spans_of(timed, prefix or ANY).items():
             band = None if span.is_always(days) else span.band(lines[span.index][0][2], days, self._timezone)
             yield terms[span.index] | {"destination": prefix, "band": band and band["band"]}, band

@@ -23,7 +23,9 @@ def terms_of(priced: Line, rates: list[Line]) -> dict[str, Any]:
     terms = _convert_slots(rates) | _convert_rounding(priced) | {"maximum_micros": _parse_maximum(priced)}
     fee, decimals = terms["setup_micros"], terms["decimals"]
     if decimals is not None and fee % 10 ** (6 - decimals):
-        raise priced.refusal("the connect fee has more decimals than costs are rounded to", "a record is rounded with its fee")
+        raise priced.refusal(
+            "the connect fee has more decimals than costs are rounded to", "round costs to as many decimals as the fee has"
+        )
     return terms
 
 

@@ -136,18 +136,18 @@ def _check_sharing(book: Book, lake: Lake) -> Book:
     if by == "session_key" and not table.is_empty():
         raise LogError(
             'the tariff book has free units or tiers, whose records bucket_by = "session_key" separates',
-            where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber" or "account"',
+            where=str(lake.project.directory), todo='create a lake with bucket_by = "subscriber" or "account"',
         )  # fmt: skip
     if by != "subscriber" and (table["period"] == "cycle").any():
         raise LogError(
             f"the tariff book has free units or tiers of billing cycles, which are those of subscribers; bucket_by = {by!r} keeps "
             "records of several subscribers together",
-            where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber"',
+            where=str(lake.project.directory), todo='create a lake with bucket_by = "subscriber"',
         )  # fmt: skip
     if by != "account" and table["by_account"].any():
         raise LogError(
             f"the tariff book has free units or tiers shared by the account, whose records bucket_by = {by!r} separates",
-            where=str(lake.project.directory), todo='make the lake with bucket_by = "account"',
+            where=str(lake.project.directory), todo='create a lake with bucket_by = "account"',
         )  # fmt: skip
     return book
 

@@ -81,7 +81,7 @@ def _check_settings(lake: Lake, terms: Terms) -> None:
     if config.lake.bucket_by == "session_key":
         raise LogError(
             'the tariff book has recurring or one-off items, whose charges bucket_by = "session_key" separates from subscriptions',
-            where=where, todo='make the lake with bucket_by = "subscriber" or "account"',
+            where=where, todo='create a lake with bucket_by = "subscriber" or "account"',
         )  # fmt: skip
     periods = terms.items.filter(pl.col("kind") == RECURRING)["period"].unique().to_list()
     grace_us = max(rules.grace for rules in config.reconcile.values()) if config.reconcile else 0

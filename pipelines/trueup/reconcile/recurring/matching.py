@@ -2,7 +2,7 @@
 
 A charge of a recurring item belongs to the period that contains the noon of its first day, or the middle of a shorter time. A
 charge of a one-off item belongs to the last event before the charge or, without one, to the first event after it. Currencies must
-be equal. A charge without an expectation, or one that arrived behind the horizon, is *unexplained*. A charge that corrects another
+be equal. A charge without an expectation, or one that arrived beyond the horizon, is *unexplained*. A charge that corrects another
 charge of an item joins that charge's booking.
 """
 

@@ -104,7 +104,7 @@ def _list_booking_changes(evaluated: Evaluated) -> pl.DataFrame:
 def _list_fast_path_changes(raised: pl.DataFrame) -> pl.DataFrame:
     """Return the findings that the fast path raised (`RAISED`), in the same form as `_list_booking_changes`."""
     own = pl.col("session_key").is_null()
-    # The fast path takes no records behind the horizon.
+    # The fast path takes no records beyond the horizon.
     group = group_name(own, pl.lit(False))
     whole = {"whole_expected_micros": "expected_micros", "whole_billed_micros": "billed_micros"}
     ids = {

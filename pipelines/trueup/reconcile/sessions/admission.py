@@ -5,7 +5,7 @@ greatest (version, quantity, amount, content) counts. A content without a versio
 version in a later commit replaces it only while neither of the two is late.
 
 A content of a greater version is a *correction*. A correction replaces the other content whenever the correction arrives, with two
-exceptions. A record behind the horizon is not corrected. And where neighbours are matched, the record may already be settled.
+exceptions. A record beyond the horizon is not corrected. And where neighbours are matched, the record may already be settled.
 There, a late correction that changes scope, session key, currency or corrected record is not applied.
 
 Two contents of one version are a conflict, and so is a correction that is not applied.

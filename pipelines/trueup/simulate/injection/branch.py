@@ -53,7 +53,7 @@ def branch_text(text: str, *, where: str) -> str:
     if parse(changed, where=where) != expected:
         raise ConfigError("the location of the lake cannot be changed for a branch", where=where,
                           todo="write catalog and data on lines of their own under [lake]")  # fmt: skip
-    return f"# A scratch branch: the same log with leaks injected. The original lake is elsewhere and is never changed.\n{changed}"
+    return f"# A branch: the same log with leaks injected. The original lake is elsewhere and is never changed.\n{changed}"
 
 
 def _remove_location(name: str) -> Place:

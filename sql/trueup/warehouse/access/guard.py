@@ -126,7 +126,7 @@ def _check_tree(tree: dict[str, Any]) -> None:
         elif node.get("type") == "BASE_TABLE":
             _check_table(node)
         elif "function_name" in node and id(node) not in table_functions and _read_name(node, "function_name") in REFUSED_FUNCTIONS:
-            raise QueryError(f"the function {node['function_name']} is refused", todo="it reaches beyond the warehouse")
+            raise QueryError(f"the function {node['function_name']} is refused", todo="read the views instead")
 
 
 def _check_table_function(function: dict[str, Any]) -> None:

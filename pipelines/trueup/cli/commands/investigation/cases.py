@@ -61,7 +61,7 @@ def cases(
 
     opened = load(project)
     if search and as_of is not None:
-        raise TrueupError("a search is about the newest position", where="--as-of", todo="leave out --search or --as-of")
+        raise TrueupError("a search reads the newest position only", where="--as-of", todo="leave out --search or --as-of")
     if search:
         from trueup.investigation.root_causes import investigate
 
@@ -69,7 +69,11 @@ def cases(
     is_filtered = any(option is not None for option in (kind, status, owner))
     if id_prefix is not None:
         if every or is_filtered:
-            raise TrueupError("one case is not filtered", where=id_prefix, todo="leave out --type, --status, --owner and --all")
+            raise TrueupError(
+                "options that select cases do not apply to one case",
+                where=id_prefix,
+                todo="leave out --type, --status, --owner and --all",
+            )
         shown = with_retries(opened, lambda warehouse: view_case(warehouse, id_prefix, most=most), as_of)
         output.json_value(shown) if json else _show(shown)
         return

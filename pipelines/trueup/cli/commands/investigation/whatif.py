@@ -39,7 +39,7 @@ def whatif(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Reconcile a scratch copy of the log as if settings or tariffs had changed, and show the difference; write nothing."""
+    """Reconcile a temporary copy of the log as if settings or tariffs had changed, and show the difference; write nothing."""
     from trueup.investigation.whatif import Supposition, what_if
 
     days = (day(from_day, "--from"), day(to_day, "--to"))

@@ -65,7 +65,7 @@ class XmlReader:
         except (expat.ExpatError, LookupError, ValueError) as error:
             if isinstance(error, expat.ExpatError) and error.code not in _UNKNOWN_ENCODINGS:
                 return False
-            todo = "convert it to UTF-8 before it lands"
+            todo = "convert it to UTF-8 before it is delivered"
             raise SourceError("the encoding that the document declares is unknown", where=self._unit.shown, todo=todo) from None
         return True
 
