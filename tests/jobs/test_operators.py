@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,8 @@ import lake_fixture
 import pytest
 from streaming import append, project_with, random_log
 
+from trueup.config import Project
+from trueup.errors import LogError
 from trueup.jobs.flink_operators import groups_of_subtask
 from trueup.jobs.options import StreamOptions
 from trueup.reconcile.run import reconcile_little
@@ -40,18 +44,40 @@ class ValueState:
         self._value = value
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_job_that_starts_without_a_state_begins_after_the_committed_position_however_long_it_waits(tmp_path: Path) -> None:
+@contextmanager
+def poller(project: Project, states: dict[str, ValueState]) -> Iterator[Any]:
+    """Open a poller with states by name, as a worker that starts does."""
     from trueup.jobs.reconcile_stream import Poll  # PyFlink imports modules that are deprecated.
 
+    poll = Poll(StreamOptions(str(project.directory), groups=1, clock=lake_fixture.clock))
+    context: Any = SimpleNamespace(get_state=lambda descriptor: states.setdefault(descriptor.name, ValueState()))
+    poll.open(context)
+    try:
+        yield poll
+    finally:
+        poll.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_job_that_starts_without_a_state_begins_after_the_committed_position_however_long_it_waits(tmp_path: Path) -> None:
     log, rows = random_log("idle", size=4)
     project = project_with(tmp_path, log, rows, len(log) - 1)
     reconcile_little(project, clock=lake_fixture.clock)
-    poll, position = Poll(StreamOptions(str(project.directory), groups=1, clock=lake_fixture.clock)), ValueState()
-    poll.open(SimpleNamespace(get_state=lambda _: position))  # type: ignore[arg-type]
-    try:
+    with poller(project, {}) as poll:
         assert [list(poll.process_element(0, None)) for _ in range(2)] == [[], []]
         append(project, log, rows, len(log), len(log))
         assert list(poll.process_element(0, None)) == [(0, len(log) - 1, len(log))]
-    finally:
-        poll.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_job_refuses_the_state_of_a_lake_that_was_restored_and_continued(tmp_path: Path) -> None:
+    log, rows = random_log("restored", size=4)
+    project = project_with(tmp_path, log, rows, len(log))
+    reconcile_little(project, clock=lake_fixture.clock)
+    states: dict[str, ValueState] = {}
+    for _ in range(2):
+        with poller(project, states) as poll:
+            assert list(poll.process_element(0, None)) == []
+    states["position_time_us"].update(1)
+    with poller(project, states) as poll, pytest.raises(LogError, match="--fresh"):
+        list(poll.process_element(0, None))

@@ -11,6 +11,7 @@ from typing import Any
 
 from pyflink.common import Types
 from pyflink.datastream import RuntimeContext
+from pyflink.datastream.state import ValueStateDescriptor
 from pyflink.java_gateway import get_gateway
 
 from trueup.config import Project
@@ -46,6 +47,29 @@ class LakeOperator:
     def close(self) -> None:
         """Close the lake."""
         self._open.close()
+
+
+class StoredPosition:
+    """The position of a poller in its Flink state, and when the lake committed it."""
+
+    def __init__(self, context: RuntimeContext) -> None:
+        self._position = context.get_state(ValueStateDescriptor("position", POSITION))
+        self._time_us = context.get_state(ValueStateDescriptor("position_time_us", POSITION))
+
+    def value(self) -> int | None:
+        """Return the position; None before the first."""
+        position: int | None = self._position.value()
+        return position
+
+    def time_us(self) -> int | None:
+        """Return when the lake committed the position, in µs since 1970; None in a state of an earlier version."""
+        time_us: int | None = self._time_us.value()
+        return time_us
+
+    def update(self, lake: Lake, position: int) -> None:
+        """Store a position."""
+        self._position.update(position)
+        self._time_us.update(lake.commit_time_us(position))
 
 
 def _with_damage_named(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -31,6 +31,7 @@ from trueup.jobs.flink_operators import (
     NUMBER,
     POSITION,
     LakeOperator,
+    StoredPosition,
     groups_of_subtask,
     keys_per_group,
     single_key,
@@ -58,7 +59,7 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Open the lake and, unless the job only recomputes, take the reconciler lock."""
-        self._position = runtime_context.get_state(ValueStateDescriptor("position", Types.LONG()))
+        self._position = StoredPosition(runtime_context)
         options, read_only = self._options, self._options.until is not None
         lake = self.open_lake(read_only=read_only)
         if not read_only:
@@ -76,15 +77,15 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         self._lake.reconnect_when_due()
         position = self._position.value()
         if not self._resumed and self._options.until is None:
-            position = resume_position(self._lake, position)
+            position = resume_position(self._lake, position, state_time_us=self._position.time_us())
             # Without an epoch in this call, the next call must not begin at position 0.
-            self._position.update(position)
+            self._position.update(self._lake, position)
             self._resumed = True
         if len(self._in_flight) >= MAX_EPOCHS_IN_FLIGHT and not self._has_capacity():
             return
         span = self._poller.next_epoch(position or 0)
         if span is not None:
-            self._position.update(span[1])
+            self._position.update(self._lake, span[1])
             self._in_flight.append(span[1])
             for group in range(self._groups):
                 yield group, *span

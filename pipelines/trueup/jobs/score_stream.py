@@ -34,7 +34,7 @@ from trueup.fraud.features.partitioned import (
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.scoring.model_registry import active_models, models_of
 from trueup.fraud.scoring.score_run import CONSUMER, ScoreBatch, commit_judged
-from trueup.jobs.flink_operators import BYTES, NUMBER, POSITION, TEXT, LakeOperator, single_key
+from trueup.jobs.flink_operators import BYTES, NUMBER, POSITION, TEXT, LakeOperator, StoredPosition, single_key
 from trueup.jobs.options import StreamOptions
 from trueup.reconcile.incremental.poller import Poller, resume_position
 
@@ -49,7 +49,7 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Open the lake for reading."""
-        self._position = runtime_context.get_state(ValueStateDescriptor("position", POSITION))
+        self._position = StoredPosition(runtime_context)
         self._lake = self.open_lake()
         self._poller = Poller(self._lake, self._options.bounds, committed=self._lake.consumer_position(CONSUMER))
         self._resumed, self._without_model_upto = False, -1
@@ -58,9 +58,9 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         """Yield at most one epoch, so that a checkpoint fits between two."""
         self._lake.reconnect_when_due()
         position = self._position.value()
-        if not self._resumed:
-            position = resume_position(self._lake, position, CONSUMER)
-            self._position.update(position)
+        if position is None or not self._resumed:
+            position = resume_position(self._lake, position, CONSUMER, state_time_us=self._position.time_us())
+            self._position.update(self._lake, position)
             self._resumed = True
         newest = self._lake.last_position_since(position)
         if newest == position or newest == self._without_model_upto:
@@ -71,7 +71,7 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
             return
         span = self._poller.next_epoch(position)
         if span is not None:
-            self._position.update(span[1])
+            self._position.update(self._lake, span[1])
             yield span
 
 

@@ -28,9 +28,13 @@ class PositionLookup(Session):
         position = self.last_position()
         if position == self._newest.position:
             return self._newest
+        return NewestCommit(position, _EPOCH + timedelta(microseconds=self.commit_time_us(position)))
+
+    def commit_time_us(self, position: int) -> int:
+        """Return when a position was committed, in µs since 1970; 0 for position 0."""
         # With the position in the condition only the newest file is read, however many there are.
-        microseconds = self._read_number("SELECT epoch_us(committed_at) FROM lake.events.position WHERE position = ?", [position])
-        return NewestCommit(position, _EPOCH + timedelta(microseconds=microseconds))
+        query = "SELECT coalesce(max(epoch_us(committed_at)), 0) FROM lake.events.position WHERE position = ?"
+        return self._read_number(query, [position])
 
     def newest_commit_at(self, snapshot: int) -> NewestCommit:
         """Return the newest position and its time for an open transaction that reads the log up to `snapshot`.

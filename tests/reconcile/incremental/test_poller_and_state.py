@@ -100,6 +100,15 @@ def test_a_state_ahead_of_the_committed_position_is_refused(lake: Lake) -> None:
         resume_position(lake, 4)
 
 
+def test_a_state_of_another_history_of_the_lake_is_refused(lake: Lake) -> None:
+    lake_fixture.reconcile(lake, 3, 1)
+    time_us = lake.commit_time_us(2)
+    assert time_us > 0 == lake.commit_time_us(0)
+    assert resume_position(lake, 2, state_time_us=time_us) == 2
+    with pytest.raises(LogError, match=r"the lake committed position 2 of the job's state at another time.*--fresh"):
+        resume_position(lake, 2, state_time_us=time_us + 1)
+
+
 def test_a_decoded_state_equals_the_encoded_one(lake: Lake) -> None:
     settled = SettledKeyIndex().add(np.array([1, 2, 2**64 - 1], dtype=np.uint64)).add(np.array([7], dtype=np.uint64))
     frontier, arrived = frontier_of(lake, 5), arrivals(lake, ALL, after=0, upto=5).with_row_index("component")

@@ -68,21 +68,30 @@ class Poller:
                 self._lake.commit(lambda transaction: transaction.declare("tick", through=now))
 
 
-def resume_position(lake: Lake, state_position: int | None, consumer: str = CONSUMER) -> int:
+def resume_position(lake: Lake, state_position: int | None, consumer: str = CONSUMER, *, state_time_us: int | None = None) -> int:
     """Return the position at which a consumer resumes: the end of its retained state, else the end of its committed results.
 
-    Raises `LogError` if the state is ahead of the results, because it then belongs to another lake.
+    `state_time_us` is when the lake of the state committed that position (see `commit_time_us`); None where the state does not have
+    it. Raises `LogError` for a state of another lake: it is ahead of the results, or the lake committed its position at another
+    time.
     """
     committed = lake.consumer_position(consumer)
     if state_position is None:
         return committed
     if state_position > committed:
-        raise LogError(
-            f"the job's state is at position {state_position}, but {consumer} has committed only up to {committed}",
-            where=str(lake.project.directory),
-            todo="the lake was restored to an earlier time: run `trueup stream --fresh`, which rebuilds the state from the log",
-        )  # fmt: skip
+        raise _build_restored_error(
+            lake, f"the job's state is at position {state_position}, but {consumer} has committed only up to {committed}"
+        )
+    if state_time_us is not None and lake.commit_time_us(state_position) != state_time_us:
+        raise _build_restored_error(lake, f"the lake committed position {state_position} of the job's state at another time")
     return state_position
+
+
+def _build_restored_error(lake: Lake, message: str) -> LogError:
+    return LogError(
+        message, where=str(lake.project.directory),
+        todo="the lake was restored to an earlier time: run `trueup stream --fresh`, which rebuilds the state from the log",
+    )  # fmt: skip
 
 
 class EpochLoader:
