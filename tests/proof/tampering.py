@@ -219,6 +219,9 @@ TAMPERINGS: dict[str, Tampering] = {
     "position_time_altered": Tampering(
         edit("position", by("position", 4), committed_at=later("committed_at", days=-3)), "positions", ("position 4",), quick=True
     ),
+    "position_time_removed": Tampering(
+        edit("position", by("position", 10), committed_at=None), "positions", ("position 10", "time"), quick=True
+    ),
     "position_number_altered": Tampering(edit("position", by("position", 4), position=44), "positions", ("44",), quick=True),
     "catalog_says_another_commit": Tampering(move_file("charge", 9), "positions", ("billing@cd18", "snapshot 9"), quick=True),
     "consumer_advanced": Tampering(
@@ -258,6 +261,15 @@ TAMPERINGS: dict[str, Tampering] = {
     ),
     "quarantine_reason_altered": Tampering(
         edit("quarantine", by("source_row", 3), reason="unparsable"), "units", ("msc-1.csv", "record 3", "reason")
+    ),
+    "quarantine_source_altered": Tampering(
+        edit("quarantine", by("source_row", 3), source="billing"),
+        "event_ids",
+        ("msc@910c", "record 3", "billing, usage"),
+        quick=True,
+    ),
+    "quarantine_stream_removed": Tampering(
+        edit("quarantine", by("source_row", 3), stream=None), "event_ids", ("msc@910c", "record 3", "msc, None"), quick=True
     ),
     "quarantine_row_moved": Tampering(
         edit("quarantine", by("source_row", 3), source_row=1), "event_ids", ("quarantine", "record 1"), quick=True

@@ -50,7 +50,7 @@ ALWAYS = {
     "event_deleted", "event_duplicated", "event_deleted_and_called_duplicate", "control_row_altered_chain_rehashed",
     "position_removed", "catalog_says_another_commit", "setting_altered", "policy_altered", "quarantine_bytes_altered", "raw_file_changed", "raw_file_missing",
     "finding_money_altered", "finding_booking_money_altered", "score_rows_deleted", "decision_on_nothing",
-    "usage_source_row_removed", "usage_source_row_largest",
+    "usage_source_row_removed", "usage_source_row_largest", "quarantine_source_altered", "quarantine_stream_removed", "position_time_removed",
 }  # fmt: skip
 """One tampering of each kind; each takes about a second."""
 

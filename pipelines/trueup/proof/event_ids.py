@@ -15,7 +15,7 @@ _ROWS_A_PASS = 4_000_000
 
 
 def check_event_ids(evidence: Evidence, *, newest_only: bool = False) -> Check:
-    """Recompute the id, bucket and day of every event, and the id of every rejected record.
+    """Recompute the id, bucket and day of every event, and the id, source and stream of every rejected record.
 
     DuckDB streams the rows, so memory does not grow with them. With `newest_only`, at least the newest million events of each
     stream are checked, and all rejected records.
@@ -72,7 +72,10 @@ def _add_faults(evidence: Evidence, table: str, query: str, faults: FaultCollect
 
 def _describe_faults(table: str, row: dict[str, object]) -> list[str]:
     if table == "quarantine":
-        return ["the id is not that of its unit and record number"]
+        if row["bad_id"]:
+            return ["the id is not that of its unit and record number"]
+        stored = f"{row['stored_source']}, {row['stored_stream']}"
+        return [f"its source and stream are {stored}, those of its unit {row['source']}, {row['stream']}"]
     details = []
     if row["bad_version"]:
         details.append(f"{row['record_key']}: canonical_version is {row['canonical_version']}, which no version has written")

@@ -56,6 +56,9 @@ def _check_positions(rows: list[dict[str, Any]], faults: FaultCollector) -> None
 def _compare_position(row: dict[str, Any], faults: FaultCollector) -> None:
     """Compare a position with the rows of its commit: one control row of a unit, or one declaration of its kind."""
     where, kind = f"position {row['position']}", row["kind"]
+    if row["committed_at_us"] is None:
+        faults.tampered(where, "it has no time of its commit: the time was removed")
+        return
     if kind == "unit" and (row["units"], row["declarations"]) != (1, 0):
         faults.tampered(
             where,
