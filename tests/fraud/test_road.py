@@ -89,7 +89,7 @@ def test_the_champion_is_no_challenger_of_the_same_records(operator: Project, ca
 
 def test_without_a_model_the_message_names_the_commands_that_make_one(operator: Project) -> None:
     shutil.rmtree(operator.directory / "models")
-    assert "`trueup train` makes one" in score(without_rules(operator)).skipped
+    assert "`trueup train` trains one" in score(without_rules(operator)).skipped
 
 
 def test_views_and_counts_mark_scores_of_days_that_trained_the_model(operator: Project) -> None:
