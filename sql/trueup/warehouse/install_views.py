@@ -40,7 +40,7 @@ VIEW_ROOMS = {
 """The folder of `views/` that holds the SQL of each view."""
 MACROS = (
     "micros_as_money", "shown_money", "period_number", "period_first_day", "finding_status", "cycle_begin_day", "cycle_number",
-    "known_zone", "money_shares",
+    "known_zone", "money_shares", "money_taken",
 )  # fmt: skip
 """The macros of the steps and views, in the folder `steps/macros/`."""
 VIEWS = tuple(view for views in VIEW_ROOMS.values() for view in views)

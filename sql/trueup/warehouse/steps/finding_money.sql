@@ -13,7 +13,9 @@ SELECT
     c.case_id,                                    -- the case in which the finding is filed, 16 bytes; NULL without a case
     c.snapshot AS filed_snapshot,                 -- the commit that filed the finding
     p.finding_id IS NOT NULL AS is_provisional,   -- whether quarantine or an incomplete feed may hold its missing record
-    k.kind IS NOT NULL AND f.control IS NULL AND f.impact_micros <> 0 AND p.finding_id IS NULL AS is_in_ledger -- whether the money ledger has the money; provisional findings are left out, as they are in every sum of leakage
+    CASE
+        WHEN k.kind IS NOT NULL AND f.control IS NULL AND f.impact_micros <> 0 AND p.finding_id IS NULL THEN if(f.stands, f.impact_micros, 0)
+    END AS ledger_micros                          -- present money in the money ledger; NULL where the ledger does not have the finding, such as a provisional one
 FROM steps.finding_now f
 LEFT JOIN main.finding_kinds k ON k.kind = f.kind AND k.evidence = 'proven'
 LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id

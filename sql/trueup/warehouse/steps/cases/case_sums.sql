@@ -6,7 +6,7 @@ WITH filed AS MATERIALIZED (
     FROM steps.finding_money f WHERE f.case_id IS NOT NULL
 ),
 filed_items AS (
-    SELECT f.finding_id AS item_id, f.case_id, f.filed_snapshot, if(f.stands, f.impact_micros, 0) AS micros FROM filed f WHERE f.is_in_ledger
+    SELECT f.finding_id AS item_id, f.case_id, f.filed_snapshot, f.ledger_micros AS micros FROM filed f WHERE f.ledger_micros IS NOT NULL
 ),
 members AS (
     SELECT
@@ -17,12 +17,7 @@ members AS (
         SELECT d.finding_id, arg_max(d.is_suppressed, d.snapshot) AS is_hidden
         FROM steps.decision_on_finding d WHERE d.sets_status GROUP BY d.finding_id
     ) h ON h.finding_id = f.finding_id
-    LEFT JOIN (
-        SELECT s.item_id, sum(s.micros) AS micros
-        FROM steps.money_shares('filed_items', 'steps.decision_event') s
-        WHERE s.until_snapshot IS NULL
-        GROUP BY s.item_id
-    ) t ON t.item_id = f.finding_id
+    LEFT JOIN steps.money_taken('filed_items', 'steps.decision_event') t ON t.item_id = f.finding_id
 )
 SELECT
     m.case_id,                                    -- 16 bytes

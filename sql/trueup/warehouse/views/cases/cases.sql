@@ -13,12 +13,7 @@ fraud_sums AS (
         sum(m.micros - coalesce(t.micros, 0)) FILTER (coalesce(d.status, 'open') = 'open') AS open_micros
     FROM fraud_money m
     LEFT JOIN steps.transaction_decision d ON d.event_id = m.event_id AND unhex(d.case_id) = m.case_id
-    LEFT JOIN (
-        SELECT s.item_id, sum(s.micros) AS micros
-        FROM steps.money_shares('fraud_items', 'steps.decision_event') s
-        WHERE s.until_snapshot IS NULL
-        GROUP BY s.item_id
-    ) t ON t.item_id = m.event_id
+    LEFT JOIN steps.money_taken('fraud_items', 'steps.decision_event') t ON t.item_id = m.event_id
     GROUP BY m.case_id
 ),
 every AS (
